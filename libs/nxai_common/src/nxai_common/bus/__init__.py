@@ -1,0 +1,1 @@
+"""The bus: typed messages over MQTT 5, or in memory."""

@@ -1,0 +1,276 @@
+"""Desired state: one whole, validated document per service (retained).
+
+The manager writes them from settings.json; every service reports in its status which
+revision it has in force. No secret is ever in here: passwords lie in files that only the
+service that needs them can read (`credentials` is the name of such a file).
+"""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+
+from nxai_common.contracts import topics
+from nxai_common.contracts.base import Message, Policy, Value
+from nxai_common.contracts.models import InputScaling, ResizeMode, ResizeQuality, Task
+from nxai_common.contracts.topics import Level
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class RtspSource(Value):
+    """A network camera or recorder."""
+
+    type: Literal["rtsp"] = "rtsp"
+    url: str
+    """rtsp:// or rtsps://, without user and password."""
+    transport: Literal["auto", "tcp", "udp"] = "auto"
+    """auto: TCP first, UDP when the camera refuses TCP; what worked is remembered."""
+
+
+class MjpegSource(Value):
+    """An endless HTTP answer of JPEG pictures (multipart/x-mixed-replace)."""
+
+    type: Literal["mjpeg"] = "mjpeg"
+    url: str
+
+
+class StillSource(Value):
+    """A picture behind a URL, fetched again and again."""
+
+    type: Literal["still"] = "still"
+    url: str
+    interval_ms: PositiveInt = 1000
+
+
+class V4l2Source(Value):
+    """A USB or built-in camera."""
+
+    type: Literal["v4l2"] = "v4l2"
+    device: str
+    """/dev/v4l/by-id/... survives replugging; /dev/video0 may be another camera tomorrow."""
+    width: PositiveInt | None = None
+    height: PositiveInt | None = None
+    fps: PositiveFloat | None = None
+
+
+class FileSource(Value):
+    """A video file."""
+
+    type: Literal["file"] = "file"
+    path: str
+    pace: Literal["realtime", "fast"] = "realtime"
+    """realtime: at the file's own speed, newest frame wins. fast: every frame, none dropped."""
+    loop: bool = True
+
+
+class FolderSource(Value):
+    """Pictures in a folder, in the order of their names."""
+
+    type: Literal["folder"] = "folder"
+    path: str
+    interval_ms: NonNegativeFloat = 1000
+    """0: as fast as possible, none dropped."""
+    loop: bool = True
+
+
+class PushSource(Value):
+    """Another program publishes JPEG or PNG on this camera's `picture` topic."""
+
+    type: Literal["push"] = "push"
+
+
+class DemoSource(Value):
+    """The built-in synthetic camera: parts riding on a belt."""
+
+    type: Literal["demo"] = "demo"
+    width: PositiveInt = 640
+    height: PositiveInt = 480
+    fps: PositiveFloat = 15
+    seed: int = 1
+
+
+CameraSource = Annotated[
+    RtspSource
+    | MjpegSource
+    | StillSource
+    | V4l2Source
+    | FileSource
+    | FolderSource
+    | PushSource
+    | DemoSource,
+    Field(discriminator="type"),
+]
+
+
+class ChangeTrigger(Value):
+    """Send a frame only when the picture changed since the last one sent."""
+
+    enabled: bool = False
+    pixel_threshold: PositiveInt = Field(default=20, le=255)
+    """A pixel has changed when its brightness differs by more than this (of 255)."""
+    image_threshold: float = Field(default=1.0, ge=0, le=100)
+    """The picture has changed when more than this percentage of its pixels have."""
+
+
+class Watchdog(Value):
+    """When a silent camera counts as broken, in seconds. Slow cameras need larger numbers."""
+
+    open_timeout_s: PositiveFloat = 10
+    """Cheap cameras need 3 to 6 s to start a stream."""
+    read_timeout_s: PositiveFloat = 10
+    """No packet for so long: reconnect."""
+    picture_timeout_s: PositiveFloat = 20
+    """Packets but no decoded picture for so long: reconnect (long GOPs reach 10 s)."""
+    frozen_timeout_s: NonNegativeFloat = 0
+    """The very same picture for so long: reconnect. 0: off, a still scene from a noiseless
+    source is not a fault."""
+
+
+class CaptureCamera(Value):
+    """One camera, as capture shall run it."""
+
+    id: Level
+    name: str = ""
+    enabled: bool = True
+    source: CameraSource
+    credentials: str | None = None
+    """Name of the secret file that holds user and password."""
+    credentials_revision: str = ""
+    """Changes when the secret does, so that capture reconnects."""
+    models: tuple[Level, ...] = ()
+    resize_mode: ResizeMode | None = None
+    """None: as each model's manifest says."""
+    resize_quality: ResizeQuality = ResizeQuality.EXACT
+    inference_limit_ms: NonNegativeFloat = 0
+    """At least so long between two frames; 0: every frame that can be processed."""
+    on_change: ChangeTrigger = ChangeTrigger()
+    masks: tuple[tuple[tuple[Fraction, Fraction], ...], ...] = ()
+    """Privacy masks: polygons in 0..1 of the picture, blackened before any pixel leaves."""
+    samples: bool = False
+    """Publish the full-size JPEG of frames whose result is `uncertain`."""
+    snapshots: bool = True
+    """Publish a retained JPEG when an event starts."""
+    credit_window: PositiveInt | None = None
+    """Frames in flight at most; None: 2 x inference workers."""
+    watchdog: Watchdog = Watchdog()
+
+
+class CaptureConfiguration(Message):
+    """Desired cameras."""
+
+    template: ClassVar = topics.CONFIGURATION
+    policy: ClassVar = Policy.STATE
+
+    service: Literal["capture"] = "capture"
+    revision: str
+    cameras: tuple[CaptureCamera, ...] = ()
+
+
+class UncertainRule(Value):
+    """When a result counts as doubtful."""
+
+    threshold: Fraction = 0.0
+    """0: never. The documented rule: any FOMO cell (background included) whose highest
+    probability is below it; for other tasks any detection (or the best class) below it."""
+
+
+class DesiredModel(Value):
+    """A model that inference shall offer. Unset fields come from the model's own package."""
+
+    id: Level
+    path: str
+    """A package folder (manifest.json beside the model file) or a .tflite / .onnx file;
+    relative paths are below the models folder of the service."""
+    digest: str | None = None
+    """SHA-256 the file must have; None: whatever is there."""
+    name: str | None = None
+    labels: tuple[str, ...] | None = None
+    task: Task | None = None
+    resize_mode: ResizeMode | None = None
+    input_scaling: InputScaling | None = None
+    threshold: Fraction | None = None
+    nms_iou: Fraction | None = None
+    engine: Literal["auto", "onnx", "litert"] = "auto"
+    tensors: Literal["auto", "always", "never"] = "auto"
+    """Whether results carry the raw tensors; auto: when they are small (FOMO, classification)."""
+    uncertain: UncertainRule = UncertainRule()
+    uncertain_image: bool = True
+    """Doubtful results carry the model's input pixels (`baseRGB` of the Nx output object)."""
+
+
+class Assignment(Value):
+    """Overrides for one model on one camera."""
+
+    camera: Level
+    model: Level
+    threshold: Fraction | None = None
+    uncertain: UncertainRule | None = None
+
+
+class InferenceConfiguration(Message):
+    """Desired models."""
+
+    template: ClassVar = topics.CONFIGURATION
+    policy: ClassVar = Policy.STATE
+
+    service: Literal["inference"] = "inference"
+    revision: str
+    models: tuple[DesiredModel, ...] = ()
+    assignments: tuple[Assignment, ...] = ()
+
+
+class PublisherCamera(Value):
+    """What the outputs need to know of a camera."""
+
+    id: Level
+    name: str = ""
+    index: int
+    """Place in settings.json, from 0: `sourceId` of the Nx output object is `input-{index}`."""
+    enabled: bool = True
+
+
+class NxOutputOptions(Value):
+    """The Nx output object on topic `output`."""
+
+    enabled: bool = True
+    format: Literal["namedObject", "orderedArray"] = "namedObject"
+    device_id: str = ""
+    """`deviceId`; empty: the device's topic name."""
+
+
+class EventOptions(Value):
+    """How detections become events."""
+
+    enabled: bool = True
+    start_after: PositiveInt = 2
+    """Results in a row that show the label before an event starts: one is often a flicker."""
+    end_after_s: PositiveFloat = 2.0
+    """Seconds without the label before the event ends."""
+    update_every_s: PositiveFloat = 1.0
+    """At most one update so often, and only when the count or the best confidence changed."""
+
+
+class LoggerOptions(Value):
+    """The data logger."""
+
+    enabled: bool = True
+    keep_days: PositiveFloat = 30
+    keep_mb: PositiveFloat = 2000
+    """Oldest rows go first when the database is larger."""
+
+
+class PublisherConfiguration(Message):
+    """Desired outputs."""
+
+    template: ClassVar = topics.CONFIGURATION
+    policy: ClassVar = Policy.STATE
+
+    service: Literal["publisher"] = "publisher"
+    revision: str
+    cameras: tuple[PublisherCamera, ...] = ()
+    detections: bool = True
+    nx_output: NxOutputOptions = NxOutputOptions()
+    events: EventOptions = EventOptions()
+    state_every_s: PositiveFloat = 10
+    """Heartbeat of the retained camera state."""
+    logger: LoggerOptions = LoggerOptions()

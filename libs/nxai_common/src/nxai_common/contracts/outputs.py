@@ -1,0 +1,160 @@
+"""What the world outside reads: flat JSON for Node-RED, the Nx output object, raw JPEG.
+
+Coordinates are 0..1 of the original picture, with pixels beside them; time is ISO 8601 UTC
+and Unix milliseconds.
+"""
+
+import enum
+from datetime import datetime
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from nxai_common.contracts import topics
+from nxai_common.contracts.base import Message, Policy, RawMessage, Value
+from nxai_common.contracts.topics import Level
+
+
+class ObjectFound(Value):
+    """One object of `Detections`."""
+
+    label: str
+    confidence: float
+    x: float
+    y: float
+    width: float
+    height: float
+    """x, y, width, height: 0..1 of the original picture, origin top left."""
+    x_px: int
+    y_px: int
+    width_px: int
+    height_px: int
+
+
+class Detections(Message):
+    """Every processed frame, flat."""
+
+    template: ClassVar = topics.DETECTIONS
+    policy: ClassVar = Policy.STREAM
+
+    timestamp: datetime
+    timestamp_ms: int
+    device: Level
+    camera: Level
+    camera_name: str = ""
+    model: Level
+    model_name: str = ""
+    model_version: str = ""
+    stream: str
+    sequence: int
+    picture_width: int
+    picture_height: int
+    count: int
+    counts: dict[str, int]
+    """Objects per label; every label of the model is there, zero included."""
+    objects: tuple[ObjectFound, ...] = ()
+    scores: dict[str, float] = Field(default_factory=dict)
+    """Probability per label of a classification model."""
+    uncertain: bool = False
+    latency_ms: float
+    """From the decoded picture to this message."""
+    inference_ms: float
+
+
+class CameraState(Message):
+    """What a camera sees now: on change and as a heartbeat; retained."""
+
+    template: ClassVar = topics.STATE
+    policy: ClassVar = Policy.STATE
+
+    timestamp: datetime
+    timestamp_ms: int
+    device: Level
+    camera: Level
+    camera_name: str = ""
+    count: int
+    counts: dict[str, int]
+    present: dict[str, bool]
+    """Whether an event of that label is under way (steadier than a count)."""
+    last_detection: datetime | None = None
+    fps: float = 0.0
+    """Results a second, over the last heartbeat."""
+    latency_ms: float = 0.0
+    uncertain: int = 0
+    """Uncertain frames since the start."""
+
+
+class EventPhase(enum.StrEnum):
+    """Where in its life an event is."""
+
+    START = "start"
+    UPDATE = "update"
+    END = "end"
+
+
+class Event(Message):
+    """Objects of one label came, are there, went; one id from start to end."""
+
+    template: ClassVar = topics.EVENT
+    policy: ClassVar = Policy.RELIABLE
+
+    event: EventPhase
+    id: str
+    device: Level
+    camera: Level
+    camera_name: str = ""
+    model: Level
+    label: str
+    timestamp: datetime
+    timestamp_ms: int
+    started_at: datetime
+    duration_s: float
+    count: int
+    max_count: int
+    confidence: float
+    """Highest so far."""
+
+
+class Snapshot(RawMessage):
+    """JPEG of the last event of a camera; retained for a day so that a scrapped box vanishes."""
+
+    template: ClassVar = topics.SNAPSHOT
+    policy: ClassVar = Policy.STATE
+    expires_after_s: ClassVar = 86_400
+
+    camera: Level
+
+
+class NxOutput(BaseModel):
+    """One result as the Nx AI Manager prints it, field for field, in its order.
+
+    The payload of topic `output` is a JSON array of these. Source of each field:
+    Nx AI Manager, generation A (v2.3 to 3.1), data logger and HTTP output.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    deviceId: str  # noqa: N815 - their name
+    modelId: str  # noqa: N815 - their name
+    sourceId: str  # noqa: N815 - their name
+    """`input-0` and up: index of the camera."""
+    sourceName: str  # noqa: N815 - their name
+    """The camera's name, as the user gave it."""
+    outputType: str = "json"  # noqa: N815 - their name
+    outputFormat: str = "namedObject"  # noqa: N815 - their name
+    outputDims: list[list[int]]  # noqa: N815 - their name
+    outputDataTypes: list[int]  # noqa: N815 - their name
+    """ONNX TensorProto codes; 1 is float32."""
+    output: dict[str, Any] | list[Any]
+    """Tensor name to flat, row-major values (`namedObject`), or the values in graph order
+    (`orderedArray`)."""
+    timestamp: int
+    """Unix milliseconds."""
+    sourceDate: str = ""  # noqa: N815 - their name
+    uncertain: int = Field(default=0, ge=0, le=1)
+    baseRGB: str = ""  # noqa: N815 - their name
+    """Base64 of the raw interleaved RGB of the model's input, or empty when certain."""
+    h: int
+    w: int
+    c: int
+    """Size of the picture in `baseRGB`."""

@@ -1,0 +1,113 @@
+"""What a service is really doing (retained, and the will)."""
+
+import enum
+from datetime import datetime
+from typing import ClassVar
+
+from pydantic import Field
+
+from nxai_common.contracts import topics
+from nxai_common.contracts.base import Message, Policy, Value
+from nxai_common.contracts.topics import Level
+
+
+class ServiceState(enum.StrEnum):
+    """Life of a service."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    DEGRADED = "degraded"
+    """Running, with `problems`."""
+    STOPPED = "stopped"
+    """Said goodbye."""
+    OFFLINE = "offline"
+    """The broker says so: the connection broke."""
+
+
+class Problem(Value):
+    """Something a person should know: what, why, what to do."""
+
+    about: str
+    """`camera front`, `model m5-nut`, `configuration`, `disk` ..."""
+    reason: str
+
+
+class LinkState(enum.StrEnum):
+    """State of one camera's connection."""
+
+    DISABLED = "disabled"
+    CONNECTING = "connecting"
+    RUNNING = "running"
+    WAITING = "waiting"
+    """Failed; waiting before the next try."""
+    ENDED = "ended"
+    """A file or folder played once came to its end."""
+
+
+class CameraStatus(Value):
+    """One camera, as capture sees it."""
+
+    camera: Level
+    state: LinkState
+    reason: str = ""
+    """Plain words: `401: check user and password`."""
+    since: datetime
+    width: int | None = None
+    height: int | None = None
+    fps: float = 0.0
+    """Decoded pictures a second, over the last heartbeat."""
+    codec: str = ""
+    transport: str = ""
+    """RTSP over `tcp` or `udp`: what worked."""
+    last_picture_at: datetime | None = None
+    decoded: int = 0
+    sent: int = 0
+    dropped: int = 0
+    """Decoded but not sent: newest wins, no credit left, or the broker away."""
+    skipped: int = 0
+    """Not sent on purpose: inference limit, or nothing changed in the picture."""
+    credits_lost: int = 0
+    """Frames whose result never came."""
+    reconnects: int = 0
+    stalls: int = 0
+    models: tuple[Level, ...] = ()
+
+
+class ModelStatus(Value):
+    """One model, as inference sees it."""
+
+    model: Level
+    state: str
+    """`loading`, `ready` or `failed`."""
+    reason: str = ""
+    digest: str = ""
+    engine: str = ""
+    engine_ms: float | None = None
+    processed: int = 0
+    uncertain: int = 0
+
+
+class Status(Message):
+    """Sent at every change and as a heartbeat; the will says `offline`."""
+
+    template: ClassVar = topics.STATUS
+    policy: ClassVar = Policy.STATE
+    expires_after_s: ClassVar = 86_400  # the status of a scrapped worker vanishes after a day
+
+    service: Level
+    """Instance: `capture`, `inference`, `inference-2` ..."""
+    role: Level
+    """`capture`, `inference`, `publisher`, `manager` ..."""
+    state: ServiceState
+    version: str = ""
+    at: datetime
+    started_at: datetime
+    pid: int = 0
+    host: str = ""
+    configuration_revision: str = ""
+    """Revision in force, as the service applied it."""
+    problems: tuple[Problem, ...] = ()
+    counters: dict[str, int | float] = Field(default_factory=dict)
+    """Ever-growing counts: received, sent, dropped, rejected ..."""
+    cameras: tuple[CameraStatus, ...] = ()
+    models: tuple[ModelStatus, ...] = ()

@@ -1,0 +1,109 @@
+"""Topics: the only place where a topic string is built or taken apart.
+
+All topics have a fixed depth, so that Node-RED and Telegraf can split them::
+
+    nxai/v1/{device}/cameras/{camera}/frame/{input}
+    nxai/v1/{device}/services/{service}/command/{name}
+"""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Annotated, Final
+
+from pydantic import StringConstraints
+
+ROOT: Final = "nxai/v1"
+"""Name and major version of the contract. An incompatible change is a new root."""
+
+LEVEL_PATTERN: Final = r"^[a-z0-9][a-z0-9_-]{0,63}$"
+"""One topic level: what Home Assistant, Node-RED and a URL all take unquoted."""
+
+Level = Annotated[str, StringConstraints(pattern=LEVEL_PATTERN)]
+"""A value that may stand as one level of a topic (a camera id, a model id ...)."""
+
+_LEVEL = re.compile(LEVEL_PATTERN)
+_PLACEHOLDER = re.compile(r"^\{([a-z_]+)\}$")
+
+
+def check_level(value: str, what: str) -> str:
+    """Return `value`, or raise ValueError that names `what` when it cannot be a topic level."""
+    if _LEVEL.match(value) is None:
+        raise ValueError(
+            f"{what} {value!r} cannot be used in a topic: use 1 to 64 of a-z, 0-9, '_' and '-', "
+            "starting with a letter or digit"
+        )
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class TopicTemplate:
+    """A topic below ``nxai/v1/{device}/`` whose ``{name}`` levels are filled by a message."""
+
+    text: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the placeholder levels, left to right."""
+        return _names(self.text)
+
+    def build(self, device: str, **levels: str) -> str:
+        """Return the topic of one message."""
+        return _build(self.text, device, tuple(sorted(levels.items())))
+
+    def filter(self, device: str, **levels: str) -> str:
+        """Return a subscription filter: levels that are not given match anything."""
+        wanted = {name: levels.get(name, "+") for name in self.names}
+        return f"{ROOT}/{device}/{self.text.format(**wanted)}"
+
+    def parse(self, topic: str) -> dict[str, str] | None:
+        """Return the placeholder levels of `topic`, or None when it is not of this template."""
+        return _parse(self.text, topic)
+
+
+@lru_cache(maxsize=64)
+def _names(text: str) -> tuple[str, ...]:
+    matches = (_PLACEHOLDER.match(level) for level in text.split("/"))
+    return tuple(match.group(1) for match in matches if match is not None)
+
+
+@lru_cache(maxsize=4096)  # a box has tens of topics; frames come thousands of times a second
+def _build(text: str, device: str, levels: tuple[tuple[str, str], ...]) -> str:
+    check_level(device, "device")
+    for name, value in levels:
+        check_level(value, name)
+    return f"{ROOT}/{device}/{text.format(**dict(levels))}"
+
+
+@lru_cache(maxsize=4096)
+def _parse(text: str, topic: str) -> dict[str, str] | None:
+    expected = [*ROOT.split("/"), "{device}", *text.split("/")]
+    actual = topic.split("/")
+    if len(expected) != len(actual):
+        return None
+    levels: dict[str, str] = {}
+    for want, have in zip(expected, actual, strict=True):
+        placeholder = _PLACEHOLDER.match(want)
+        if placeholder is not None:
+            if _LEVEL.match(have) is None:
+                return None
+            levels[placeholder.group(1)] = have
+        elif want != have:
+            return None
+    return levels
+
+
+FRAME = TopicTemplate("cameras/{camera}/frame/{input}")
+RESULT = TopicTemplate("cameras/{camera}/result")
+SAMPLE = TopicTemplate("cameras/{camera}/sample")
+PREVIEW = TopicTemplate("cameras/{camera}/preview")
+PICTURE = TopicTemplate("cameras/{camera}/picture")
+OUTPUT = TopicTemplate("cameras/{camera}/output")
+DETECTIONS = TopicTemplate("cameras/{camera}/detections")
+STATE = TopicTemplate("cameras/{camera}/state")
+EVENT = TopicTemplate("cameras/{camera}/event")
+SNAPSHOT = TopicTemplate("cameras/{camera}/snapshot")
+STATUS = TopicTemplate("services/{service}/status")
+CONFIGURATION = TopicTemplate("services/{service}/configuration")
+COMMAND = TopicTemplate("services/{service}/command/{name}")
+MODEL = TopicTemplate("models/{model}")
