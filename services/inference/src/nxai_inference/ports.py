@@ -1,0 +1,86 @@
+"""What the inference service needs from outside: an engine, and a source of models."""
+
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nxai_common.contracts.configuration import DesiredModel
+from nxai_common.contracts.models import ModelManifest, TensorInfo
+from nxai_inference.core.tensors import RawOutput
+
+
+class Engine(Protocol):
+    """Runs one model on one thread at a time."""
+
+    @property
+    def name(self) -> str:
+        """What runs the model, for a person: ``litert`` or ``onnx:CPUExecutionProvider``."""
+        ...
+
+    @property
+    def inputs(self) -> tuple[TensorInfo, ...]:
+        """Input tensors in graph order (an image model has one)."""
+        ...
+
+    @property
+    def outputs(self) -> tuple[TensorInfo, ...]:
+        """Output tensors in graph order, with the shapes that a run really gives."""
+        ...
+
+    def run(self, pixels: NDArray[np.uint8]) -> list[RawOutput]:
+        """Run the model on one picture.
+
+        Args:
+            pixels: uint8 (height, width, channels), RGB or gray, of the model's input size.
+                Scaling and quantisation happen inside.
+
+        Returns:
+            One output per output tensor, in graph order. The arrays belong to the caller: a
+            later run does not change them.
+
+        Raises:
+            RejectedError: the pixels do not have the model's input shape, or the run failed.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free the model's memory; `run` must not be called afterwards."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model that passed its self-test, with the engine chosen for this machine."""
+
+    manifest: ModelManifest
+    engine: Engine
+    warnings: tuple[str, ...] = ()
+    """What a person should know although the model runs: a missing provider, engines that
+    disagree, and the like."""
+
+
+class ModelSource(Protocol):
+    """Turns a desired model into a running one. Implemented by `adapters.model_folder`."""
+
+    def load(self, desired: DesiredModel) -> LoadedModel:
+        """Read, cross-check, build the engine, self-test and time the model.
+
+        Takes up to a few seconds; safe to call from another thread than the one that runs models.
+
+        Raises:
+            ConfigurationError: the file is missing, broken or does not fit its labels or digest;
+                the message names the file, the value and what to do.
+        """
+        ...
