@@ -1,0 +1,114 @@
+"""What capture needs from the outside, as narrow as it can be."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol, Self, TypeAlias
+
+from nxai_common.contracts.configuration import CaptureCamera
+from pydantic import SecretStr
+
+from nxai_capture.core.picture import Bytes, Picture
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """User and password of a camera; printed as stars."""
+
+    username: str
+    password: SecretStr
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInfo:
+    """What an opened source turned out to be."""
+
+    codec: str
+    """`h264`, `mjpeg`, `raw` ..."""
+    transport: str = ""
+    """`tcp` or `udp` for RTSP, else empty."""
+    lossless: bool = False
+    """True: reading waits for the line instead of dropping pictures (a file read fast)."""
+    nominal_fps: float | None = None
+    """Pictures a second as the source announces them; None when it does not say."""
+
+
+class Source(Protocol):
+    """One opened camera: a context manager that gives pictures.
+
+    Lifecycle: built by `OpenSource` (cheap, touches nothing), entered (connects, at most the
+    open time-out), `read` again and again on the same thread, left (closes everything).
+    """
+
+    @property
+    def info(self) -> SourceInfo:
+        """What was found; complete after the first picture."""
+        ...
+
+    def read(self) -> Picture | None:
+        """Return the next picture; None at the end of a file or folder played once.
+
+        Blocks at most the read time-out.
+
+        Raises:
+            CameraUnavailable: with the reason in plain words; worth trying again.
+            ConfigurationError: only a person can mend it (a missing file, a wrong password).
+        """
+        ...
+
+    def interrupt(self) -> None:
+        """From another thread: make a blocked `read` or entering return soon, with an error."""
+        ...
+
+    def __enter__(self) -> Self:
+        """Connect; raises as `read` does."""
+        ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close everything."""
+        ...
+
+
+OpenSource: TypeAlias = Callable[[CaptureCamera, Credentials | None], Source]
+"""Builds the source of a camera, not yet connected."""
+
+ReadCredentials: TypeAlias = Callable[[str], Credentials]
+"""Returns the credentials of that name; raises ConfigurationError when there are none."""
+
+
+class EncodePicture(Protocol):
+    """Makes JPEGs."""
+
+    def __call__(self, picture: Picture, *, max_width: int | None = None) -> bytes:
+        """Return a JPEG of `picture`, scaled down to `max_width` when it is wider."""
+        ...
+
+
+class Clock(Protocol):
+    """Time, so that a test can turn its hands."""
+
+    def monotonic(self) -> float:
+        """Seconds that never jump."""
+        ...
+
+    def unix(self) -> float:
+        """Seconds since 1970 UTC."""
+        ...
+
+
+__all__ = [
+    "Bytes",
+    "Clock",
+    "Credentials",
+    "EncodePicture",
+    "OpenSource",
+    "Picture",
+    "ReadCredentials",
+    "Source",
+    "SourceInfo",
+]
