@@ -11,7 +11,8 @@ On the wire a message is one of three:
 import enum
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SkipValidation, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, GetPydanticSchema, ValidationError
+from pydantic_core.core_schema import any_schema
 
 from nxai_common.contracts.topics import TopicTemplate
 from nxai_common.errors import InvalidPayload
@@ -51,8 +52,11 @@ class Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="null")
 
 
-Attachment = Annotated[bytes | bytearray | memoryview, SkipValidation]
-"""Raw bytes behind the JSON line. Not validated by pydantic: `Message.check` looks at it."""
+Attachment = Annotated[
+    bytes | bytearray | memoryview, GetPydanticSchema(lambda _type, _next: any_schema())
+]
+"""Raw bytes behind the JSON line. Not validated by pydantic (which has no schema for bytearray
+and would copy): `Message.check` looks at it."""
 
 
 class Message(Value):
