@@ -1,0 +1,267 @@
+"""The bus in memory: a broker and buses for tests and for everything in one process.
+
+Keeps the same promises as `MqttBus` (tests/contract/test_bus_promises.py) and moves the very
+same bytes, so that a message that cannot be encoded fails here too.
+"""
+
+import itertools
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Final, Self
+
+from nxai_common.bus.mailbox import Mailbox, Parcel, nothing
+from nxai_common.bus.ports import BusStatistics, Inbox, Subscription
+from nxai_common.bus.routing import Router, wants_answer
+from nxai_common.contracts.base import MAX_PAYLOAD_BYTES, Message, Policy
+from nxai_common.contracts.commands import Command, Reply
+from nxai_common.errors import BrokerUnavailable, InvalidPayload
+
+RELIABLE_BACKLOG: Final = 1000
+"""RELIABLE messages kept while the broker is away: half a minute of one 30 fps camera."""
+
+
+@dataclass(slots=True)
+class _Packet:
+    topic: str
+    payload: bytes
+    policy: Policy
+    respond: Callable[[Reply], None] | None = None
+
+
+class MemoryBroker:
+    """Keeps retained messages and hands packets to the buses that are connected."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._buses: list[MemoryBus] = []
+        self._retained: dict[str, _Packet] = {}
+        self._turn = itertools.count()
+        self.up = True
+
+    def attach(self, bus: "MemoryBus") -> None:
+        """Let a bus take part."""
+        with self._lock:
+            self._buses.append(bus)
+
+    def detach(self, bus: "MemoryBus") -> None:
+        """Forget a bus."""
+        with self._lock:
+            self._buses.remove(bus)
+
+    def stop(self) -> None:
+        """Be away, as a broker that was killed."""
+        with self._lock:
+            self.up = False
+
+    def start(self, *, empty: bool = False) -> None:
+        """Come back; `empty`: without any retained message, as after a lost disk."""
+        with self._lock:
+            self.up = True
+            if empty:
+                self._retained.clear()
+            buses = list(self._buses)
+        for bus in buses:
+            bus.reconnected()
+
+    def send(self, packet: _Packet) -> None:
+        """Give a packet to everyone who wants it; one member of each shared group gets it."""
+        with self._lock:
+            if packet.policy.retained:
+                if packet.payload:
+                    self._retained[packet.topic] = packet
+                else:
+                    self._retained.pop(packet.topic, None)
+            groups: dict[str, list[tuple[MemoryBus, Mailbox, type[Message]]]] = {}
+            for bus in self._buses:
+                for mailbox, kind in bus.router.route(packet.topic):
+                    share = next(
+                        (s.share for s in mailbox.subscriptions if s.message is kind), None
+                    )
+                    group = f"only {id(mailbox)}" if share is None else f"share {share}"
+                    groups.setdefault(group, []).append((bus, mailbox, kind))
+            chosen = [members[next(self._turn) % len(members)] for members in groups.values()]
+        for bus, mailbox, kind in chosen:
+            bus.deliver(packet, mailbox, kind)
+
+    def retained_for(self, bus: "MemoryBus", mailbox: Mailbox) -> None:
+        """Deliver what is retained to a new mailbox (never to a shared subscription)."""
+        with self._lock:
+            packets = list(self._retained.values())
+        for packet in packets:
+            for wanting, kind in bus.router.route(packet.topic):
+                shared = any(s.share for s in mailbox.subscriptions if s.message is kind)
+                if wanting is mailbox and not shared:
+                    bus.deliver(packet, mailbox, kind)
+
+
+class MemoryBus:
+    """One connection to a `MemoryBroker` (implements the `Bus` port)."""
+
+    def __init__(self, broker: MemoryBroker, device: str = "box") -> None:
+        self._broker = broker
+        self._device = device
+        self._lock = threading.RLock()
+        self.router: Final = Router(device)
+        self._statistics = BusStatistics()
+        self._backlog: deque[_Packet] = deque()
+        self._state: dict[str, _Packet] = {}
+        self._unacknowledged: dict[int, tuple[_Packet, Mailbox, type[Message]]] = {}
+        self._ids = itertools.count()
+        self._open = False
+
+    @property
+    def device(self) -> str:
+        """Name of the device in all topics."""
+        return self._device
+
+    @property
+    def connected(self) -> bool:
+        """Whether the broker answers now."""
+        return self._open and self._broker.up
+
+    @property
+    def statistics(self) -> BusStatistics:
+        """Counts since the start."""
+        with self._lock:
+            rejected = sum(mailbox.rejected for mailbox in self.router.mailboxes())
+            return replace(self._statistics, rejected=rejected)
+
+    def publish(self, message: Message) -> bool:
+        """Send; False when it was dropped at once."""
+        payload = message.encode()
+        topic = message.topic(self._device)
+        if len(payload) > MAX_PAYLOAD_BYTES:
+            raise InvalidPayload(
+                f"{type(message).__name__} for {topic!r} has {len(payload)} bytes; "
+                f"the bus carries at most {MAX_PAYLOAD_BYTES}"
+            )
+        return self._send(_Packet(topic, payload, message.policy))
+
+    def clear(self, message: type[Message], **levels: str) -> None:
+        """Remove a retained message from the broker."""
+        self._send(_Packet(message.template.build(self._device, **levels), b"", Policy.STATE))
+
+    def subscribe(
+        self, *subscriptions: Subscription[Message], volatile: bool = False, bound: int = 10_000
+    ) -> Inbox:
+        """Open an inbox."""
+        mailbox = Mailbox(subscriptions, self, volatile=volatile, bound=bound)
+        self.router.add(mailbox)
+        if self.connected:
+            self._broker.retained_for(self, mailbox)
+        return mailbox
+
+    def request(self, command: Command, timeout: float = 5.0) -> Reply:
+        """Send a command and wait for its answer."""
+        answered = threading.Event()
+        replies: list[Reply] = []
+
+        def respond(reply: Reply) -> None:
+            replies.append(reply)
+            answered.set()
+
+        topic = command.topic(self._device)
+        self._send(_Packet(topic, command.encode(), command.policy, respond))
+        if not answered.wait(timeout):
+            raise BrokerUnavailable(f"no answer to {topic!r} within {timeout:g} s")
+        return replies[0]
+
+    def close(self) -> None:
+        """Say goodbye."""
+        if self._open:
+            self._open = False
+            for mailbox in self.router.mailboxes():
+                mailbox.close()
+            self._broker.detach(self)
+
+    def __enter__(self) -> Self:
+        """Connect."""
+        self._open = True
+        self._broker.attach(self)
+        if self._broker.up:
+            self.reconnected()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Say goodbye."""
+        self.close()
+
+    # -- called by the broker and by mailboxes --------------------------------------------
+
+    def deliver(self, packet: _Packet, mailbox: Mailbox, kind: type[Message]) -> None:
+        """Put a packet into one of our mailboxes."""
+        if not packet.payload and kind.policy is Policy.STATE:
+            return  # a retained message was cleared
+        acknowledge = nothing
+        with self._lock:
+            self._statistics = replace(self._statistics, received=self._statistics.received + 1)
+            if packet.policy is Policy.RELIABLE and not mailbox.volatile:
+                number = next(self._ids)
+                self._unacknowledged[number] = (packet, mailbox, kind)
+                acknowledge = lambda: self._settle(number)  # noqa: E731 - a one-line closure
+        respond = packet.respond if wants_answer(kind) else None
+        mailbox.put(
+            Parcel(packet.topic, packet.payload, kind, time.monotonic(), acknowledge, respond)
+        )
+
+    def reconnected(self) -> None:
+        """Send what waited, then hear again what was never acknowledged."""
+        with self._lock:
+            waiting = [*self._state.values(), *self._backlog]
+            self._backlog.clear()
+            again = list(self._unacknowledged.values())
+            self._unacknowledged.clear()
+            self._statistics = replace(self._statistics, reconnects=self._statistics.reconnects + 1)
+        for packet in waiting:
+            self._broker.send(packet)
+        for mailbox in self.router.mailboxes():
+            self._broker.retained_for(self, mailbox)
+        for packet, mailbox, kind in again:
+            self.deliver(packet, mailbox, kind)
+
+    def wait_for_mail(self, mailbox: Mailbox, timeout: float | None) -> None:
+        """Wait until `mailbox` has mail."""
+        with mailbox.condition:
+            if not mailbox.has_mail:
+                mailbox.condition.wait(timeout)
+
+    def forget(self, mailbox: Mailbox) -> None:
+        """Unsubscribe a closed mailbox."""
+        self.router.remove(mailbox)
+
+    def _settle(self, number: int) -> None:
+        with self._lock:
+            self._unacknowledged.pop(number, None)
+
+    def _send(self, packet: _Packet) -> bool:
+        with self._lock:
+            if packet.policy is Policy.STATE:
+                self._state[packet.topic] = packet
+                if not packet.payload:
+                    del self._state[packet.topic]
+            if not self.connected:
+                return self._keep(packet)
+            self._statistics = replace(self._statistics, published=self._statistics.published + 1)
+        self._broker.send(packet)
+        return True
+
+    def _keep(self, packet: _Packet) -> bool:
+        lost = 0
+        if packet.policy is Policy.RELIABLE:
+            self._backlog.append(packet)
+            if len(self._backlog) > RELIABLE_BACKLOG:
+                self._backlog.popleft()
+                lost = 1
+        elif packet.policy is not Policy.STATE:
+            lost = 1
+        self._statistics = replace(self._statistics, dropped=self._statistics.dropped + lost)
+        return lost == 0
