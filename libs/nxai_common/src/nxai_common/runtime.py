@@ -26,9 +26,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from nxai_common import logs
+from nxai_common.bus.mqtt import MqttBus
 from nxai_common.bus.ports import Bus
 from nxai_common.contracts.status import (
     CameraStatus,
@@ -45,9 +46,6 @@ from nxai_common.settings import (
     load,
     secrets_of,
 )
-
-if TYPE_CHECKING:
-    from nxai_common.bus.mqtt import MqttBus
 
 log = logging.getLogger(__name__)
 
@@ -214,22 +212,23 @@ def healthy(settings: ServiceSettings) -> str:
 
 
 class StatusReporter:
-    """Publishes `Status`: at the start, on change, as a heartbeat, at goodbye."""
+    """Publishes `Status`: at the start, on change, as a heartbeat, at goodbye.
+
+    Trouble with the broker is not in it: whoever reads a status sees that the broker is well.
+    The bus logs it, once per change.
+    """
 
     def __init__(
         self,
         settings: ServiceSettings,
         bus: Bus,
         heartbeat: HeartbeatFile,
-        trouble_of_bus: Callable[[], str],
     ) -> None:
         self._settings = settings
         self._bus = bus
-        self._trouble_of_bus = trouble_of_bus
         self._heartbeat = heartbeat
         self._blank = blank_status(settings)
         self._service: Service | None = None
-        self._trouble = ""
         self._last: Status | None = None
         self._last_at = float("-inf")
         self._lock = threading.Lock()
@@ -240,7 +239,6 @@ class StatusReporter:
 
     def look(self) -> None:
         """Publish when something changed or the heartbeat is due."""
-        self._watch_broker()
         with self._lock:
             status = self._status()
             due = time.monotonic() - self._last_at >= self._settings.heartbeat_s
@@ -266,8 +264,6 @@ class StatusReporter:
         problems = list(report.problems)
         if self._heartbeat.problem is not None:
             problems.append(self._heartbeat.problem)
-        if self._trouble:
-            problems.append(Problem(about="broker", reason=self._trouble))
         state = ServiceState.STARTING
         if self._service is not None:
             state = ServiceState.DEGRADED if problems else ServiceState.RUNNING
@@ -290,16 +286,6 @@ class StatusReporter:
                 "models": report.models,
             }
         )
-
-    def _watch_broker(self) -> None:
-        trouble = self._trouble_of_bus()
-        if trouble == self._trouble:
-            return
-        self._trouble = trouble
-        if trouble:
-            log.warning("broker %s: %s", self._settings.broker, trouble)
-        else:
-            log.info("broker %s answers again", self._settings.broker)
 
 
 def _gist(status: Status) -> tuple[object, ...]:
@@ -341,7 +327,6 @@ def serve(
     bus: Bus,
     build: Build[Settings],
     stop: Stop,
-    trouble_of_bus: Callable[[], str] = lambda: "",
 ) -> None:
     """Run one service on a bus that is open, until `stop` is set.
 
@@ -350,13 +335,12 @@ def serve(
         bus: Open; closed by the caller.
         build: As for `run_service`.
         stop: When to end.
-        trouble_of_bus: Why the broker does not answer, in plain words; '' when all is well.
 
     Raises:
         ConfigurationError: from the service; everything is closed and told before.
     """
     heartbeat = HeartbeatFile(settings)
-    reporter = StatusReporter(settings, bus, heartbeat, trouble_of_bus)
+    reporter = StatusReporter(settings, bus, heartbeat)
     reporter.look()
     heartbeat.beat()
     try:
@@ -449,6 +433,7 @@ def run_service(
         print(f"nxai-{role}: {error}", file=sys.stderr)  # noqa: T201 - before there is a log
         return EXIT_CONFIGURATION
     if arguments.check:
+        bus.close()
         print(effective(settings))  # noqa: T201 - the answer to --check
         return EXIT_OK
     package = f"nxai_{role.replace('-', '_')}"
@@ -463,7 +448,7 @@ def run_service(
     log.info("%s starts", settings.instance, extra={"device": settings.device})
     try:
         with signals_set(stop), bus:
-            serve(settings, bus, build, stop, lambda: bus.trouble)
+            serve(settings, bus, build, stop)
     except ConfigurationError as error:
         log.error("%s", error)  # noqa: TRY400 - a person's mistake needs no traceback
         return EXIT_CONFIGURATION
@@ -474,9 +459,7 @@ def run_service(
     return EXIT_OK
 
 
-def _mqtt(settings: ServiceSettings) -> "MqttBus":
-    from nxai_common.bus.mqtt import MqttBus  # noqa: PLC0415 - being written
-
+def _mqtt(settings: ServiceSettings) -> MqttBus:
     password = settings.broker_password
     return MqttBus(
         device=settings.device,

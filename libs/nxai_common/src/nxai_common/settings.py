@@ -19,7 +19,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal, TypeVar
-from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -45,8 +44,6 @@ FOREIGN_PREFIXES: Final = ("NXAI_TEST_", "NXAI_REQUIRE_")
 """Variables of the test suite, inherited by the services that it starts."""
 
 MASK: Final = "***"
-
-BROKER_SCHEMES: Final = ("mqtt", "mqtts")
 
 
 class ServiceSettings(BaseModel):
@@ -91,23 +88,6 @@ class ServiceSettings(BaseModel):
     @classmethod
     def _check_level(cls, value: Any, info: ValidationInfo) -> Any:  # noqa: ANN401 - as above
         return check_level(value, str(info.field_name)) if isinstance(value, str) else value
-
-    @field_validator("broker")
-    @classmethod
-    def _check_broker(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if "@" in parts.netloc:
-            raise ValueError(
-                "user and password do not belong into the URL; set NXAI_BROKER_USERNAME and "
-                "NXAI_BROKER_PASSWORD or NXAI_BROKER_PASSWORD_FILE"
-            )
-        if parts.scheme not in BROKER_SCHEMES or not parts.hostname:
-            raise ValueError("use mqtt://host:port, or mqtts://host:port for TLS")
-        try:
-            parts.port  # noqa: B018 - the property raises when the port is not a number
-        except ValueError as error:
-            raise ValueError(f"{error}; use mqtt://host:port") from error
-        return value
 
 
 S = TypeVar("S", bound=ServiceSettings)
