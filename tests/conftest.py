@@ -1,0 +1,46 @@
+"""Fixtures of all suites, and the marker of each suite from its folder."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from support.broker import Broker
+from support.shared import ROOT
+
+MARKERS = {
+    "unit": "unit",
+    "contract": "contract",
+    "shape": "shape",
+    "integration": "integration",
+    "e2e": "e2e",
+    "benchmarks": "bench",
+    "fuzz": "fuzz",
+}
+
+settings.register_profile("box", deadline=None)  # never gate on wall-clock speed
+settings.load_profile("box")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark tests by their folder; leave benchmarks out unless somebody asks for them."""
+    for item in items:
+        folder = item.path.relative_to(ROOT / "tests").parts[0]
+        if folder in MARKERS:
+            item.add_marker(MARKERS[folder])
+    asked = "bench" in str(config.getoption("markexpr")) or any(
+        "benchmarks" in argument for argument in config.args
+    )
+    if not asked:
+        left_out = [item for item in items if item.get_closest_marker("bench")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("bench")]
+
+
+@pytest.fixture
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """A real Mosquitto with authentication, on a port of its own."""
+    folder: Path = tmp_path_factory.mktemp("broker")
+    with Broker(folder) as running:
+        yield running

@@ -1,0 +1,223 @@
+"""A real Mosquitto for one test, with authentication and the limits of our deployment.
+
+Started from the system's `mosquitto`, or, where a Docker engine answers and
+``NXAI_TEST_MOSQUITTO_IMAGE`` names an image that has one, through testcontainers.
+"""
+
+import getpass
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+import pytest
+
+from nxai_common.bus.mqtt import MqttBus
+from nxai_common.contracts.base import Message
+from support.waiting import wait_for
+
+USERNAME = "nxai"
+PASSWORD = "pa ss:w@rd/ä%41"
+"""With every kind of character that a careless URL or shell would break on."""
+
+IMAGE_VARIABLE = "NXAI_TEST_MOSQUITTO_IMAGE"
+
+CONFIGURATION = """\
+listener {port} {address}
+allow_anonymous false
+password_file {folder}/passwords
+persistence true
+persistence_location {folder}/
+autosave_interval 0
+set_tcp_nodelay true
+max_inflight_messages 0
+max_queued_messages 10000
+max_packet_size 20000000
+log_dest stderr
+log_type all
+user {user}
+"""
+
+
+class _Engine(Protocol):
+    """How a broker is run."""
+
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+    def kill(self) -> None: ...
+    def alive(self) -> bool: ...
+    def close(self) -> None: ...
+
+
+class Broker:
+    """A Mosquitto on a port of its own; the port stays the same over restarts."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.host = "127.0.0.1"
+        self.port = free_port()
+        self.username = USERNAME
+        self.password = PASSWORD
+        image = os.environ.get(IMAGE_VARIABLE, "")  # noqa: TID251 - test support, not a service
+        self.log = folder / "mosquitto.log"
+        engine: type[_Process | _Container] = _Container if image else _Process
+        self._engine: _Engine = engine(self, image)
+
+    @property
+    def url(self) -> str:
+        """Address for `MqttBus`."""
+        return f"mqtt://{self.host}:{self.port}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The settings of a service that shall use this broker."""
+        return {
+            "NXAI_BROKER": self.url,
+            "NXAI_BROKER_USERNAME": self.username,
+            "NXAI_BROKER_PASSWORD": self.password,
+        }
+
+    def bus(self, client_id: str, device: str = "box", will: Message | None = None) -> MqttBus:
+        """Return a bus that connects here once entered."""
+        return MqttBus(device, self.url, client_id, self.username, self.password, will)
+
+    def start(self) -> None:
+        """Start and wait until it answers."""
+        self._engine.start()
+        wait_for(self._answers, 20, f"mosquitto on port {self.port}, see {self.log}")
+
+    def stop(self) -> None:
+        """End it properly: sessions and retained messages are kept for the next start."""
+        self._engine.stop()
+
+    def kill(self) -> None:
+        """End it as a power cut would: what it did not write is lost."""
+        self._engine.kill()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._engine.close()
+
+    def _answers(self) -> bool:
+        if not self._engine.alive():
+            raise AssertionError(f"mosquitto ended: {self.log.read_text(errors='replace')}")
+        with suppress(OSError), socket.create_connection((self.host, self.port), timeout=1):
+            return True
+        return False
+
+
+class _Process:
+    def __init__(self, broker: Broker, _image: str) -> None:
+        program = shutil.which("mosquitto", path=f"{os.defpath}:/usr/sbin:/usr/local/sbin")
+        if program is None:
+            pytest.fail("mosquitto is not installed: apt-get install mosquitto")
+        self._program = program
+        self._broker = broker
+        self._process: subprocess.Popen[bytes] | None = None
+        _write_configuration(broker, broker.port, broker.host, broker.folder)
+
+    def start(self) -> None:
+        with self._broker.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [self._program, "-c", str(self._broker.folder / "mosquitto.conf")],
+                stdout=log,
+                stderr=log,
+            )
+
+    def alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def stop(self) -> None:
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self._end(signal.SIGKILL)
+
+    def close(self) -> None:
+        self.kill()
+
+    def _end(self, number: signal.Signals) -> None:
+        if self._process is None:
+            return
+        self._process.send_signal(number)
+        self._process.wait(timeout=10)
+        self._process = None
+
+
+class _Container:
+    INSIDE = Path("/broker")
+
+    def __init__(self, broker: Broker, image: str) -> None:
+        # Slow to import, and only here when an image is named.
+        from testcontainers.core.config import testcontainers_config  # noqa: PLC0415 - as above
+        from testcontainers.core.container import DockerContainer  # noqa: PLC0415 - as above
+
+        testcontainers_config.ryuk_disabled = True  # needs an image from the internet; we clean up
+        self._broker = broker
+        _write_configuration(broker, 1883, "0.0.0.0", self.INSIDE)  # noqa: S104 - in the container
+        self._container = (
+            DockerContainer(image)
+            .with_command(f"mosquitto -c {self.INSIDE}/mosquitto.conf")
+            .with_volume_mapping(str(broker.folder), str(self.INSIDE), "rw")
+            .with_bind_ports(1883, broker.port)
+        )
+        self._created = False
+
+    def start(self) -> None:
+        if self._created:
+            self._container.get_wrapped_container().start()
+        else:
+            self._container.start()
+            self._created = True
+
+    def alive(self) -> bool:
+        wrapped = self._container.get_wrapped_container()
+        wrapped.reload()
+        return str(wrapped.status) in {"created", "running"}
+
+    def stop(self) -> None:
+        self._container.get_wrapped_container().stop()
+
+    def kill(self) -> None:
+        self._container.get_wrapped_container().kill()
+
+    def close(self) -> None:
+        if self._created:
+            self._broker.log.write_bytes(b"\n".join(self._container.get_logs()))
+            self._container.stop()
+
+
+def _write_configuration(broker: Broker, port: int, address: str, seen_as: Path) -> None:
+    passwords = broker.folder / "passwords"
+    passwords.touch(mode=0o600)
+    subprocess.run(
+        ["mosquitto_passwd", "-b", str(passwords), broker.username, broker.password],
+        check=True,
+        capture_output=True,
+    )
+    # Started by root, mosquitto would become a user that cannot read pytest's folder.
+    user = "root" if seen_as != broker.folder else getpass.getuser()
+    (broker.folder / "mosquitto.conf").write_text(
+        CONFIGURATION.format(port=port, address=address, folder=seen_as, user=user)
+    )
+
+
+def free_port() -> int:
+    """Return a TCP port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
