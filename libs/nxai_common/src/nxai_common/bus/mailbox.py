@@ -48,6 +48,11 @@ class Letter:
     _acknowledge: Callable[[], None]
     _respond: Callable[[Reply], None] | None
 
+    @property
+    def owed(self) -> bool:
+        """Whether the sender keeps the message until it is acknowledged."""
+        return self._acknowledge is not nothing
+
     def acknowledge(self) -> None:
         """Say that the work is safe."""
         self._acknowledge()

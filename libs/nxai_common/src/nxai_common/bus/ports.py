@@ -41,6 +41,11 @@ class Delivery(Protocol[M_co]):
         """`time.monotonic()` at which it came from the network."""
         ...
 
+    @property
+    def owed(self) -> bool:
+        """Whether the sender keeps the message until it is acknowledged."""
+        ...
+
     def acknowledge(self) -> None:
         """Say that the work is safe. Needed for RELIABLE messages only; harmless otherwise."""
         ...

@@ -6,13 +6,15 @@ and Unix milliseconds.
 
 import enum
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from nxai_common.contracts import topics
-from nxai_common.contracts.base import Message, Policy, RawMessage, Value
+from nxai_common.contracts.base import Message, Policy, RawMessage, Value, explain
 from nxai_common.contracts.topics import Level
+from nxai_common.errors import InvalidPayload
 
 
 class ObjectFound(Value):
@@ -158,3 +160,43 @@ class NxOutput(BaseModel):
     w: int
     c: int
     """Size of the picture in `baseRGB`."""
+
+
+class Output(Message):
+    """Results of one camera as the Nx AI Manager prints them: a JSON array, nothing around it.
+
+    The camera is in the topic alone. Tensor values may be one-dimensional, C-contiguous numpy
+    arrays of float32: they are printed with the fewest digits that give the same float32 back
+    (0.9991597, as Nx prints it), and NaN as null.
+    """
+
+    template: ClassVar = topics.OUTPUT
+    policy: ClassVar = Policy.STREAM
+
+    camera: Level
+    entries: tuple[NxOutput, ...]
+
+    def encode(self) -> bytes:
+        """Return the JSON array (orjson: pydantic would print every value of a tensor alone)."""
+        return orjson.dumps(
+            [entry.__dict__ for entry in self.entries], option=orjson.OPT_SERIALIZE_NUMPY
+        )
+
+    @classmethod
+    def decode(cls, topic: str, payload: bytes) -> Self:
+        """Return the message in `payload`; tensor values come back as lists of float.
+
+        Raises:
+            InvalidPayload: another topic, or not an array of such objects.
+        """
+        levels = cls.template.parse(topic)
+        if levels is None:
+            raise InvalidPayload(f"{topic!r} is not a topic of {cls.__name__}")
+        try:
+            entries = _NX_OUTPUTS.validate_json(payload)
+        except ValidationError as error:
+            raise InvalidPayload(f"{cls.__name__} on {topic!r}: {explain(error)}") from error
+        return cls(camera=levels["camera"], entries=entries)
+
+
+_NX_OUTPUTS = TypeAdapter(tuple[NxOutput, ...])
