@@ -1,0 +1,1 @@
+"""Model-sized frames in, detections out, exactly as Edge Impulse decodes them."""

@@ -23,8 +23,8 @@ CORNERS: Final = 4
 class MobileNetSsdDecoder:
     """Decodes scores (1, N), boxes (1, N, 4) and classes (1, N).
 
-    A box is y start, x start, y end, x end in 0..1 of the input. The output that counts the boxes is not read, as in the SDK: a row that is not filled has a
-    score of zero.
+    A box is y start, x start, y end, x end in 0..1 of the input. The output that counts the boxes
+    is not read, as in the SDK: a row that is not filled has a score of zero.
     """
 
     labels: int
