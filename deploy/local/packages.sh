@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Installs the system packages that `make run` or `make test` needs and this machine lacks.
+# Without root it says the one command to type instead.
+#
+#   packages.sh run|test
+set -euo pipefail
+
+export DEBIAN_FRONTEND=noninteractive
+# Debian keeps servers in /usr/sbin, which is not in everybody's PATH.
+PATH=$PATH:/usr/sbin:/sbin
+missing=()
+
+command_of() { command -v "$1" > /dev/null || missing+=("$2"); }
+package() { dpkg-query -W -f='${Status}' "$1" 2> /dev/null | grep -q "ok installed" || missing+=("$1"); }
+
+# ensurepip is what Debian splits off python3; without it `python3 -m venv` fails.
+python3 -c "import ensurepip, venv" 2> /dev/null || missing+=(python3-venv)
+if [ -z "${NXAI_BROKER:-}" ]; then
+    command_of mosquitto mosquitto
+fi
+
+if [ "$1" = test ]; then
+    command_of mosquitto_sub mosquitto-clients
+    command_of ffmpeg ffmpeg
+    package postgresql
+    # The RTSP server that plays the cameras in tests.
+    for name in python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base \
+        gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly \
+        gstreamer1.0-libav; do
+        package "$name"
+    done
+fi
+
+if [ ${#missing[@]} = 0 ]; then exit 0; fi
+
+mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
+if ! command -v apt-get > /dev/null; then
+    echo "Missing here: ${missing[*]} (names of Debian packages)." >&2
+    echo "Install them with this system's package tool, then type the command again." >&2
+    exit 1
+fi
+if [ "$(id -u)" != 0 ]; then
+    echo "Missing here: ${missing[*]}. Type this once, then the same make again:" >&2
+    echo >&2
+    echo "    sudo apt-get update && sudo apt-get install -y ${missing[*]}" >&2
+    echo >&2
+    exit 1
+fi
+echo "Installing ${missing[*]} ..."
+apt-get update -qq
+apt-get install -y -qq --no-install-recommends "${missing[@]}" > /dev/null

@@ -1,0 +1,230 @@
+"""The accounts of deploy/mosquitto, on a real broker: each may do its work and nothing else."""
+
+import getpass
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from queue import SimpleQueue
+
+import paho.mqtt.client as paho
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.reasoncodes import ReasonCode
+
+from nxai_common.contracts import topics
+from support.broker import free_port
+from support.waiting import wait_for
+
+ROOT = Path(__file__).parents[3]
+PREPARE = ROOT / "deploy/mosquitto/prepare.sh"
+TIMEOUT_S = 10
+AUDITOR = "auditor"
+"""An account that this test adds: it may do everything, and so sees what the others did."""
+
+SERVICES = ("capture", "inference", "publisher", "manager")
+TOPICS = {
+    "frame": topics.FRAME.build("box", camera="front", input="96x96x3"),
+    "result": topics.RESULT.build("box", camera="front"),
+    "sample": topics.SAMPLE.build("box", camera="front"),
+    "preview": topics.PREVIEW.build("box", camera="front"),
+    "picture": topics.PICTURE.build("box", camera="front"),
+    "output": topics.OUTPUT.build("box", camera="front"),
+    "detections": topics.DETECTIONS.build("box", camera="front"),
+    "state": topics.STATE.build("box", camera="front"),
+    "event": topics.EVENT.build("box", camera="front"),
+    "snapshot": topics.SNAPSHOT.build("box", camera="front"),
+    "model": topics.MODEL.build("box", model="nut"),
+    "answer": "nxai-replies/nxai-box-manager-1234abcd",
+    **{f"status of {s}": topics.STATUS.build("box", service=s) for s in SERVICES},
+    **{f"configuration of {s}": topics.CONFIGURATION.build("box", service=s) for s in SERVICES},
+    **{f"command to {s}": topics.COMMAND.build("box", service=s, name="do") for s in SERVICES},
+}
+
+
+def of_all(what: str) -> set[str]:
+    return {f"{what} {service}" for service in SERVICES}
+
+
+WRITES = {
+    "capture": {"frame", "sample", "preview", "snapshot", "status of capture", "answer"},
+    "inference": {"result", "model", "answer"} | of_all("status of"),
+    "publisher": {"output", "detections", "state", "event", "status of publisher", "answer"},
+    "manager": {"status of manager", "answer"} | of_all("configuration of") | of_all("command to"),
+    "viewer": set[str](),
+    "pusher": {"picture"},
+}
+READS = {
+    "capture": {"result", "event", "picture", "model", "configuration of capture"}
+    | {"command to capture"}
+    | of_all("status of"),
+    "inference": {"frame", "configuration of inference", "command to inference"},
+    "publisher": {"result", "state", "model", "configuration of publisher", "command to publisher"},
+    "manager": {"preview", "snapshot", "detections", "state", "event", "model", "answer"}
+    | {"command to manager"}
+    | of_all("status of")
+    | of_all("configuration of"),
+    "viewer": {"result", "output", "detections", "state", "event", "snapshot", "preview"}
+    | {"sample", "model"}
+    | of_all("status of")
+    | of_all("configuration of"),
+    "pusher": set[str](),
+}
+
+Connect = Callable[[str], "Client"]
+
+
+class Client:
+    """One MQTT 5 connection: what was received, what was refused."""
+
+    def __init__(self, port: int, username: str, password: str) -> None:
+        self.received: SimpleQueue[str] = SimpleQueue()
+        self.answers: SimpleQueue[tuple[int, ReasonCode]] = SimpleQueue()
+        self.connected: SimpleQueue[ReasonCode] = SimpleQueue()
+        self.subscribed: SimpleQueue[int] = SimpleQueue()
+        self.paho = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+        self.paho.username_pw_set(username, password)
+        self.paho.on_connect = lambda _c, _u, _f, reason, _p: self.connected.put(reason)
+        self.paho.on_publish = lambda _c, _u, mid, reason, _p: self.answers.put((mid, reason))
+        self.paho.on_subscribe = lambda _c, _u, mid, _r, _p: self.subscribed.put(mid)
+        self.paho.on_message = lambda _c, _u, message: self.received.put(message.topic)
+        self.paho.connect("127.0.0.1", port)
+        self.paho.loop_start()
+
+    def publish(self, topic: str) -> bool:
+        """Publish and tell whether the broker allowed it."""
+        sent = self.paho.publish(topic, b"x", qos=1)
+        mid, reason = self.answers.get(timeout=TIMEOUT_S)
+        assert mid == sent.mid
+        return not reason.is_failure
+
+    def subscribe(self, topic: str) -> None:
+        self.paho.subscribe(topic, qos=1)
+        self.subscribed.get(timeout=TIMEOUT_S)
+
+    def read_until(self, last: str) -> set[str]:
+        """Return the topics received before `last` came."""
+        seen = set()
+        while (topic := self.received.get(timeout=TIMEOUT_S)) != last:
+            seen.add(topic)
+        return seen
+
+    def close(self) -> None:
+        self.paho.disconnect()
+        self.paho.loop_stop()
+
+
+def prepare(state: Path, port: int) -> None:
+    subprocess.run([PREPARE, state, f"{port} 127.0.0.1", getpass.getuser()], check=True)
+
+
+def password_of(state: Path, account: str) -> str:
+    return (state / "secrets" / account / "password").read_text().strip()
+
+
+@contextmanager
+def mosquitto(state: Path, port: int) -> Iterator[None]:
+    program = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
+    assert program is not None, "mosquitto is not installed: apt-get install mosquitto"
+    log = state / "log"
+    with (
+        log.open("wb") as out,
+        subprocess.Popen(
+            [program, "-c", state / "mosquitto.conf"], stdout=out, stderr=out
+        ) as process,
+    ):
+        try:
+            wait_for(
+                lambda: (
+                    subprocess.run(
+                        ["bash", "-c", f"exec 3<>/dev/tcp/127.0.0.1/{port}"],
+                        check=False,
+                        capture_output=True,
+                    ).returncode
+                    == 0
+                ),
+                TIMEOUT_S,
+                f"mosquitto on port {port}: {log.read_text()}",
+            )
+            yield
+        finally:
+            process.terminate()
+
+
+@pytest.fixture(scope="module")
+def connect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connect]:
+    state = tmp_path_factory.mktemp("mosquitto")
+    port = free_port()
+    prepare(state, port)
+    subprocess.run(
+        ["mosquitto_passwd", "-b", state / "passwords", AUDITOR, AUDITOR],
+        check=True,
+        capture_output=True,
+    )
+    rules = f"\nuser {AUDITOR}\ntopic readwrite #\npattern read last/%u\n"
+    with (state / "acl").open("a") as acl:
+        acl.write(rules)
+    opened = []
+    with mosquitto(state, port):
+
+        def connect(account: str) -> Client:
+            password = AUDITOR if account == AUDITOR else password_of(state, account)
+            client = Client(port, account, password)
+            opened.append(client)
+            assert not client.connected.get(timeout=TIMEOUT_S).is_failure
+            return client
+
+        yield connect
+        for client in opened:
+            client.close()
+
+
+@pytest.mark.parametrize("account", WRITES)
+def test_account_writes_its_own_topics_and_no_others(connect: Connect, account: str) -> None:
+    client = connect(account)
+    allowed = {what for what, topic in TOPICS.items() if client.publish(topic)}
+    assert allowed == WRITES[account]
+
+
+@pytest.mark.parametrize("account", READS)
+def test_account_reads_what_it_needs_and_no_more(connect: Connect, account: str) -> None:
+    client, auditor = connect(account), connect(AUDITOR)
+    client.subscribe("#")
+    last = f"last/{account}"
+    for topic in (*TOPICS.values(), last):
+        assert auditor.publish(topic)
+    seen = client.read_until(last)
+    assert {what for what, topic in TOPICS.items() if topic in seen} == READS[account]
+
+
+def test_a_shared_subscription_reads_no_more_than_a_plain_one(connect: Connect) -> None:
+    viewer, auditor = connect("viewer"), connect(AUDITOR)
+    viewer.subscribe("$share/thieves/nxai/v1/+/cameras/+/frame/+")
+    viewer.subscribe("last/viewer")
+    assert auditor.publish(TOPICS["frame"])
+    assert auditor.publish("last/viewer")
+    assert viewer.read_until("last/viewer") == set()
+
+
+def test_nobody_comes_in_without_an_account_or_with_a_wrong_password(tmp_path: Path) -> None:
+    port = free_port()
+    prepare(tmp_path, port)
+    with mosquitto(tmp_path, port):
+        for username, password in (("", ""), ("viewer", "wrong"), ("root", "")):
+            client = Client(port, username, password)
+            assert client.connected.get(timeout=TIMEOUT_S).is_failure
+            client.close()
+
+
+def test_passwords_are_private_and_survive_a_second_start(tmp_path: Path) -> None:
+    prepare(tmp_path, 1)
+    before = {account: password_of(tmp_path, account) for account in WRITES}
+    assert len(set(before.values())) == len(before)
+    assert min(map(len, before.values())) >= 32
+    private = [*tmp_path.glob("secrets/*/password"), tmp_path / "passwords"]
+    assert {path.stat().st_mode & 0o077 for path in private} == {0}
+    assert not set(before.values()) & set((tmp_path / "passwords").read_text().split(":"))
+    prepare(tmp_path, 2)
+    assert {account: password_of(tmp_path, account) for account in WRITES} == before
+    assert "listener 2 127.0.0.1" in (tmp_path / "mosquitto.conf").read_text()

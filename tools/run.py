@@ -1,0 +1,177 @@
+"""`make run`: a local Mosquitto with accounts, and all services, until Ctrl-C.
+
+supervisor runs the processes (deploy/local/supervisord.conf). This program prepares what they
+need, and stands between supervisor and the terminal: supervisor would take the hang-up of a
+closed terminal for "start again", and make would report Ctrl-C as a failure.
+"""
+
+import argparse
+import contextlib
+import errno
+import fcntl
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+ROOT = Path(__file__).resolve().parent.parent
+STATE_OF_A_SIGNALLED_CHILD = (0, -signal.SIGTERM)
+
+
+def main() -> int:
+    """Prepare, start, wait; return the exit code."""
+    arguments = parse()
+    state = (ROOT / (arguments.run_dir or ".run")).resolve()
+    state.mkdir(parents=True, exist_ok=True)
+    with only_one(state), own_foreground():
+        environment = environment_of(arguments, state)
+        if not arguments.broker:
+            prepare_broker(state, arguments.port)
+            print(how_to_watch(state, arguments.port), flush=True)
+        return supervise(environment)
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line; the Makefile fills it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--run-dir", default="", help="where all state goes (.run)")
+    parser.add_argument("--port", type=int, default=1884, help="port of the local broker")
+    parser.add_argument("--broker", default="", help="use this broker, start none")
+    parser.add_argument("--settings", default="", help="settings.json (default: in the run dir)")
+    return parser.parse_args()
+
+
+@contextlib.contextmanager
+def only_one(state: Path) -> Iterator[None]:
+    """Hold the state folder, so that two runs do not mix in it.
+
+    Raises:
+        SystemExit: somebody else holds it.
+    """
+    with (state / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            sys.exit(
+                f"Another `make run` works in {state}. Stop it with Ctrl-C there, or set "
+                "NXAI_RUN_DIR to another folder (and PORT to another port)."
+            )
+        yield
+
+
+@contextlib.contextmanager
+def own_foreground() -> Iterator[None]:
+    """Take the terminal, so that Ctrl-C comes here and not to make as well; give it back."""
+    try:
+        terminal = os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        yield  # no terminal: whoever started us sends a signal
+        return
+    before = os.tcgetpgrp(terminal)
+    # Changing the foreground from the background stops the process unless this is ignored.
+    # Ctrl-Z would stop us but not make, and leave the terminal dead.
+    for number in (signal.SIGTTOU, signal.SIGTSTP):
+        signal.signal(number, signal.SIG_IGN)
+    try:
+        if before == os.getpgrp():
+            with contextlib.suppress(PermissionError):  # a session leader has its own group
+                os.setpgid(0, 0)
+            os.tcsetpgrp(terminal, os.getpgrp())
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # the terminal was closed
+            os.tcsetpgrp(terminal, before)
+        os.close(terminal)
+
+
+def environment_of(arguments: argparse.Namespace, state: Path) -> dict[str, str]:
+    """Return the variables that supervisord.conf and the services read."""
+    mosquitto = shutil.which("mosquitto", path=f"{os.defpath}:/usr/sbin:/usr/local/sbin")
+    environment = dict(os.environ)  # noqa: TID251 - handed on to the services, not read
+    environment |= {
+        "EDGE_ROOT": str(ROOT),
+        "EDGE_LOCAL": str(ROOT / "deploy/local"),
+        "EDGE_BIN": str(Path(sys.executable).parent),
+        "EDGE_STATE": str(state),
+        "EDGE_MOSQUITTO": mosquitto or "mosquitto",
+        "EDGE_LOCAL_BROKER": "false" if arguments.broker else "true",
+        "EDGE_SECRETS": "" if arguments.broker else str(state / "mosquitto/secrets"),
+        "NXAI_BROKER": arguments.broker or f"mqtt://127.0.0.1:{arguments.port}",
+        "NXAI_RUN_DIR": str(state),
+        "PYTHONUNBUFFERED": "1",
+    }
+    if arguments.settings:
+        environment["NXAI_MANAGER_SETTINGS"] = str(Path(arguments.settings).resolve())
+    return environment
+
+
+def prepare_broker(state: Path, port: int) -> None:
+    """Write accounts and configuration of the local broker.
+
+    Raises:
+        SystemExit: the port is taken, or a tool is missing; says what to do.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            sys.exit(
+                f"Port {port} is taken by another program. Take another one, as in\n\n"
+                f"    make run PORT={port + 1}\n\nor use a broker that runs already: "
+                f"NXAI_BROKER=mqtt://127.0.0.1:{port} NXAI_BROKER_USERNAME=... "
+                "NXAI_BROKER_PASSWORD_FILE=... make run"
+            )
+    user = subprocess.run(["id", "-un"], check=True, capture_output=True, text=True).stdout.strip()
+    subprocess.run(
+        [
+            ROOT / "deploy/mosquitto/prepare.sh",
+            state / "mosquitto",
+            f"{port} 127.0.0.1",
+            user,
+        ],
+        check=True,
+    )
+
+
+def how_to_watch(state: Path, port: int) -> str:
+    """Return what to type in another terminal."""
+    password = state / "mosquitto/secrets/viewer/password"
+    return (
+        f"Broker: 127.0.0.1:{port}. Everything on it, from another terminal:\n\n"
+        f'    mosquitto_sub -p {port} -u viewer -P "$(cat {password})" '
+        "-v -t 'nxai/v1/+/cameras/+/detections'\n\nCtrl-C stops all.\n"
+    )
+
+
+def supervise(environment: dict[str, str]) -> int:
+    """Run supervisord until it ends; any wish to stop us becomes its SIGTERM."""
+    supervisord = Path(sys.executable).parent / "supervisord"
+    configuration = ROOT / "deploy/local/supervisord.conf"
+    # A session of its own: only we tell it when to stop, and by a signal it understands.
+    with subprocess.Popen(
+        [supervisord, "-n", "-u", str(os.getuid()), "-c", configuration],
+        env=environment,
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as process:
+
+        def stop(_number: int, _frame: FrameType | None) -> None:
+            process.send_signal(signal.SIGTERM)
+
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, stop)
+        code = process.wait()
+    return 0 if code in STATE_OF_A_SIGNALLED_CHILD else code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

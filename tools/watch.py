@@ -1,0 +1,95 @@
+"""Print what the cameras see, one line a second and camera, until Ctrl-C.
+
+12:00:01  demo  3 x bolt, 1 x nut   4.1 ms   15.0 a second
+"""
+
+import argparse
+import os
+import signal
+import sys
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from nxai_common.bus.mqtt import MqttBus
+from nxai_common.bus.ports import Inbox, Subscription
+from nxai_common.contracts.outputs import Detections
+
+EVERY_S = 1.0
+
+
+@dataclass(slots=True)
+class Seen:
+    """Newest detections of a camera, and how many came since the last line."""
+
+    newest: Detections
+    frames: int = 0
+
+
+def main() -> int:
+    """Connect and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--broker", default="mqtt://127.0.0.1:1884")
+    parser.add_argument("--device", default="box")
+    parser.add_argument("--secrets", default="", help="folder of the accounts' passwords")
+    parser.add_argument("--username", default="viewer")
+    parser.add_argument("--lines", type=int, default=0, help="stop after so many (0: never)")
+    arguments = parser.parse_args()
+    password = (
+        (Path(arguments.secrets) / arguments.username / "password").read_text().strip()
+        if arguments.secrets
+        else None
+    )
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    bus = MqttBus(
+        arguments.device,
+        arguments.broker,
+        client_id=f"watch-{os.getpid()}",
+        username=arguments.username if password else None,
+        password=password,
+    )
+    try:
+        with bus, closing(bus.subscribe(Subscription(Detections), volatile=True)) as inbox:
+            watch(inbox, arguments.lines)
+    except KeyboardInterrupt:
+        pass  # Ctrl-C is how one ends it
+    return 0
+
+
+def watch(inbox: Inbox, lines: int) -> None:
+    """Print lines until interrupted, or `lines` of them."""
+    printed = 0
+    seen: dict[str, Seen] = {}
+    due = time.monotonic() + EVERY_S
+    while not lines or printed < lines:
+        delivery = inbox.receive(max(0.0, due - time.monotonic()))
+        if delivery is not None and isinstance(delivery.message, Detections):
+            message = delivery.message
+            seen.setdefault(message.camera, Seen(message)).frames += 1
+            seen[message.camera].newest = message
+        if time.monotonic() >= due:
+            for camera in sorted(seen):
+                print(line(seen[camera]), flush=True)
+                printed += 1
+            seen.clear()
+            due = time.monotonic() + EVERY_S
+
+
+def line(seen: Seen) -> str:
+    """Return one line about one camera."""
+    message = seen.newest
+    found = (f"{count} x {label}" for label, count in message.counts.items() if count)
+    what = ", ".join(found) or "nothing"
+    if message.scores:
+        best = max(message.scores, key=lambda label: message.scores[label])
+        what = f"{best} {message.scores[best]:.0%}"
+    clock = message.timestamp.astimezone().strftime("%H:%M:%S")
+    return (
+        f"{clock}  {message.camera_name or message.camera}  {what:<24} "
+        f"{message.latency_ms:5.1f} ms {seen.frames / EVERY_S:5.1f} a second"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
