@@ -40,6 +40,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 from pydantic import ValidationError
 
+from nxai_common.bus.lean_paho import Incoming, LeanClient
 from nxai_common.bus.mailbox import Mailbox, Parcel, nothing
 from nxai_common.bus.ports import BusStatistics, Inbox, Subscription
 from nxai_common.bus.routing import Filter, Router, wants_answer
@@ -152,7 +153,7 @@ class MqttBus:
         self._unsent_latest: dict[str, _Outgoing] = {}
         self._state: dict[str, _Outgoing] = {}
         self._in_flight: set[int] = set()
-        self._orphans: deque[tuple[paho.MQTTMessage, int, float]] = deque()
+        self._orphans: deque[tuple[Incoming, int, float]] = deque()
         self._answers: dict[bytes, tuple[threading.Event, list[Reply]]] = {}
         self._answer_topic = f"nxai-replies/{client_id}-{uuid.uuid4().hex[:8]}"
         self._wake_reader, self._wake_writer = socket.socketpair()
@@ -360,6 +361,11 @@ class MqttBus:
             self._hand_to_paho(self._unsent_latest.pop(next(iter(self._unsent_latest))))
 
     def _hand_to_paho(self, packet: _Outgoing) -> None:
+        self._count(published=1)
+        reliable = packet.policy.qos == 1
+        if not reliable and packet.properties is None:
+            self._client.publish_once(packet.topic, packet.payload, retain=packet.policy.retained)
+            return
         info = self._client.publish(
             packet.topic,
             packet.payload,
@@ -367,9 +373,8 @@ class MqttBus:
             retain=packet.policy.retained,
             properties=packet.properties,
         )
-        if packet.policy.qos == 1:
+        if reliable:
             self._in_flight.add(info.mid)
-        self._count(published=1)
 
     def _unfinished(self) -> bool:
         return bool(self._waiting or self._in_flight or self._client.want_write())
@@ -450,12 +455,15 @@ class MqttBus:
             registered = descriptor
             poller.register(descriptor, wanted)
             # Never longer than the keepalive thread's rhythm: it must get its turn with paho.
-            ready = dict(poller.poll(1000.0 if left is None else min(left, 1.0) * 1000.0))
+            pause_s = 1.0 if left is None else min(left, 1.0)
+            ready = dict(poller.poll(0 if self._client.has_read_ahead else pause_s * 1000))
             self._led_at = time.monotonic()
             if self._wake_reader.fileno() in ready:
                 with contextlib.suppress(BlockingIOError):
                     self._wake_reader.recv(4096)
             events = ready.get(descriptor, 0)
+            if self._client.has_read_ahead:
+                events |= select.POLLIN
             if events:
                 self._serve(connection, events)
             elif not ready:
@@ -471,7 +479,9 @@ class MqttBus:
                 return
             for _ in range(PACKETS_A_TURN):
                 self._client.loop_read()
-                if self._client.socket() is not connection or not _readable(connection):
+                if self._client.socket() is not connection:
+                    break
+                if not self._client.has_read_ahead and not _readable(connection):
                     break
             if self._waiting or self._unsent_latest:
                 self._flush()
@@ -489,8 +499,8 @@ class MqttBus:
 
     def _build_client(
         self, client_id: str, username: str | None, password: str | None, will: Message | None
-    ) -> paho.Client:
-        client = paho.Client(
+    ) -> LeanClient:
+        client = LeanClient(
             CallbackAPIVersion.VERSION2,
             client_id=client_id,
             protocol=paho.MQTTv5,
@@ -513,12 +523,13 @@ class MqttBus:
         client.on_socket_open = self._on_socket_open
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
-        client.on_message = self._on_message
+        client.on_incoming = self._on_incoming
         client.on_publish = self._on_publish
         return client
 
     def _on_socket_open(self, client: paho.Client, _data: Any, connection: Any) -> None:  # noqa: ANN401 - paho's signature
         del client
+        self._client.forget_read_ahead()
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def _on_connect(
@@ -586,8 +597,7 @@ class MqttBus:
                 log.error("the broker refused a message of ours: %s", reason)
                 self._count(dropped=1)
 
-    def _on_message(self, client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:  # noqa: ANN401 - paho's signature
-        del client
+    def _on_incoming(self, message: Incoming) -> None:
         self._count(received=1)
         if not self._deliver(message):
             if message.qos == 1 and not message.retain:
@@ -600,7 +610,7 @@ class MqttBus:
 
     # -- receiving ----------------------------------------------------------------------------
 
-    def _deliver(self, message: paho.MQTTMessage) -> bool:
+    def _deliver(self, message: Incoming) -> bool:
         """Put a message into every mailbox that wants it; False when none does."""
         topic = message.topic
         if topic == self._answer_topic:
@@ -627,7 +637,7 @@ class MqttBus:
             mailbox.put(
                 Parcel(
                     topic,
-                    bytes(message.payload),
+                    message.payload,
                     kind,
                     received_at,
                     settle if kept else nothing,
@@ -638,7 +648,7 @@ class MqttBus:
             self._acknowledge_if_needed(message)
         return True
 
-    def _acknowledge_if_needed(self, message: paho.MQTTMessage) -> None:
+    def _acknowledge_if_needed(self, message: Incoming) -> None:
         if message.qos == 1:
             self._acknowledge(message.mid, self._connection)
 
@@ -664,12 +674,12 @@ class MqttBus:
 
     # -- requests -----------------------------------------------------------------------------
 
-    def _take_answer(self, message: paho.MQTTMessage) -> None:
+    def _take_answer(self, message: Incoming) -> None:
         correlation = getattr(message.properties, "CorrelationData", None)
         waiting = self._answers.get(bytes(correlation)) if correlation else None
         if waiting is None:
             return  # too late: the asker has gone
-        head, _, body = bytes(message.payload).partition(b"\n")
+        head, _, body = message.payload.partition(b"\n")
         try:
             reply = Reply.model_validate_json(head)
         except ValidationError as error:
@@ -679,7 +689,7 @@ class MqttBus:
         waiting[1].append(reply)
         waiting[0].set()
 
-    def _respond(self, request: paho.MQTTMessage, reply: Reply) -> None:
+    def _respond(self, request: Incoming, reply: Reply) -> None:
         topic = getattr(request.properties, "ResponseTopic", None)
         if not topic:
             return
