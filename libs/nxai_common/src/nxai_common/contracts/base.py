@@ -9,6 +9,7 @@ On the wire a message is one of three:
 """
 
 import enum
+import reprlib
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, GetPydanticSchema, ValidationError
@@ -151,11 +152,23 @@ class RawMessage(Message):
 def explain(error: ValidationError) -> str:
     """Say in one line what is wrong: each field, the value it had, the reason."""
     parts = []
-    for item in error.errors(include_url=False, include_context=False)[
-        :5
-    ]:  # a screenful, not a flood
+    for item in error.errors(include_url=False, include_context=False)[:SHOWN_PROBLEMS]:
         where = ".".join(str(p) for p in item["loc"]) or "payload"
-        value = repr(item["input"])
-        shown = value if len(value) <= 80 else value[:77] + "..."  # noqa: PLR2004 - a log line
-        parts.append(f"{where}: {item['msg']} (got {shown})")
-    return "; ".join(parts)
+        parts.append(f"{where}: {item['msg']} (got {_short(item['input'])})")
+    more = error.error_count() - len(parts)
+    return "; ".join(parts) + (f"; and {more} more" if more > 0 else "")
+
+
+def _short(value: object) -> str:
+    """Return the value for a log line. Cut before printing: it may be 16 MB of bytes."""
+    cut = value[:SHOWN_CHARACTERS] if isinstance(value, str | bytes | bytearray) else value
+    shown = _REPR.repr(cut)
+    return shown if len(shown) <= SHOWN_CHARACTERS else shown[: SHOWN_CHARACTERS - 3] + "..."
+
+
+SHOWN_PROBLEMS: Final = 5
+"""A screenful, not a flood."""
+SHOWN_CHARACTERS: Final = 80
+"""Enough to recognise the value in a log line."""
+_REPR: Final = reprlib.Repr()
+_REPR.maxstring = _REPR.maxother = 2 * SHOWN_CHARACTERS

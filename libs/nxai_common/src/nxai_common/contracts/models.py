@@ -46,7 +46,7 @@ class Task(enum.StrEnum):
 
     FOMO = "fomo"
     YOLOV5 = "yolov5"
-    """Ultralytics v6 export, coordinates 0..1 (or pixels in the ONNX export: found out by range)."""
+    """Ultralytics v6 export, coordinates 0..1 (pixels in the ONNX export: found out by range)."""
     YOLOV5_V5 = "yolov5v5-drpai"
     """Version 5 export, coordinates in pixels."""
     MOBILENET_SSD = "mobilenet-ssd"

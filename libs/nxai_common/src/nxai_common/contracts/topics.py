@@ -22,7 +22,8 @@ LEVEL_PATTERN: Final = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 Level = Annotated[str, StringConstraints(pattern=LEVEL_PATTERN)]
 """A value that may stand as one level of a topic (a camera id, a model id ...)."""
 
-_LEVEL = re.compile(LEVEL_PATTERN)
+_LEVEL = re.compile(LEVEL_PATTERN.replace("$", r"\Z"))
+"""`$` also matches before a newline at the end, and a topic with a newline is nobody's."""
 _PLACEHOLDER = re.compile(r"^\{([a-z_]+)\}$")
 
 
@@ -52,7 +53,17 @@ class TopicTemplate:
         return _build(self.text, device, tuple(sorted(levels.items())))
 
     def filter(self, device: str, **levels: str) -> str:
-        """Return a subscription filter: levels that are not given match anything."""
+        """Return a subscription filter: levels that are not given match anything.
+
+        Raises:
+            ValueError: a value that is no level, or a name this template does not have (a
+                misspelt one would match everything).
+        """
+        check_level(device, "device")
+        for name, value in levels.items():
+            if name not in self.names:
+                raise ValueError(f"{self.text!r} has no level {name!r}; it has {self.names}")
+            check_level(value, name)
         wanted = {name: levels.get(name, "+") for name in self.names}
         return f"{ROOT}/{device}/{self.text.format(**wanted)}"
 

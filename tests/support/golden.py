@@ -1,0 +1,321 @@
+"""One example of every message, and the golden files that pin how it looks on the wire.
+
+``cd tests && python -m support.golden`` writes the files anew after a wanted change; the diff
+is what readers out there will see.
+"""
+
+import importlib
+import json
+import pkgutil
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from nxai_common import contracts
+from nxai_common.contracts import (
+    commands,
+    configuration,
+    frames,
+    models,
+    outputs,
+    results,
+    samples,
+    status,
+)
+from nxai_common.contracts.base import AttachedMessage, Message, RawMessage
+
+GOLDEN: Final = Path(__file__).resolve().parents[1] / "contract" / "golden"
+DEVICE: Final = "box"
+
+BASES: Final = frozenset({Message, AttachedMessage, RawMessage, commands.Command})
+"""Classes that are never sent themselves."""
+
+REPLY_TOPIC: Final = "nxai-replies/somebody"
+"""A reply travels on whatever topic its request named."""
+
+AT: Final = datetime(2026, 3, 14, 9, 26, 53, 589_793, UTC)
+AT_MS: Final = 1_773_480_413_589
+AT_US: Final = 1_773_480_413_589_793
+TRANSFORM: Final = frames.Transform(scale_x=5.0, scale_y=5.0, offset_x=80.0)
+DETECTION: Final = results.Detection(
+    label="nut",
+    confidence=0.97265625,
+    box=results.Box(x=320.0, y=200.0, width=40.0, height=40.0),
+    model_box=(48, 40, 8, 8),
+)
+JPEG: Final = bytes.fromhex("ffd8ffe000104a46494600ffd9")
+
+EXAMPLES: Final[tuple[Message, ...]] = (
+    configuration.CaptureConfiguration(
+        revision="5c1b7f0e2d9a",
+        cameras=(
+            configuration.CaptureCamera(
+                id="front",
+                name="Front door",
+                source=configuration.RtspSource(url="rtsp://192.0.2.17:554/stream1"),
+                credentials="camera-front",
+                credentials_revision="b3f1",
+                models=("m5-nut",),
+                resize_mode=models.ResizeMode.FIT_SHORT,
+                inference_limit_ms=100,
+                masks=(((0.0, 0.0), (0.25, 0.0), (0.25, 0.5)),),
+                samples=True,
+            ),
+            configuration.CaptureCamera(id="demo", source=configuration.DemoSource()),
+        ),
+    ),
+    configuration.InferenceConfiguration(
+        revision="0a77e94bd111",
+        models=(
+            configuration.DesiredModel(
+                id="m5-nut",
+                path="m5_nut.tflite",
+                labels=("nut",),
+                threshold=0.5,
+                uncertain=configuration.UncertainRule(threshold=0.3),
+            ),
+        ),
+        assignments=(configuration.Assignment(camera="front", model="m5-nut", threshold=0.75),),
+    ),
+    configuration.PublisherConfiguration(
+        revision="9d2e40c8aa53",
+        cameras=(configuration.PublisherCamera(id="front", name="Front door", index=0),),
+    ),
+    commands.WatchCamera(camera="front", seconds=30),
+    commands.TakeSnapshot(camera="front", stream="k3j9", sequence=1207, publish=True),
+    commands.TriggerCamera(camera="front"),
+    commands.Reply(ok=True, details={"width": 640, "height": 480}, attachment=JPEG),
+    frames.Frame(
+        camera="front",
+        input="4x2x3_fit-short_exact",
+        models=("m5-nut", "m5-washer"),
+        stream="k3j9",
+        sequence=1207,
+        captured_at_us=AT_US,
+        width=4,
+        height=2,
+        channels=3,
+        source_width=640,
+        source_height=480,
+        transform=TRANSFORM,
+        attachment=bytes(range(0, 240, 10)),  # holds 0x0a: the reader must split at the first only
+    ),
+    frames.Preview(camera="front", attachment=JPEG),
+    frames.Picture(camera="front", attachment=JPEG),
+    models.ModelManifest(
+        model="m5-nut",
+        name="M5 nuts",
+        task=models.Task.FOMO,
+        labels=("nut",),
+        width=96,
+        height=96,
+        channels=3,
+        resize_mode=models.ResizeMode.FIT_SHORT,
+        version="3",
+        source="m5_nut.tflite",
+        digest="9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        engine="litert",
+        engine_ms=0.17,
+        inputs=(
+            models.TensorInfo(
+                name="input", shape=(1, 96, 96, 3), dtype="int8", scale=0.00392157, zero_point=-128
+            ),
+        ),
+        outputs=(
+            models.TensorInfo(
+                name="output", shape=(1, 12, 12, 2), dtype="int8", scale=0.00390625, zero_point=-128
+            ),
+        ),
+    ),
+    outputs.Detections(
+        timestamp=AT,
+        timestamp_ms=AT_MS,
+        device=DEVICE,
+        camera="front",
+        camera_name="Front door",
+        model="m5-nut",
+        model_name="M5 nuts",
+        model_version="3",
+        stream="k3j9",
+        sequence=1207,
+        picture_width=640,
+        picture_height=480,
+        count=1,
+        counts={"nut": 1, "washer": 0},
+        objects=(
+            outputs.ObjectFound(
+                label="nut",
+                confidence=0.97265625,
+                x=0.5,
+                y=0.4166,
+                width=0.0625,
+                height=0.0833,
+                x_px=320,
+                y_px=200,
+                width_px=40,
+                height_px=40,
+            ),
+        ),
+        latency_ms=4.2,
+        inference_ms=0.17,
+    ),
+    outputs.CameraState(
+        timestamp=AT,
+        timestamp_ms=AT_MS,
+        device=DEVICE,
+        camera="front",
+        camera_name="Front door",
+        count=1,
+        counts={"nut": 1, "washer": 0},
+        present={"nut": True, "washer": False},
+        last_detection=AT,
+        fps=15.0,
+        latency_ms=4.2,
+    ),
+    outputs.Event(
+        event=outputs.EventPhase.END,
+        id="front-m5-nut-nut-1773480413589",
+        device=DEVICE,
+        camera="front",
+        camera_name="Front door",
+        model="m5-nut",
+        label="nut",
+        timestamp=AT,
+        timestamp_ms=AT_MS,
+        started_at=datetime(2026, 3, 14, 9, 26, 50, 0, UTC),
+        duration_s=3.59,
+        count=0,
+        max_count=2,
+        confidence=0.97265625,
+    ),
+    outputs.Snapshot(camera="front", attachment=JPEG),
+    outputs.Output(
+        camera="front",
+        entries=(
+            outputs.NxOutput(
+                deviceId="box",
+                modelId="m5-nut",
+                sourceId="input-0",
+                sourceName="Front door",
+                outputDims=[[1, 1, 2, 2]],
+                outputDataTypes=[1],
+                output={"output": [0.25, 0.75, 0.0, 1.0]},
+                timestamp=AT_MS,
+                sourceDate="2026-03-14T09:26:53.589Z",
+                uncertain=1,
+                baseRGB="AAEC",
+                h=1,
+                w=1,
+                c=3,
+            ),
+        ),
+    ),
+    results.InferenceResult(
+        camera="front",
+        input="4x2x3_fit-short_exact",
+        model="m5-nut",
+        model_name="M5 nuts",
+        model_version="3",
+        model_digest="9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        task=models.Task.FOMO,
+        worker="inference",
+        stream="k3j9",
+        sequence=1207,
+        captured_at_us=AT_US,
+        width=4,
+        height=2,
+        channels=3,
+        source_width=640,
+        source_height=480,
+        transform=TRANSFORM,
+        labels=("nut",),
+        detections=(DETECTION,),
+        uncertain=True,
+        uncertain_reason="nut 0.41 is below 0.5",
+        timing=results.Timing(queue_ms=1.5, engine_ms=0.17, decode_ms=0.05),
+        tensors=(results.Tensor(name="output", shape=(1, 1, 1, 2), offset=0, length=8),),
+        image=results.InputImage(width=4, height=2, channels=3, offset=8, length=24),
+        attachment=bytes(range(32)),
+    ),
+    samples.Sample(
+        camera="front",
+        stream="k3j9",
+        sequence=1207,
+        captured_at_us=AT_US,
+        width=640,
+        height=480,
+        model="m5-nut",
+        model_version="3",
+        reason="nut 0.41 is below 0.5",
+        detections=(DETECTION,),
+        attachment=JPEG,
+    ),
+    status.Status(
+        service="capture",
+        role="capture",
+        state=status.ServiceState.DEGRADED,
+        version="0.1.0",
+        at=AT,
+        started_at=datetime(2026, 3, 14, 9, 0, 0, 0, UTC),
+        pid=4711,
+        host="line-3",
+        configuration_revision="5c1b7f0e2d9a",
+        problems=(status.Problem(about="camera front", reason="401: check user and password"),),
+        counters={"bus_published": 24_013},
+        cameras=(
+            status.CameraStatus(
+                camera="front",
+                state=status.LinkState.WAITING,
+                reason="401: check user and password",
+                since=AT,
+                models=("m5-nut",),
+            ),
+        ),
+    ),
+)
+
+
+def message_classes() -> tuple[type[Message], ...]:
+    """Return every class that travels on the bus, in order of its name."""
+    for module in pkgutil.iter_modules(contracts.__path__, contracts.__name__ + "."):
+        importlib.import_module(module.name)
+    found: set[type[Message]] = set()
+    waiting: list[type[Message]] = [Message]
+    while waiting:
+        children = [c for c in waiting.pop().__subclasses__() if c.__module__.startswith("nxai_c")]
+        found.update(children)
+        waiting.extend(children)
+    return tuple(sorted(found - BASES, key=lambda kind: kind.__name__))
+
+
+def example(kind: type[Message]) -> Message:
+    """Return the example of a class."""
+    return next(message for message in EXAMPLES if type(message) is kind)
+
+
+def topic(message: Message) -> str:
+    """Return where the example is published."""
+    return REPLY_TOPIC if isinstance(message, commands.Reply) else message.topic(DEVICE)
+
+
+def file_of(kind: type[Message]) -> Path:
+    """Return the golden file of a class: text where it is text, else bytes."""
+    binary = issubclass(kind, AttachedMessage | RawMessage)
+    return GOLDEN / f"{kind.__name__}.{'bin' if binary else 'json'}"
+
+
+def write() -> None:
+    """Write all golden files anew."""
+    GOLDEN.mkdir(exist_ok=True)
+    for old in GOLDEN.iterdir():
+        old.unlink()
+    for message in EXAMPLES:
+        file_of(type(message)).write_bytes(message.encode())
+    topics = {type(m).__name__: topic(m) for m in EXAMPLES}
+    (GOLDEN / "topics.json").write_text(json.dumps(topics, indent=2, sort_keys=True) + "\n")
+
+
+if __name__ == "__main__":
+    write()
+    sys.stdout.write(f"wrote {len(EXAMPLES)} golden files to {GOLDEN}\n")
