@@ -32,6 +32,9 @@ class _Packet:
     respond: Callable[[Reply], None] | None = None
 
 
+_Member = tuple["MemoryBus", Mailbox, type[Message]]
+
+
 class MemoryBroker:
     """Keeps retained messages and hands packets to the buses that are connected."""
 
@@ -39,7 +42,7 @@ class MemoryBroker:
         self._lock = threading.RLock()
         self._buses: list[MemoryBus] = []
         self._retained: dict[str, _Packet] = {}
-        self._turn = itertools.count()
+        self._turns: dict[str, itertools.count[int]] = {}
         self.up = True
 
     def attach(self, bus: "MemoryBus") -> None:
@@ -75,7 +78,7 @@ class MemoryBroker:
                     self._retained[packet.topic] = packet
                 else:
                     self._retained.pop(packet.topic, None)
-            groups: dict[str, list[tuple[MemoryBus, Mailbox, type[Message]]]] = {}
+            groups: dict[str, list[_Member]] = {}
             for bus in self._buses:
                 for mailbox, kind in bus.router.route(packet.topic):
                     share = next(
@@ -83,9 +86,18 @@ class MemoryBroker:
                     )
                     group = f"only {id(mailbox)}" if share is None else f"share {share}"
                     groups.setdefault(group, []).append((bus, mailbox, kind))
-            chosen = [members[next(self._turn) % len(members)] for members in groups.values()]
+            chosen = [self._next_of(group, members) for group, members in groups.items()]
         for bus, mailbox, kind in chosen:
             bus.deliver(packet, mailbox, kind)
+
+    def _next_of(self, group: str, members: list[_Member]) -> _Member:
+        if len(members) == 1:
+            return members[0]
+        return members[next(self._turns.setdefault(group, itertools.count())) % len(members)]
+
+    def send_raw(self, topic: str, payload: bytes, policy: Policy) -> None:
+        """Send bytes of any sender, as an outside program could."""
+        self.send(_Packet(topic, payload, policy))
 
     def retained_for(self, bus: "MemoryBus", mailbox: Mailbox) -> None:
         """Deliver what is retained to a new mailbox (never to a shared subscription)."""
