@@ -50,7 +50,9 @@ class Policy(enum.Enum):
 class Value(BaseModel):
     """A part of a message: immutable, unknown fields ignored."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="null")
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", ser_json_inf_nan="null", use_attribute_docstrings=True
+    )
 
 
 Attachment = Annotated[

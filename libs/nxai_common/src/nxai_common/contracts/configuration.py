@@ -32,6 +32,8 @@ class MjpegSource(Value):
 
     type: Literal["mjpeg"] = "mjpeg"
     url: str
+    certificate: Literal["verify", "any"] = "verify"
+    """Of an https:// URL. any: do not check it (most cameras sign their own)."""
 
 
 class StillSource(Value):
@@ -40,6 +42,8 @@ class StillSource(Value):
     type: Literal["still"] = "still"
     url: str
     interval_ms: PositiveInt = 1000
+    certificate: Literal["verify", "any"] = "verify"
+    """Of an https:// URL. any: do not check it (most cameras sign their own)."""
 
 
 class V4l2Source(Value):
@@ -126,18 +130,15 @@ class Watchdog(Value):
     source is not a fault."""
 
 
-class CaptureCamera(Value):
-    """One camera, as capture shall run it."""
+class CameraOptions(Value):
+    """What a person may say of a camera; read from settings.json and passed on to capture."""
 
     id: Level
+    """Name in topics and URLs; do not change it later, charts and entities hang on it."""
     name: str = ""
+    """Name for people; the id when left out."""
     enabled: bool = True
     source: CameraSource
-    credentials: str | None = None
-    """Name of the secret file that holds user and password."""
-    credentials_revision: str = ""
-    """Changes when the secret does, so that capture reconnects."""
-    models: tuple[Level, ...] = ()
     resize_mode: ResizeMode | None = None
     """None: as each model's manifest says."""
     resize_quality: ResizeQuality = ResizeQuality.EXACT
@@ -153,6 +154,16 @@ class CaptureCamera(Value):
     credit_window: PositiveInt | None = None
     """Frames in flight at most; None: 2 x inference workers."""
     watchdog: Watchdog = Watchdog()
+
+
+class CaptureCamera(CameraOptions):
+    """One camera, as capture shall run it."""
+
+    credentials: str | None = None
+    """Name of the secret file that holds user and password."""
+    credentials_revision: str = ""
+    """Changes when the secret does, so that capture reconnects."""
+    models: tuple[Level, ...] = ()
 
 
 class CaptureConfiguration(Message):

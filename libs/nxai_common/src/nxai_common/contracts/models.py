@@ -112,3 +112,26 @@ class ModelManifest(Message):
     """Median milliseconds of one run on this machine, one thread."""
     inputs: tuple[TensorInfo, ...] = ()
     outputs: tuple[TensorInfo, ...] = ()
+
+
+class PackageManifest(Value):
+    """`manifest.json` of a model package: a folder with this file and the model file beside it.
+
+    Only `file` and, for detectors, `labels` are needed; what is left out is read from the model
+    file or has the default of `ModelManifest`.
+    """
+
+    file: str
+    """Name of the model file in the same folder, ``.tflite`` or ``.onnx``."""
+    digest: str | None = None
+    """SHA-256 of the model file, hex; a file with another one is refused."""
+    name: str = ""
+    labels: tuple[str, ...] | None = None
+    """In tensor order, without FOMO's background."""
+    task: Task | None = None
+    resize_mode: ResizeMode | None = None
+    input_scaling: InputScaling | None = None
+    threshold: float | None = Field(default=None, ge=0, le=1)
+    nms_iou: float | None = Field(default=None, ge=0, le=1)
+    version: str = ""
+    source: str = ""
