@@ -1,0 +1,169 @@
+"""Asking a camera over HTTP, with httpx: passwords, redirects, time-outs, plain reasons."""
+
+import logging
+import ssl
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Final, Literal, Self
+
+import httpx
+
+from nxai_capture.adapters.camera_url import parse_camera_url
+from nxai_capture.adapters.reasons import os_error, status_error
+from nxai_capture.ports import Credentials
+from nxai_common.errors import CameraUnavailable, ConfigurationError, NxaiError
+
+MOST_REDIRECTS: Final = 5
+REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+
+for _name in ("httpx", "httpcore"):
+    # They log whole URLs at INFO and DEBUG, and many cameras take passwords in the query.
+    logging.getLogger(_name).setLevel(logging.WARNING)
+
+
+class CameraAuth(httpx.Auth):
+    """Answers what the camera asks for: Digest when it offers that, else Basic.
+
+    The first request goes without a password, so that Basic is never sent to a camera that
+    can do better.
+    """
+
+    def __init__(self, credentials: Credentials) -> None:
+        self._credentials = credentials
+        self._chosen: httpx.Auth | None = None
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """Send, and send again with a password when asked."""
+        if self._chosen is None:
+            response = yield request
+            if response.status_code != httpx.codes.UNAUTHORIZED:
+                return
+            offers = [offer.lower() for offer in response.headers.get_list("www-authenticate")]
+            user = self._credentials.username
+            password = self._credentials.password.get_secret_value()
+            self._chosen = (
+                httpx.DigestAuth(user, password)
+                if any(offer.startswith("digest") for offer in offers)
+                else httpx.BasicAuth(user, password)
+            )
+        yield from self._chosen.auth_flow(request)
+
+
+class HttpCamera:
+    """One camera's HTTP connection.
+
+    Proxies and .netrc of the environment are not used: a camera is near, and its password is
+    for nobody else.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        credentials: Credentials | None,
+        *,
+        open_timeout_s: float,
+        read_timeout_s: float,
+        certificate: Literal["verify", "any"],
+    ) -> None:
+        self._url = parse_camera_url(url, ("http", "https"))
+        self._auth = None if credentials is None else CameraAuth(credentials)
+        self._read_timeout_s = read_timeout_s
+        context = ssl.create_default_context()
+        if certificate == "any":
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        self._client = httpx.Client(
+            verify=context,
+            trust_env=False,
+            timeout=httpx.Timeout(read_timeout_s, connect=open_timeout_s),
+            headers={"Accept-Encoding": "identity", "User-Agent": "nxai-edge"},
+        )
+
+    @property
+    def place(self) -> str:
+        """host:port."""
+        return self._url.place
+
+    def __enter__(self) -> Self:
+        """Connect nothing yet."""
+        self._client.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close all connections."""
+        self._client.close()
+
+    @contextmanager
+    def get(self, headers: Mapping[str, str] | None = None) -> Iterator[httpx.Response]:
+        """Give the answer, 200 or 304, its body not read yet.
+
+        Redirects are followed; user and password go to the camera's own host only.
+
+        Raises:
+            CameraUnavailable: worth trying again.
+            ConfigurationError: only a person can mend it.
+        """
+        with self.translated():
+            response = self._send(headers or {})
+            try:
+                if response.status_code not in (200, 304):
+                    raise status_error(
+                        response.status_code, with_credentials=self._auth is not None
+                    )
+                yield response
+            finally:
+                response.close()
+
+    def _send(self, headers: Mapping[str, str]) -> httpx.Response:
+        url = httpx.URL(self._url.text)
+        for _ in range(MOST_REDIRECTS + 1):
+            # At another host the password would be given away; over http after https, shown.
+            own = url.host == self._url.host and (url.scheme, self._url.scheme) != ("http", "https")
+            request = self._client.build_request("GET", url, headers=headers)
+            response = self._client.send(
+                request, auth=self._auth if own else None, stream=True, follow_redirects=False
+            )
+            location = response.headers.get("location")
+            if response.status_code not in REDIRECTS or location is None:
+                return response
+            response.close()
+            url = url.join(location)
+        raise CameraUnavailable(f"{self.place} redirects in circles: check the path of the URL")
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """Turn what httpx raises into our errors, without its text: it quotes URLs."""
+        failure: NxaiError
+        try:
+            yield
+        except httpx.TimeoutException as error:
+            failure = (
+                CameraUnavailable(f"timed out: {self.place} does not answer")
+                if isinstance(error, (httpx.ConnectTimeout, httpx.PoolTimeout))
+                else CameraUnavailable(f"the camera sent nothing for {self._read_timeout_s:g} s")
+            )
+        except (httpx.UnsupportedProtocol, httpx.InvalidURL):
+            failure = ConfigurationError(
+                f"{self.place} redirects to something that is not HTTP: check the path of the URL"
+            )
+        except httpx.HTTPError as error:
+            failure = self._explain(error)
+        else:
+            return
+        raise failure
+
+    def _explain(self, error: httpx.HTTPError) -> NxaiError:
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, OSError):
+                return os_error(cause, self._url.host, self._url.port)
+            cause = cause.__cause__ or cause.__context__
+        if isinstance(error, (httpx.RemoteProtocolError, httpx.ReadError)):
+            return CameraUnavailable(f"{self.place} broke off in the middle of its answer")
+        return CameraUnavailable(f"{self.place} does not speak HTTP as it should: check the port")
