@@ -11,6 +11,7 @@ from typing import Final, Literal, TypeAlias
 import cv2
 import numpy as np
 import numpy.typing as npt
+
 from nxai_common.errors import CameraUnavailable
 
 Bytes: TypeAlias = npt.NDArray[np.uint8]
@@ -22,7 +23,7 @@ and believing it would take 400 MB."""
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Yuv420:
-    """Planar YUV with chroma at half size in both axes (I420 order, sited as MPEG-2: left)."""
+    """Planar YUV with chroma at half size in both axes (I420 order)."""
 
     y: Bytes
     """(H, W); rows may be further apart than W bytes."""
@@ -92,16 +93,16 @@ class Picture:
         if isinstance(planes, Rgb):
             return np.ascontiguousarray(planes.pixels)
         if isinstance(planes, Bgr):
-            return _u8(cv2.cvtColor(planes.pixels, cv2.COLOR_BGR2RGB))
+            return as_bytes(cv2.cvtColor(planes.pixels, cv2.COLOR_BGR2RGB))
         if isinstance(planes, Gray):
-            return _u8(cv2.cvtColor(planes.pixels, cv2.COLOR_GRAY2RGB))
+            return as_bytes(cv2.cvtColor(planes.pixels, cv2.COLOR_GRAY2RGB))
         return yuv_to_rgb(self._stack_full_size_planes(planes), planes.full_range, planes.matrix)
 
     def to_bgr(self) -> Bytes:
         """Return (H, W, 3) uint8 BGR, C-contiguous."""
         if isinstance(self.planes, Bgr):
             return np.ascontiguousarray(self.planes.pixels)
-        return _u8(cv2.cvtColor(self.to_rgb(), cv2.COLOR_RGB2BGR))
+        return as_bytes(cv2.cvtColor(self.to_rgb(), cv2.COLOR_RGB2BGR))
 
     def _stack_full_size_planes(self, planes: Yuv420) -> Bytes:
         """Return (H, W, 3) uint8 YUV with chroma doubled in size (nearest: viewing only)."""
@@ -119,7 +120,7 @@ def yuv_to_rgb(yuv: Bytes, full_range: bool, matrix: Literal["bt601", "bt709"]) 
 
     Source of the weights: ITU-R BT.601-7 section 2.5 and BT.709-6 section 3.
     """
-    return _u8(cv2.transform(yuv, YUV_TO_RGB[full_range, matrix]))
+    return as_bytes(cv2.transform(yuv, YUV_TO_RGB[full_range, matrix]))
 
 
 def _matrix(full_range: bool, red: float, blue: float) -> npt.NDArray[np.float32]:
@@ -166,7 +167,7 @@ def check_size(width: int, height: int) -> None:
         )
 
 
-def _u8(array: object) -> Bytes:
-    """Narrow what cv2 declares as any array: its uint8 functions return uint8."""
+def as_bytes(array: object) -> Bytes:
+    """Narrow for the type checker: cv2 declares any array where bytes in give bytes out."""
     assert isinstance(array, np.ndarray)  # noqa: S101 - for the type checker; cv2 always does
     return array
