@@ -9,6 +9,6 @@
 * `convert`: the table of operators, and the final check.
 """
 
-from nxai_inference.core.conversion.convert import convert
+from nxai_inference.core.conversion.convert import QUANTISATION_KEY, convert
 
-__all__ = ["convert"]
+__all__ = ["QUANTISATION_KEY", "convert"]

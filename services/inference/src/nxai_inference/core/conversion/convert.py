@@ -8,13 +8,16 @@ from onnx import helper
 
 from nxai_common.errors import RejectedError
 from nxai_inference.core.conversion import convolution, elementwise, movement, pooling
-from nxai_inference.core.conversion.builder import GraphBuilder
+from nxai_inference.core.conversion.builder import QUANTISED, GraphBuilder
 from nxai_inference.core.conversion.reader import TfliteGraph, TfliteOperator, read
 
 OPSET: Final = 13
 """First with per-channel DequantizeLinear; every execution provider in use knows it."""
 IR_VERSION: Final = 8
 """Of the same age: runtimes refuse models with a newer one than theirs."""
+
+QUANTISATION_KEY: Final = "quantisation of "
+"""Metadata key, followed by a tensor's name; the value is scale, space, zero point."""
 
 Lowering = Callable[[TfliteOperator, GraphBuilder], None]
 
@@ -76,6 +79,12 @@ def convert(content: bytes) -> bytes:
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
     )
+    for tensor in (graph.tensors[index] for index in (*graph.inputs, *graph.outputs)):
+        if tensor.dtype in QUANTISED and tensor.quantisation is not None:
+            # ONNX has no place for the quantisation of a graph's own input or output.
+            entry = model.metadata_props.add()
+            entry.key = f"{QUANTISATION_KEY}{tensor.name}"
+            entry.value = f"{tensor.quantisation.scale!r} {tensor.quantisation.zero_point}"
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
