@@ -92,8 +92,13 @@ def own_foreground() -> Iterator[None]:
 def environment_of(arguments: argparse.Namespace, state: Path) -> dict[str, str]:
     """Return the variables that supervisord.conf and the services read."""
     mosquitto = shutil.which("mosquitto", path=f"{os.defpath}:/usr/sbin:/usr/local/sbin")
-    environment = dict(os.environ)  # noqa: TID251 - handed on to the services, not read
-    environment |= {
+    environment = {
+        # What the user's own environment says comes first.
+        "NXAI_MANAGER_SETTINGS": str(state / "settings.json"),
+        "NXAI_MANAGER_SECRETS_DIR": str(state / "secrets"),
+        "NXAI_CAPTURE_SECRETS_DIR": str(state / "secrets"),
+        "NXAI_INFERENCE_MODELS_DIR": str(ROOT / "models"),
+        **os.environ,  # noqa: TID251 - handed on to the services, not read
         "EDGE_ROOT": str(ROOT),
         "EDGE_LOCAL": str(ROOT / "deploy/local"),
         "EDGE_BIN": str(Path(sys.executable).parent),

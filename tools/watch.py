@@ -35,6 +35,7 @@ def main() -> int:
     parser.add_argument("--secrets", default="", help="folder of the accounts' passwords")
     parser.add_argument("--username", default="viewer")
     parser.add_argument("--lines", type=int, default=0, help="stop after so many (0: never)")
+    parser.add_argument("--found", action="store_true", help="only lines with something found")
     arguments = parser.parse_args()
     password = (
         (Path(arguments.secrets) / arguments.username / "password").read_text().strip()
@@ -51,13 +52,13 @@ def main() -> int:
     )
     try:
         with bus, closing(bus.subscribe(Subscription(Detections), volatile=True)) as inbox:
-            watch(inbox, arguments.lines)
+            watch(inbox, arguments.lines, found_only=arguments.found)
     except KeyboardInterrupt:
         pass  # Ctrl-C is how one ends it
     return 0
 
 
-def watch(inbox: Inbox, lines: int) -> None:
+def watch(inbox: Inbox, lines: int, *, found_only: bool) -> None:
     """Print lines until interrupted, or `lines` of them."""
     printed = 0
     seen: dict[str, Seen] = {}
@@ -70,6 +71,8 @@ def watch(inbox: Inbox, lines: int) -> None:
             seen[message.camera].newest = message
         if time.monotonic() >= due:
             for camera in sorted(seen):
+                if found_only and not seen[camera].newest.count:
+                    continue
                 print(line(seen[camera]), flush=True)
                 printed += 1
             seen.clear()

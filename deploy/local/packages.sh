@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Installs the system packages that `make run` or `make test` needs and this machine lacks.
+# Installs the system packages that `make run`, `make test` or `make compose-test` needs and this
+# machine lacks.
 # Without root it says the one command to type instead.
 #
-#   packages.sh run|test
+#   packages.sh run|test|compose
 set -euo pipefail
 
 export DEBIAN_FRONTEND=noninteractive
@@ -29,6 +30,15 @@ if [ "$1" = test ]; then
         gstreamer1.0-libav; do
         package "$name"
     done
+fi
+
+# A machine where an engine answers needs none of these; elsewhere root starts its own.
+if [ "$1" = compose ]; then
+    docker info > /dev/null 2>&1 || command_of dockerd docker.io
+    command_of docker docker.io
+    docker compose version > /dev/null 2>&1 || command_of docker-compose docker-compose
+    command_of iptables iptables
+    command_of debootstrap debootstrap
 fi
 
 if [ ${#missing[@]} = 0 ]; then exit 0; fi

@@ -1,0 +1,93 @@
+# Bare `make` lists what one can do.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+UV_VERSION := 0.13.9
+UV := .tools/bin/uv
+UV_STAMP := .tools/uv-$(UV_VERSION)
+PY := .venv/bin/python
+
+# make run PORT=1885 SETTINGS=my.json
+PORT ?= 1884
+SETTINGS ?=
+
+.PHONY: help run watch test check fmt unit coverage bench docs demo-model images compose-test \
+	packages-run packages-test env-run env-dev clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
+
+run: env-run ## start everything here, with the demo camera or SETTINGS=my.json; Ctrl-C stops
+	@exec $(PY) tools/run.py --run-dir "$(NXAI_RUN_DIR)" --broker "$(NXAI_BROKER)" \
+		--port "$(PORT)" --settings "$(SETTINGS)"
+
+watch: env-run ## print what the cameras of a running `make run` see
+	@exec $(PY) tools/watch.py --broker mqtt://127.0.0.1:$(PORT) \
+		--secrets "$(or $(NXAI_RUN_DIR),.run)/mosquitto/secrets"
+
+test: packages-test check coverage ## set up and pass every test
+
+check: env-dev ## style, types and the shape of the tree
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+	@.venv/bin/lint-imports
+
+fmt: env-dev ## put the code into its one style
+	@$(PY) -m ruff check --fix .
+	@$(PY) -m ruff format .
+
+unit: env-dev ## only the fast tests: pure code and promises
+	@$(PY) -W error -m pytest -q tests/unit tests/contract tests/shape
+
+# Contracts, the bus and every core must be covered completely. The table comes first, pytest's
+# own closing line last.
+coverage: env-dev
+	@$(PY) -W error -m coverage run -m pytest tests --ignore=tests/benchmarks 2>&1 | tee .coverage.log
+	@$(PY) -m coverage combine --quiet 2> /dev/null || true
+	@$(PY) -m coverage report --skip-covered --fail-under=100 \
+		--include='*/nxai_common/contracts/*,*/nxai_common/bus/*,*/core/*'
+	@tail -1 .coverage.log
+
+bench: env-dev ## measure speed and memory against a bare loop (many minutes)
+	@$(PY) -m pytest -q -s tests/benchmarks
+
+docs: env-dev ## write the generated pages of docs/ again
+	@$(PY) tools/generate_docs.py
+
+demo-model: env-dev ## train the model of the demo camera again (PyTorch, minutes)
+	@$(UV) run --no-sync --with torch==2.13.0 python tools/demo_model/train.py
+
+images: ## build the container images
+	@docker-compose version > /dev/null 2>&1 && docker-compose build || docker compose build
+
+compose-test: env-dev ## bring docker-compose.yml up for real and wait for detections
+	@deploy/local/packages.sh compose
+	@tools/docker/engine.sh tools/docker/compose_test.sh
+
+clean: ## remove what was built and set up here (.run stays: it holds your settings)
+	@rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* htmlcov \
+		.import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+packages-run:
+	@deploy/local/packages.sh run
+
+packages-test:
+	@deploy/local/packages.sh test
+
+# uv itself comes from PyPI into a folder of its own, so that nothing on the machine changes.
+$(UV_STAMP): | packages-run
+	@echo "Setting up uv $(UV_VERSION) in .tools ..."
+	@python3 -m venv --clear .tools
+	@.tools/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@touch $@
+
+# --inexact: what somebody added to .venv by hand stays.
+env-run: packages-run $(UV_STAMP)
+	@$(UV) sync --quiet --frozen --inexact --no-default-groups --group run
+
+env-dev: packages-run $(UV_STAMP)
+	@$(UV) sync --quiet --frozen --inexact

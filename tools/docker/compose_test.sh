@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# Brings docker-compose.yml up for real and waits until a client outside sees detections of the
+# demo camera; then takes everything down. Run it as `make compose-test`.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+"$(dirname "$0")/images.sh"
+
+compose=(docker-compose)
+if docker compose version > /dev/null 2>&1; then compose=(docker compose); fi
+export COMPOSE_PROJECT_NAME=nxai-test
+MQTT_PORT=$(.venv/bin/python -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+export MQTT_PORT
+secrets=$(mktemp -d)
+
+down() {
+    local status=$?
+    if [ $status != 0 ]; then
+        "${compose[@]}" ps || true
+        "${compose[@]}" logs --no-color --tail 40 || true
+    fi
+    "${compose[@]}" down --volumes --timeout 20 > /dev/null 2>&1 || true
+    rm -rf "$secrets"
+    exit $status
+}
+trap down EXIT
+trap 'exit 130' INT TERM
+
+"${compose[@]}" down --volumes > /dev/null 2>&1 || true # of a run that was cut off
+started=$SECONDS
+"${compose[@]}" up --detach --no-build > /dev/null 2>&1
+mkdir -p "$secrets/viewer"
+"${compose[@]}" exec -T mosquitto cat /mosquitto/secrets/viewer/password > "$secrets/viewer/password"
+
+echo "compose is up after $((SECONDS - started)) s; what a client outside sees:"
+timeout 120 .venv/bin/python tools/watch.py --broker "mqtt://127.0.0.1:$MQTT_PORT" \
+    --secrets "$secrets" --lines 5 --found | tee "$secrets/lines"
+[ "$(wc -l < "$secrets/lines")" -ge 5 ]
+echo "detections after $((SECONDS - started)) s"
+
+# Every container says of itself that it is healthy, and none had to be started again.
+for service in mosquitto capture inference publisher manager; do
+    container=$("${compose[@]}" ps -q "$service")
+    for attempt in $(seq 60); do
+        health=$(docker inspect -f '{{.State.Health.Status}}' "$container")
+        if [ "$health" = healthy ]; then break; fi
+        if [ "$attempt" = 60 ]; then
+            echo "$service is $health, not healthy" >&2
+            exit 1
+        fi
+        sleep 1
+    done
+    restarts=$(docker inspect -f '{{.RestartCount}}' "$container")
+    if [ "$restarts" != 0 ]; then
+        echo "$service was started again $restarts times" >&2
+        exit 1
+    fi
+done
+echo "all containers are healthy"
