@@ -51,6 +51,7 @@ class _Engine(Protocol):
     def stop(self) -> None: ...
     def kill(self) -> None: ...
     def alive(self) -> bool: ...
+    def pid(self) -> int: ...
     def close(self) -> None: ...
 
 
@@ -81,6 +82,11 @@ class Broker:
             "NXAI_BROKER_USERNAME": self.username,
             "NXAI_BROKER_PASSWORD": self.password,
         }
+
+    @property
+    def pid(self) -> int:
+        """Process id of the broker, for measuring it."""
+        return self._engine.pid()
 
     def bus(self, client_id: str, device: str = "box", will: Message | None = None) -> MqttBus:
         """Return a bus that connects here once entered."""
@@ -140,6 +146,10 @@ class _Process:
     def alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    def pid(self) -> int:
+        assert self._process is not None, "not started"
+        return self._process.pid
+
     def stop(self) -> None:
         self._end(signal.SIGTERM)
 
@@ -187,6 +197,11 @@ class _Container:
         wrapped = self._container.get_wrapped_container()
         wrapped.reload()
         return str(wrapped.status) in {"created", "running"}
+
+    def pid(self) -> int:
+        wrapped = self._container.get_wrapped_container()
+        wrapped.reload()
+        return int(wrapped.attrs["State"]["Pid"])
 
     def stop(self) -> None:
         self._container.get_wrapped_container().stop()

@@ -1,0 +1,364 @@
+"""`make bench`: speed and memory of the running line against a bare loop in the same run.
+
+Every claim is a ratio against the hand-written loop (`bare.py`) measured alternately in the
+same minutes, because the machines this runs on are shared and noisy. Prints a table, writes
+`docs/benchmarks.json` and the tables of `docs/benchmarks.md`.
+"""
+
+import argparse
+import json
+import os
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import psutil
+
+from benchmarks import bare
+from benchmarks.bare import BenchModel
+from benchmarks.line import Measured, camera, measure, median, percentile, running
+from nxai_common.contracts.models import ResizeMode, ResizeQuality
+from support.demo_clip import demo_clip
+from support.shared import ROOT, SHARED
+
+MB = 1024 * 1024
+QUALITIES = (ResizeQuality.EXACT, ResizeQuality.FAST)
+
+
+@dataclass
+class Row:
+    """One figure of the table."""
+
+    case: str
+    measured: str
+    goal: str
+    reached: bool | None
+    details: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How long and how often."""
+
+    seconds: float
+    rounds: int
+    minutes: float
+    clips: "Clips"
+
+
+class Clips:
+    """The demo camera's scene as H.264, made once."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def get(self, width: int, height: int, fps: int = 30, seed: int = 1) -> Path:
+        """Return a 20 s clip."""
+        path = self._folder / f"demo-{width}x{height}-{fps}-{seed}.mp4"
+        if not path.exists():
+            demo_clip(path, width, height, fps, 20, seed)
+        return path
+
+
+def fomo() -> BenchModel:
+    """Return Edge Impulse's FOMO 0.1 (gray, 96x96, float)."""
+    return BenchModel(
+        "fomo",
+        SHARED / "models/ei_fomo_mnv2_010_96x96x1_beer_can_f32.tflite",
+        ("beer", "can"),
+        "fomo",
+        96,
+        96,
+        1,
+        ResizeMode.SQUASH,
+    )
+
+
+def yolo(folder: Path) -> BenchModel:
+    """Return YOLOv5n 320, converted, as the faster engine of both sides runs it."""
+    from nxai_inference.core.conversion import convert_tflite  # noqa: PLC0415 - only here
+
+    source = SHARED / "models/ei_yolov5n_320x320x3_2cls_fp16w.tflite"
+    target = folder / "yolov5n.onnx"
+    if not target.exists():
+        target.write_bytes(convert_tflite(source.read_bytes()))
+    return BenchModel("yolo", target, ("coffee", "lamp"), "yolov5", 320, 320, 3, ResizeMode.SQUASH)
+
+
+# -- cases ------------------------------------------------------------------------------------
+
+
+def throughput(options: Options, folder: Path) -> Iterator[Row]:
+    """One file as fast as possible."""
+    for model, width, height, goal in (
+        (fomo(), 640, 480, 1.0),
+        (fomo(), 1280, 720, 1.15),
+        (yolo(folder), 640, 480, 0.97),
+    ):
+        clip = options.clips.get(width, height)
+        for quality in QUALITIES:
+            ratios, lines, bares = [], [], []
+            for _ in range(options.rounds):
+                with running([camera(1, clip, model, quality, pace="fast")], model) as stack:
+                    line = measure(stack, options.seconds)
+                loop = bare.as_fast_as_possible(clip, model, quality, options.seconds)
+                lines.append(line.fps)
+                bares.append(loop.fps)
+                ratios.append(line.fps / loop.fps)
+            ratio = median(ratios)
+            yield Row(
+                f"{model.id} {width}x{height} as fast as possible, {quality}",
+                f"{ratio:.2f} x ({median(lines):.0f} against {median(bares):.0f} fps)",
+                f"{goal:g} x",
+                ratio >= goal,
+                {"ratio": ratio, "line_fps": median(lines), "bare_fps": median(bares)}
+                | _cpu_per_frame(line),
+            )
+
+
+def _cpu_per_frame(line: Measured) -> dict[str, float]:
+    return {
+        f"{name}_cpu_ms_per_frame": seconds * 1000 / max(1, line.results)
+        for name, seconds in line.cpu_s.items()
+    }
+
+
+def live(options: Options, folder: Path) -> Iterator[Row]:
+    """Four cameras 1280x720 at 15 fps: nothing dropped, little latency, little CPU and memory."""
+    del folder
+    model, quality = fomo(), ResizeQuality.EXACT
+    clips = [options.clips.get(1280, 720, 15, seed) for seed in range(1, 5)]
+    seconds = options.minutes * 60
+    cameras = [camera(n, clip, model, quality) for n, clip in enumerate(clips, 1)]
+    with running(cameras, model) as stack:
+        line = measure(stack, seconds)
+    # The same number of seconds would waste time: a bare loop has no memory to grow.
+    loop = bare.paced(clips, model, ResizeQuality.FAST, 15, min(seconds, 30))
+    added_50 = percentile(line.latencies_ms, 50) - percentile(loop.latencies_ms, 50)
+    added_99 = percentile(line.latencies_ms, 99) - percentile(loop.latencies_ms, 99)
+    cpu = (line.cpu_total_s / line.seconds) / (loop.cpu_s / loop.seconds)
+    yield Row("4 x 720p15: frames dropped", f"{line.dropped}", "0", line.dropped == 0)
+    yield Row(
+        "4 x 720p15: results a second",
+        f"{line.fps:.1f}",
+        "60",
+        line.fps >= 59.4,  # the last second is cut anywhere  # noqa: PLR2004 - 1 % of 60
+    )
+    yield Row("4 x 720p15: added latency p50", f"{added_50:.1f} ms", "4 ms", added_50 <= 4)  # noqa: PLR2004
+    yield Row("4 x 720p15: added latency p99", f"{added_99:.1f} ms", "20 ms", added_99 <= 20)  # noqa: PLR2004
+    yield Row(
+        "4 x 720p15: CPU against the bare process",
+        f"{cpu:.2f} x ({line.cpu_total_s / line.seconds * 100:.0f} % of a core "
+        f"against {loop.cpu_s / loop.seconds * 100:.0f} %)",
+        "1.6 x",
+        cpu <= 1.6,  # noqa: PLR2004
+        {f"{name}_percent": s / line.seconds * 100 for name, s in line.cpu_s.items()},
+    )
+    yield Row(
+        "4 x 720p15: resident memory",
+        f"{line.rss_total_mb:.0f} MB",
+        "600 MB",
+        line.rss_total_mb <= 600,  # noqa: PLR2004
+        dict(line.rss_mb),
+    )
+    yield Row(
+        f"4 x 720p15: growth over {options.minutes:g} min",
+        f"{line.rss_growth_mb:+.1f} MB",
+        "flat",
+        line.rss_growth_mb < 12,  # 2 % of the limit is allocator noise  # noqa: PLR2004
+    )
+    fast_clips = [options.clips.get(1280, 720, 30, seed) for seed in range(1, 5)]
+    cameras = [camera(n, clip, model, quality) for n, clip in enumerate(fast_clips, 1)]
+    with running(cameras, model) as stack:
+        line = measure(stack, options.seconds)
+    yield Row(
+        "4 x 720p30 keep up",
+        f"{line.fps:.1f} results a second, {line.dropped} of {line.decoded} dropped",
+        "120",
+        line.fps >= 118.8,  # noqa: PLR2004 - 1 % less
+        {f"{name}_percent": s / line.seconds * 100 for name, s in line.cpu_s.items()},
+    )
+
+
+def overload(options: Options, folder: Path) -> Iterator[Row]:
+    """YOLOv5n on 4 x 30 fps: the newest result stays young, the rest is dropped and counted."""
+    model = yolo(folder)
+    clip = options.clips.get(640, 480)
+    cameras = [camera(n, clip, model, ResizeQuality.FAST) for n in range(1, 5)]
+    with running(cameras, model) as stack:
+        line = measure(stack, options.seconds * 2)
+        inference = stack.status("inference").models[0].engine_ms or 0.0
+    limit = 2 * inference * len(cameras)
+    age = percentile(line.latencies_ms, 95)
+    yield Row(
+        "overload: age of the newest result p95",
+        f"{age:.0f} ms ({inference:.1f} ms a run x {len(cameras)} cameras)",
+        f"{limit:.0f} ms",
+        age <= limit,
+        {"fps": line.fps},
+    )
+    yield Row(
+        "overload: dropped and counted",
+        f"{line.dropped} of {line.decoded}",
+        "all that was not sent",
+        line.dropped > 0 and abs(line.decoded - line.sent - line.dropped) <= 2 * len(cameras),
+    )
+    yield Row(
+        "overload: memory growth", f"{line.rss_growth_mb:+.1f} MB", "flat", line.rss_growth_mb < 12
+    )  # noqa: PLR2004
+    shares = [count / max(1, line.results) for count in line.per_camera.values()]
+    yield Row(
+        "overload: fairness (least / most served camera)",
+        f"{min(shares) / max(shares):.2f}",
+        "0.8",
+        min(shares) / max(shares) >= 0.8,  # noqa: PLR2004
+    )
+
+
+def scale(options: Options, folder: Path) -> Iterator[Row]:
+    """1, 2, 4, 8 cameras: the cost of a camera does not grow."""
+    del folder
+    model = fomo()
+    first = 0.0
+    for count in (1, 2, 4, 8):
+        cameras = [
+            camera(n, options.clips.get(640, 480, 15, n), model, ResizeQuality.EXACT)
+            for n in range(1, count + 1)
+        ]
+        with running(cameras, model) as stack:
+            line = measure(stack, options.seconds)
+        cost = line.cpu_total_s / max(1, line.results) * 1000
+        first = first or cost
+        yield Row(
+            f"{count} cameras 480p15: CPU a frame",
+            f"{cost:.2f} ms, {line.rss_total_mb:.0f} MB, {line.fps:.0f} fps",
+            "not above 1 camera's",
+            cost <= first * 1.05,
+            _cpu_per_frame(line),
+        )
+
+
+def logger(options: Options, folder: Path) -> Iterator[Row]:
+    """The data logger: rows a second, and queries over ten million rows."""
+    del options
+    from benchmarks.logger_bench import measure as measure_logger  # noqa: PLC0415 - slow to import
+
+    result = measure_logger(folder)
+    yield Row(
+        "data logger: results a second in",
+        f"{result['results_per_s']:.0f}",
+        "5000",
+        result["results_per_s"] >= 5000,  # noqa: PLR2004
+        result,
+    )
+    for name, what in (("newest_ms", "newest 200 of a camera"), ("counts_ms", "an hour's counts")):
+        yield Row(
+            f"data logger: {what}, out of {result['rows'] / 1e6:.0f} million rows",
+            f"{result[name]:.1f} ms",
+            "100 ms",
+            result[name] < 100,  # noqa: PLR2004
+        )
+
+
+CASES: dict[str, Callable[[Options, Path], Iterator[Row]]] = {
+    "throughput": throughput,
+    "live": live,
+    "overload": overload,
+    "scale": scale,
+    "logger": logger,
+}
+
+
+# -- report -----------------------------------------------------------------------------------
+
+
+def machine() -> str:
+    """Say on what this ran, without its name."""
+    model = next(
+        (
+            line.split(":", 1)[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.machine(),
+    )
+    memory = psutil.virtual_memory().total / MB / 1024
+    return (
+        f"{os.cpu_count()} cores ({model}), {memory:.0f} GB, "
+        f"{platform.system()} {platform.release().split('-')[0]}, "
+        f"Python {platform.python_version()}"
+    )
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Return the figures as a Markdown table."""
+    marks = {True: "yes", False: "**no**", None: ""}
+    lines = ["| what | measured | goal | reached |", "| --- | --- | --- | --- |"]
+    lines += [f"| {r.case} | {r.measured} | {r.goal} | {marks[r.reached]} |" for r in rows]
+    return "\n".join(lines)
+
+
+@contextmanager
+def quiet_machine() -> Iterator[None]:
+    """Say when somebody else is busy; the ratios stay, the absolute figures do not."""
+    busy = psutil.cpu_percent(interval=1.0)
+    if busy > 20:  # noqa: PLR2004 - a tenth of the smallest box is noise
+        print(f"note: the machine is {busy:.0f} % busy before anything was started")
+    yield
+
+
+def main() -> int:
+    """Run the chosen cases; print and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default=",".join(CASES), help="cases, comma separated")
+    parser.add_argument("--seconds", type=float, default=8.0, help="of each measurement")
+    parser.add_argument("--rounds", type=int, default=3, help="of each comparison")
+    parser.add_argument("--minutes", type=float, default=10.0, help="of the memory measurement")
+    parser.add_argument("--write", action="store_true", help="write docs/benchmarks.*")
+    arguments = parser.parse_args()
+    if not SHARED.exists():
+        print(f"the models to measure with are not in {SHARED.name}/ beside this checkout")
+        return 2
+    rows: list[Row] = []
+    started = time.time()
+    with tempfile.TemporaryDirectory(prefix="nxai-clips-") as name, quiet_machine():
+        folder = Path(name)
+        options = Options(arguments.seconds, arguments.rounds, arguments.minutes, Clips(folder))
+        for case in arguments.only.split(","):
+            for row in CASES[case](options, folder):
+                rows.append(row)
+                print(f"{row.case}: {row.measured} (goal {row.goal})", flush=True)
+                for key, value in row.details.items():
+                    print(f"    {key}: {value:.2f}", flush=True)
+    print()
+    print(table(rows))
+    if arguments.write:
+        _write(rows, time.time() - started)
+    return 0
+
+
+def _write(rows: Sequence[Row], seconds: float) -> None:
+    docs = ROOT / "docs"
+    figures = {
+        "machine": machine(),
+        "seconds": round(seconds),
+        "rows": [asdict(row) for row in rows],
+    }
+    (docs / "benchmarks.json").write_text(json.dumps(figures, indent=1) + "\n")
+    page = docs / "benchmarks.md"
+    text = page.read_text() if page.exists() else "<!-- table -->\n<!-- end -->\n"
+    before, _, rest = text.partition("<!-- table -->")
+    _, _, after = rest.partition("<!-- end -->")
+    page.write_text(
+        f"{before}<!-- table -->\n\n`make bench` on {machine()}:\n\n{table(rows)}\n\n"
+        f"<!-- end -->{after}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
