@@ -53,8 +53,7 @@ def _grow(cube: SdkBox, x: int, y: int, w: int, h: int, value: float) -> None:
     cube.value = max(cube.value, value)
 
 
-def fomo(cells: NDArray[np.float32], threshold: float, factor: int) -> list[SdkBox]:
-    """Decode a (rows, columns, classes) map."""
+def _cubes(cells: NDArray[np.float32], threshold: float) -> list[SdkBox]:
     cubes: list[SdkBox] = []
     rows, columns, classes = cells.shape
     for row in range(rows):
@@ -69,6 +68,12 @@ def fomo(cells: NDArray[np.float32], threshold: float, factor: int) -> list[SdkB
                         break
                 else:
                     cubes.append(SdkBox(k - 1, column, row, 1, 1, float(value)))
+    return cubes
+
+
+def fomo(cells: NDArray[np.float32], threshold: float, factor: int) -> list[SdkBox]:
+    """Decode a (rows, columns, classes) map."""
+    cubes = _cubes(cells, threshold)
     accepted: list[SdkBox] = []
     found: list[SdkBox] = []
     for cube in cubes:
@@ -129,7 +134,7 @@ def nms(boxes: list[SdkBox], threshold: float, width: int, height: int) -> list[
     return clipped
 
 
-def yolov5(  # noqa: PLR0913 - as many knobs as the SDK's function
+def yolov5(
     rows: NDArray[np.float32],
     threshold: float,
     *,

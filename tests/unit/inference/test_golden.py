@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.decoding import decoder, manifest, raw, rows
-from support.shared import SHARED, shared
 
 from nxai_common.contracts.models import Task
+from support.decoding import decoder, manifest, raw, rows
+from support.shared import SHARED, shared
 
 pytestmark = pytest.mark.unit
 

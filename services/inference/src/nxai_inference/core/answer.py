@@ -1,0 +1,234 @@
+"""From a decoded output to the message that says it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Self
+
+import numpy as np
+
+from nxai_common.contracts.configuration import Assignment, DesiredModel
+from nxai_common.contracts.frames import Frame
+from nxai_common.contracts.models import ModelManifest, Task, TensorInfo
+from nxai_common.contracts.results import (
+    Box,
+    Classification,
+    Detection,
+    InferenceResult,
+    InputImage,
+    Tensor,
+    Timing,
+)
+from nxai_inference.core.decoding import Decoded
+from nxai_inference.core.geometry import to_original
+from nxai_inference.core.tensors import RawOutput
+from nxai_inference.core.uncertainty import UncertaintyRule, rule_for
+
+SMALL_TENSORS: Final = 4096
+"""Values up to which ``tensors: auto`` sends raw outputs: a FOMO map of 30 x 30 x 4 has 3,600 and
+makes 14 kB, YOLOv5 at 320 pixels has 44,100 and would make each result larger than its frame."""
+
+FLOAT32_BYTES: Final = 4
+
+TASK_OF_NO_MODEL: Final = Task.CLASSIFICATION
+"""The contract wants a task where no model is known; readers look at `error` first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Writes the results of one model for one camera.
+
+    What does not change from frame to frame (thresholds, labels, names, where tensors lie) is
+    worked out once, because it costs more than running a small model.
+    """
+
+    threshold: float
+    """Lowest confidence of a detection, for the decoder."""
+    rule: UncertaintyRule
+    template: InferenceResult
+    tensors: tuple[Tensor, ...]
+    """Descriptors of the raw outputs to send; empty: they are not sent."""
+    tensor_bytes: int
+    uncertain_image: bool
+
+    @classmethod
+    def build(
+        cls,
+        manifest: ModelManifest,
+        desired: DesiredModel,
+        assignment: Assignment | None,
+        outputs: Sequence[TensorInfo],
+        worker: str,
+        frame: Frame,
+    ) -> Self:
+        """Return the writer for a model and the camera (and stream) of a frame.
+
+        Args:
+            manifest: Of the version that looks at the frame, its threshold already the model's.
+            desired: What the configuration says about the model.
+            assignment: What it says about this model on this camera, if anything.
+            outputs: The engine's output tensors.
+            worker: This process.
+            frame: Any frame of the camera.
+        """
+        threshold, doubt = manifest.threshold, desired.uncertain
+        if assignment is not None and assignment.threshold is not None:
+            threshold = assignment.threshold
+        if assignment is not None and assignment.uncertain is not None:
+            doubt = assignment.uncertain
+        tensors = _describe(outputs) if _wanted(desired, outputs) else ()
+        return cls(
+            threshold=threshold,
+            rule=rule_for(doubt),
+            template=blank_result(frame, manifest, worker),
+            tensors=tensors,
+            tensor_bytes=sum(tensor.length for tensor in tensors),
+            uncertain_image=desired.uncertain_image,
+        )
+
+    def result(
+        self,
+        frame: Frame,
+        outputs: Sequence[RawOutput],
+        decoded: Decoded,
+    ) -> InferenceResult:
+        """Return what the model says about a frame; timing and credit are still to be set."""
+        reason = self.rule.judge(decoded)
+        changes: dict[str, object] = {
+            "input": frame.input,
+            "stream": frame.stream,
+            "sequence": frame.sequence,
+            "captured_at_us": frame.captured_at_us,
+            "source_width": frame.source_width,
+            "source_height": frame.source_height,
+            "transform": frame.transform,
+            "detections": self._detections(frame, decoded),
+            "classifications": self._classifications(decoded),
+            "uncertain": reason != "",
+            "uncertain_reason": reason,
+        }
+        parts: list[bytes | bytearray | memoryview] = []
+        if self.tensors:
+            changes["tensors"] = self.tensors
+            parts.extend(_float32_bytes(output, decoded) for output in outputs)
+        if reason and self.uncertain_image:
+            changes["image"] = InputImage(
+                width=frame.width,
+                height=frame.height,
+                channels=frame.channels,
+                offset=self.tensor_bytes,
+                length=len(frame.attachment),
+            )
+            parts.append(frame.attachment)
+        if parts:
+            changes["attachment"] = parts[0] if len(parts) == 1 else b"".join(parts)
+        return self.template.model_copy(update=changes)
+
+    def _detections(self, frame: Frame, decoded: Decoded) -> tuple[Detection, ...]:
+        if decoded.boxes is None or len(decoded) == 0:
+            return ()
+        names = self.template.labels
+        found = []
+        for label, confidence, box in zip(
+            decoded.labels.tolist(), decoded.scores.tolist(), decoded.boxes.tolist(), strict=True
+        ):
+            x, y, width, height = to_original(
+                box, frame.transform, frame.source_width, frame.source_height
+            )
+            found.append(
+                Detection(
+                    label=names[label],
+                    confidence=confidence,
+                    box=Box(x=x, y=y, width=width, height=height),
+                    model_box=tuple(box),
+                )
+            )
+        return tuple(found)
+
+    def _classifications(self, decoded: Decoded) -> tuple[Classification, ...]:
+        if decoded.boxes is not None:
+            return ()
+        names = self.template.labels
+        return tuple(
+            Classification(label=names[label], confidence=confidence)
+            for label, confidence in zip(
+                decoded.labels.tolist(), decoded.scores.tolist(), strict=True
+            )
+        )
+
+
+def blank_result(frame: Frame, manifest: ModelManifest, worker: str) -> InferenceResult:
+    """Return a result that says nothing yet about a frame."""
+    return InferenceResult(
+        camera=frame.camera,
+        input=frame.input,
+        model=manifest.model,
+        model_name=manifest.name,
+        model_version=manifest.version,
+        model_digest=manifest.digest,
+        task=manifest.task,
+        worker=worker,
+        stream=frame.stream,
+        sequence=frame.sequence,
+        captured_at_us=frame.captured_at_us,
+        width=frame.width,
+        height=frame.height,
+        channels=frame.channels,
+        source_width=frame.source_width,
+        source_height=frame.source_height,
+        transform=frame.transform,
+        labels=manifest.labels,
+    )
+
+
+def refusal(frame: Frame, model: str, worker: str, reason: str) -> InferenceResult:
+    """Return the result of a frame that no model looked at: it says why."""
+    return InferenceResult(
+        camera=frame.camera,
+        input=frame.input,
+        model=model,
+        task=TASK_OF_NO_MODEL,
+        worker=worker,
+        stream=frame.stream,
+        sequence=frame.sequence,
+        captured_at_us=frame.captured_at_us,
+        width=frame.width,
+        height=frame.height,
+        channels=frame.channels,
+        source_width=frame.source_width,
+        source_height=frame.source_height,
+        transform=frame.transform,
+        labels=(),
+        error=reason,
+    )
+
+
+def timing(queue_ms: float, engine_ms: float, decode_ms: float) -> Timing:
+    """Return the time spent, without digits that mean nothing."""
+    return Timing(
+        queue_ms=round(queue_ms, 3), engine_ms=round(engine_ms, 3), decode_ms=round(decode_ms, 3)
+    )
+
+
+def _wanted(desired: DesiredModel, outputs: Sequence[TensorInfo]) -> bool:
+    if desired.tensors == "auto":
+        return sum(_count(info) for info in outputs) <= SMALL_TENSORS
+    return desired.tensors == "always"
+
+
+def _count(info: TensorInfo) -> int:
+    return int(np.prod(info.shape, dtype=np.int64))
+
+
+def _describe(outputs: Sequence[TensorInfo]) -> tuple[Tensor, ...]:
+    described, offset = [], 0
+    for info in outputs:
+        length = _count(info) * FLOAT32_BYTES
+        described.append(Tensor(name=info.name, shape=info.shape, offset=offset, length=length))
+        offset += length
+    return tuple(described)
+
+
+def _float32_bytes(output: RawOutput, decoded: Decoded) -> bytes:
+    # FOMO's only output has been dequantised already.
+    values = output.float32 if decoded.cells is None else decoded.cells
+    return values.astype("<f4", copy=False).tobytes()

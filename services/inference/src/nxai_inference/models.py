@@ -1,0 +1,298 @@
+"""The models of the configuration: wanted, loading, ready, failed.
+
+Everything but loading happens on the thread of the service's loop, so that a model is swapped
+between two frames and never under one.
+"""
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Final, Self
+
+import numpy as np
+
+from nxai_common.contracts.configuration import DesiredModel, UncertainRule
+from nxai_common.contracts.frames import Frame
+from nxai_common.contracts.models import ModelManifest
+from nxai_common.contracts.status import ModelStatus
+from nxai_common.errors import NxaiError
+from nxai_inference.core.answer import Answer
+from nxai_inference.core.decoding import Decoder, decoder_for
+from nxai_inference.ports import Engine, ModelSource
+
+log = logging.getLogger(__name__)
+
+LINGER_S: Final = 5.0
+"""A version whose input size is no longer wanted stays for so long after its last frame: capture
+changes over within one retained manifest, and two credit windows of a slow model fit in it."""
+
+GOODBYE_S: Final = 5.0
+"""A load that is under way at the end is waited for so long; the process then ends without it."""
+
+Size = tuple[int, int, int]
+"""Width, height, channels of an input."""
+
+NOT_IN_THE_FILE: Final = {
+    "threshold": None,
+    "tensors": "auto",
+    "uncertain": UncertainRule(),
+    "uncertain_image": True,
+}
+"""Fields of `DesiredModel` that take effect without loading anything again."""
+
+
+@dataclass(slots=True)
+class Version:
+    """A model file in memory."""
+
+    manifest: ModelManifest
+    """With the threshold of the package, whatever the configuration says."""
+    engine: Engine
+    decoder: Decoder
+    warnings: tuple[str, ...]
+    last_used: float = 0.0
+    answers: dict[str, Answer] = field(default_factory=dict)
+    """What is known about each camera; emptied when the configuration changes."""
+
+    @property
+    def size(self) -> Size:
+        """Return the size of its input."""
+        return (self.manifest.width, self.manifest.height, self.manifest.channels)
+
+
+class Model:
+    """One model of the configuration and those of its versions that are in memory."""
+
+    def __init__(self, desired: DesiredModel) -> None:
+        self.desired = desired
+        self.current: Version | None = None
+        self.loaded_from: DesiredModel | None = None
+        """What `current` was loaded for."""
+        self.loading: DesiredModel | None = None
+        self.reason = ""
+        """Why the last load failed."""
+        self.processed = 0
+        self.uncertain = 0
+        self._versions: dict[Size, Version] = {}
+
+    def version_for(self, frame: Frame) -> Version | None:
+        """Return the version that reads frames of this size."""
+        return self._versions.get((frame.width, frame.height, frame.channels))
+
+    def manifest(self) -> ModelManifest | None:
+        """Return what is offered now: the current version under the configured threshold."""
+        return None if self.current is None else self.configured(self.current.manifest)
+
+    def configured(self, manifest: ModelManifest) -> ModelManifest:
+        """Return a manifest with the threshold that the configuration sets, if it does."""
+        threshold = self.desired.threshold
+        if threshold is None:
+            return manifest
+        return manifest.model_copy(update={"threshold": threshold})
+
+    def accept(self, version: Version, loaded_from: DesiredModel, now: float) -> None:
+        """Put a version in force. One of another input size stays for frames on their way."""
+        if self.current is not None:
+            self.current.last_used = now
+        replaced = self._versions.get(version.size)
+        self._versions[version.size] = version
+        self.current = version
+        self.loaded_from = loaded_from
+        self.reason = ""
+        if replaced is not None:
+            replaced.engine.close()
+
+    def retire(self, now: float) -> None:
+        """Close versions whose frames have stopped coming."""
+        for size, version in list(self._versions.items()):
+            if version is not self.current and now - version.last_used >= LINGER_S:
+                del self._versions[size]
+                version.engine.close()
+
+    def forget_answers(self) -> None:
+        """Let thresholds and rules be read from the configuration again."""
+        for version in self._versions.values():
+            version.answers.clear()
+
+    def close(self) -> None:
+        """Free every version."""
+        for version in self._versions.values():
+            version.engine.close()
+        self._versions.clear()
+        self.current = None
+
+    def status(self) -> ModelStatus:
+        """Return how it stands. May be called from another thread."""
+        current, reason = self.current, self.reason
+        if self.loading is not None:
+            state = "loading"
+        elif current is None:
+            state = "failed"
+        else:
+            state = "ready"
+            if reason:
+                reason = f"the version before stays in force: {reason}"
+        return ModelStatus(
+            model=self.desired.id,
+            state=state,
+            reason=reason,
+            digest="" if current is None else current.manifest.digest,
+            engine="" if current is None else current.manifest.engine,
+            engine_ms=None if current is None else current.manifest.engine_ms,
+            processed=self.processed,
+            uncertain=self.uncertain,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """How a load ended."""
+
+    wanted: DesiredModel
+    version: Version | None
+    reason: str = ""
+
+
+class Models:
+    """All models, and the one thread that loads them."""
+
+    def __init__(
+        self,
+        source: ModelSource,
+        wake: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._source = source
+        self._wake = wake
+        self._clock = clock
+        self._models: dict[str, Model] = {}
+        self._orders: queue.SimpleQueue[DesiredModel | None] = queue.SimpleQueue()
+        self._loaded: queue.SimpleQueue[_Loaded] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._load_all, name="models", daemon=True)
+
+    def __enter__(self) -> Self:
+        """Start the loading thread."""
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop loading and free every model."""
+        models, self._models = self._models, {}  # what is still ordered is not wanted any more
+        self._orders.put(None)
+        self._thread.join(GOODBYE_S)
+        for model in models.values():
+            model.close()
+        while not self._loaded.empty():
+            late = self._loaded.get().version
+            if late is not None:
+                late.engine.close()
+
+    def get(self, name: str) -> Model | None:
+        """Return a model of the configuration."""
+        return self._models.get(name)
+
+    def __contains__(self, name: str) -> bool:
+        """Tell whether a model is in the configuration."""
+        return name in self._models
+
+    def all(self) -> list[Model]:
+        """Return the models. May be called from another thread."""
+        return list(self._models.values())
+
+    @property
+    def settled(self) -> bool:
+        """Whether every load has ended, well or not."""
+        return all(model.loading is None for model in self._models.values())
+
+    def configure(self, wanted: Iterable[DesiredModel]) -> list[str]:
+        """Make the models what the configuration says; loads go on in the background.
+
+        A model whose last load failed is tried again: the file may be there now.
+
+        Returns:
+            Names of the models that are no longer offered.
+        """
+        desired = {model.id: model for model in wanted}
+        removed = [name for name in self._models if name not in desired]
+        for name in removed:
+            self._models.pop(name).close()
+        for name, wish in desired.items():
+            model = self._models.setdefault(name, Model(wish))
+            model.desired = wish
+            model.forget_answers()
+            order = wish.model_copy(update=NOT_IN_THE_FILE)
+            if model.loaded_from == order:
+                model.loading = None  # a change that was taken back
+                model.reason = ""
+            elif model.loading != order:
+                model.loading = order
+                self._orders.put(order)
+        return removed
+
+    def collect(self) -> list[Model]:
+        """Put loads that have ended in force; return the models they were for."""
+        ended = []
+        while not self._loaded.empty():
+            loaded = self._loaded.get()
+            model = self._models.get(loaded.wanted.id)
+            if model is None or model.loading != loaded.wanted:
+                if loaded.version is not None:  # no longer wanted
+                    loaded.version.engine.close()
+                continue
+            model.loading = None
+            if loaded.version is None:
+                model.reason = loaded.reason
+                log.warning("model %s: %s", loaded.wanted.id, loaded.reason)
+            else:
+                model.accept(loaded.version, loaded.wanted, self._clock())
+                log.info(
+                    "model %s is ready on %s",
+                    loaded.wanted.id,
+                    loaded.version.manifest.engine,
+                    extra={"digest": loaded.version.manifest.digest},
+                )
+            ended.append(model)
+        return ended
+
+    def retire(self) -> None:
+        """Free versions of an input size that nobody sends any more."""
+        now = self._clock()
+        for model in self._models.values():
+            model.retire(now)
+
+    # -- on the loading thread ------------------------------------------------------------------
+
+    def _load_all(self) -> None:
+        while (wanted := self._orders.get()) is not None:
+            model = self._models.get(wanted.id)
+            if model is not None and model.loading == wanted:
+                self._loaded.put(self._load(wanted))
+                self._wake()
+
+    def _load(self, wanted: DesiredModel) -> _Loaded:
+        try:
+            loaded = self._source.load(wanted)
+        except NxaiError as error:
+            return _Loaded(wanted, None, str(error))
+        except Exception as error:  # the models after this one must still be loaded
+            log.exception("loading model %s", wanted.id)
+            return _Loaded(wanted, None, f"{type(error).__name__}: {error}")
+        manifest, engine = loaded.manifest, loaded.engine
+        try:
+            decoder = decoder_for(manifest, engine.outputs)
+            # Now, not on the first real frame: an output may not have the shape it promises.
+            blank = np.zeros((manifest.height, manifest.width, manifest.channels), np.uint8)
+            decoder.decode(engine.run(blank), manifest.threshold)
+        except NxaiError as error:
+            engine.close()
+            return _Loaded(wanted, None, str(error))
+        return _Loaded(wanted, Version(manifest, engine, decoder, loaded.warnings))

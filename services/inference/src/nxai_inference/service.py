@@ -1,0 +1,333 @@
+"""The loop: receive a frame, run its models, emit the results, acknowledge."""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nxai_common.bus.ports import Bus, Inbox, Subscription
+from nxai_common.contracts.base import Message
+from nxai_common.contracts.configuration import Assignment, InferenceConfiguration
+from nxai_common.contracts.frames import Frame
+from nxai_common.contracts.models import ModelManifest
+from nxai_common.contracts.results import InferenceResult
+from nxai_common.contracts.status import Problem
+from nxai_common.errors import NxaiError
+from nxai_common.runtime import Beat, Report, Stop
+from nxai_inference.core.answer import Answer, refusal, timing
+from nxai_inference.core.parking import PATIENCE_S, Debt, ParkedFrame, Parking
+from nxai_inference.models import Model, Models, Version
+from nxai_inference.ports import ModelSource
+
+log = logging.getLogger(__name__)
+
+POLL_S: Final = 0.5
+"""Longest wait for a message: how late a stop, an expired frame or a heartbeat may be seen."""
+
+TICK_S: Final = 1.0
+"""How often old versions, parked frames and left-over manifests are looked at."""
+
+REMEMBERED_CAMERAS: Final = 256
+"""Cameras a model remembers; a flood of made-up names must not fill the memory."""
+
+NO_MODEL: Final = "none"
+"""Stands in the result of a frame that names no model at all."""
+
+
+class InferenceService:
+    """Runs the models of the configuration on the frames of the bus."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        source: ModelSource,
+        beat: Beat,
+        *,
+        worker: str,
+        share: str = "",
+        clock: Callable[[], float] = time.monotonic,
+        now_us: Callable[[], int] = lambda: time.time_ns() // 1000,
+    ) -> None:
+        """Prepare the service.
+
+        Args:
+            bus: Open.
+            source: Loads models.
+            beat: Called at least every `POLL_S` seconds.
+            worker: Name of this process in its results.
+            share: Group of workers that share the frames; empty: this one gets all of them.
+            clock: Monotonic seconds.
+            now_us: Unix microseconds, of the clock that stamps the frames.
+        """
+        self._bus = bus
+        self._beat = beat
+        self._worker = worker
+        self._share = share
+        self._clock = clock
+        self._now_us = now_us
+        self._models = Models(source, self._wake, clock)
+        self._parking = Parking()
+        self._configuration: InferenceConfiguration | None = None
+        self._assignments: dict[tuple[str, str], Assignment] = {}
+        self._revision = ""
+        self._offered: dict[str, ModelManifest] = {}
+        """Manifests as we published them last."""
+        self._manifests_seen: set[str] = set()
+        self._count: Counter[str] = Counter()
+        self._next_tick = clock()
+        self._inbox: Inbox = self._subscribe(frames=not share)
+        self._shares_frames = not share
+
+    # -- the service port -----------------------------------------------------------------------
+
+    def run(self, stop: Stop) -> None:
+        """Work until `stop` is set."""
+        with self._models:
+            try:
+                while not stop.is_set():
+                    self.turn(POLL_S)
+            finally:
+                self._inbox.close()
+
+    def turn(self, timeout: float) -> None:
+        """Handle one message, or what else is due when none comes within `timeout` seconds."""
+        self._beat()
+        delivery = self._inbox.receive(timeout)
+        for model in self._models.collect():
+            self._loaded(model)
+        if self._clock() >= self._next_tick:
+            self._tick()
+        if delivery is None:
+            return
+        message = delivery.message
+        if isinstance(message, Frame):
+            self._look(message)
+        elif isinstance(message, InferenceConfiguration):
+            self._configure(message)
+        elif isinstance(message, ModelManifest):
+            self._manifests_seen.add(message.model)
+        delivery.acknowledge()
+
+    def report(self) -> Report:
+        """Return how it goes."""
+        models = self._models.all()
+        problems = []
+        for model in models:
+            if model.reason:
+                problems.append(Problem(about=f"model {model.desired.id}", reason=model.reason))
+            current = model.current
+            if current is not None:
+                problems.extend(
+                    Problem(about=f"model {model.desired.id}", reason=warning)
+                    for warning in current.warnings
+                )
+        inbox = self._inbox
+        return Report(
+            problems=tuple(problems),
+            counters={
+                **self._count,
+                "frames_dropped": inbox.dropped,
+                "frames_rejected": inbox.rejected,
+                "parked": len(self._parking),
+            },
+            models=tuple(model.status() for model in models),
+            configuration_revision=self._revision,
+        )
+
+    # -- configuration --------------------------------------------------------------------------
+
+    def _configure(self, configuration: InferenceConfiguration) -> None:
+        if configuration == self._configuration:
+            return  # sent again after a reconnect
+        self._configuration = configuration
+        self._assignments = {(a.camera, a.model): a for a in configuration.assignments}
+        for name in self._models.configure(configuration.models):
+            log.info("model %s is no longer offered", name)
+            self._withdraw(name)
+            self._refuse_parked(name, f"model {name!r} was removed from the configuration")
+        for model in self._models.all():
+            self._offer(model)  # the threshold may have changed
+        self._settle()
+
+    def _loaded(self, model: Model) -> None:
+        name = model.desired.id
+        self._offer(model)
+        if model.current is None:
+            self._refuse_parked(name, f"model {name!r} cannot be used: {model.reason}")
+        for parked in self._parking.release(name):
+            self._answer(parked.frame, name, returns_credit=_settled(parked.debt))
+        self._settle()
+
+    def _settle(self) -> None:
+        """Note that everything the configuration asks for has been done or has failed."""
+        if self._configuration is None or not self._models.settled:
+            return
+        self._revision = self._configuration.revision
+        if not self._shares_frames:
+            # A worker joins its group when it can work: until then the others get all frames.
+            self._shares_frames = True
+            before, self._inbox = self._inbox, self._subscribe(frames=True)
+            before.close()
+
+    def _offer(self, model: Model) -> None:
+        manifest = model.manifest()
+        if manifest is not None and self._offered.get(manifest.model) != manifest:
+            self._offered[manifest.model] = manifest
+            self._bus.publish(manifest)
+
+    def _withdraw(self, name: str) -> None:
+        self._offered.pop(name, None)
+        self._manifests_seen.discard(name)
+        self._bus.clear(ModelManifest, model=name)
+
+    def _tick(self) -> None:
+        self._next_tick = self._clock() + TICK_S
+        self._models.retire()
+        for parked in self._parking.expired(self._clock()):
+            reason = f"model {parked.model!r} was still loading after {PATIENCE_S:g} s"
+            self._refuse(parked.frame, parked.model, reason, returns_credit=_settled(parked.debt))
+        if self._configuration is not None:
+            # Left over from before a restart, when somebody removed the model meanwhile.
+            for name in [n for n in self._manifests_seen if n not in self._models]:
+                self._withdraw(name)
+
+    # -- frames ---------------------------------------------------------------------------------
+
+    def _look(self, frame: Frame) -> None:
+        """Let every model of a frame look at it; the last answer returns the credit."""
+        self._count["frames"] += 1
+        ready: list[str] = []
+        waiting: list[str] = []
+        for name in frame.models:
+            model = self._models.get(name)
+            loads_first = model is not None and model.current is None and model.loading is not None
+            (waiting if loads_first else ready).append(name)
+        for number, name in enumerate(ready, start=1):
+            self._answer(frame, name, returns_credit=number == len(ready))
+        debt = None if ready else Debt(len(waiting))
+        for name in waiting:
+            self._park(frame, name, debt)
+        if not frame.models:
+            self._refuse(frame, NO_MODEL, "the frame names no model", returns_credit=True)
+
+    def _answer(self, frame: Frame, name: str, *, returns_credit: bool) -> None:
+        """Run one model on one frame and publish what it says, or why it says nothing."""
+        queue_ms = max(0, self._now_us() - frame.captured_at_us) / 1000
+        model = self._models.get(name)
+        version = None if model is None else model.version_for(frame)
+        if model is None or version is None:
+            self._refuse(frame, name, self._no_version(frame, name), returns_credit=returns_credit)
+            return
+        try:
+            result = self._run(frame, model, version, queue_ms, returns_credit=returns_credit)
+            sent = self._bus.publish(result)
+        except NxaiError as error:
+            self._refuse(frame, name, str(error), returns_credit=returns_credit)
+            return
+        except Exception as error:  # one bad frame must not end the loop for all cameras
+            log.exception("model %s on a frame of camera %s", name, frame.camera)
+            reason = f"{type(error).__name__}: {error}"
+            self._refuse(frame, name, reason, returns_credit=returns_credit)
+            return
+        model.processed += 1
+        model.uncertain += result.uncertain
+        self._count["results"] += 1
+        self._count["results_dropped"] += not sent
+
+    def _run(
+        self,
+        frame: Frame,
+        model: Model,
+        version: Version,
+        queue_ms: float,
+        *,
+        returns_credit: bool,
+    ) -> InferenceResult:
+        version.last_used = self._clock()
+        answer = version.answers.get(frame.camera)
+        if answer is None:
+            answer = self._prepare(frame, model, version)
+        began = time.perf_counter()
+        outputs = version.engine.run(_pixels(frame))
+        inferred = time.perf_counter()
+        decoded = version.decoder.decode(outputs, answer.threshold)
+        result = answer.result(frame, outputs, decoded)
+        done = time.perf_counter()
+        spent = timing(queue_ms, (inferred - began) * 1000, (done - inferred) * 1000)
+        return result.model_copy(update={"timing": spent, "returns_credit": returns_credit})
+
+    def _prepare(self, frame: Frame, model: Model, version: Version) -> Answer:
+        if len(version.answers) >= REMEMBERED_CAMERAS:
+            version.answers.clear()
+        answer = version.answers[frame.camera] = Answer.build(
+            model.configured(version.manifest),
+            model.desired,
+            self._assignments.get((frame.camera, model.desired.id)),
+            version.engine.outputs,
+            self._worker,
+            frame,
+        )
+        return answer
+
+    def _no_version(self, frame: Frame, name: str) -> str:
+        """Say why no version of a model can look at a frame."""
+        model = self._models.get(name)
+        if model is None:
+            known = ", ".join(sorted(m.desired.id for m in self._models.all())) or "none"
+            return f"no model {name!r} here; the configuration has: {known}"
+        current = model.current
+        if current is None:
+            return f"model {name!r} cannot be used: {model.reason}"
+        width, height, channels = current.size
+        return (
+            f"model {name!r} reads {width}x{height}x{channels}, "
+            f"the frame is {frame.width}x{frame.height}x{frame.channels}"
+        )
+
+    def _park(self, frame: Frame, name: str, debt: Debt | None) -> None:
+        self._count["parked_in_all"] += 1
+        replaced = self._parking.park(
+            ParkedFrame(frame, name, self._clock() + PATIENCE_S, debt),
+        )
+        if replaced is not None:
+            reason = f"model {name!r} is loading; a newer frame waits for it"
+            self._refuse(replaced.frame, name, reason, returns_credit=_settled(replaced.debt))
+
+    def _refuse_parked(self, name: str, reason: str) -> None:
+        for parked in self._parking.release(name):
+            self._refuse(parked.frame, name, reason, returns_credit=_settled(parked.debt))
+
+    def _refuse(self, frame: Frame, name: str, reason: str, *, returns_credit: bool) -> None:
+        """Answer a frame without having looked at it: capture needs its credit back."""
+        self._count["refused"] += 1
+        log.debug("frame %d of camera %s: %s", frame.sequence, frame.camera, reason)
+        result = refusal(frame, name, self._worker, reason)
+        self._bus.publish(result.model_copy(update={"returns_credit": returns_credit}))
+
+    # -- the bus --------------------------------------------------------------------------------
+
+    def _subscribe(self, *, frames: bool) -> Inbox:
+        wanted: list[Subscription[Message]] = [
+            Subscription(InferenceConfiguration),
+            Subscription(ModelManifest),
+        ]
+        if frames:
+            wanted.append(Subscription(Frame, share=self._share or None))
+        return self._bus.subscribe(*wanted)
+
+    def _wake(self) -> None:
+        self._inbox.wake()
+
+
+def _pixels(frame: Frame) -> NDArray[np.uint8]:
+    return np.frombuffer(frame.attachment, np.uint8).reshape(
+        frame.height, frame.width, frame.channels
+    )
+
+
+def _settled(debt: Debt | None) -> bool:
+    return debt is not None and debt.settle()

@@ -1,0 +1,26 @@
+"""Start-up settings of the inference service."""
+
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import PositiveInt
+
+from nxai_common.contracts.topics import Level
+from nxai_common.settings import ServiceSettings
+
+
+class InferenceSettings(ServiceSettings):
+    """Runs models on frames and publishes what they find."""
+
+    role: ClassVar[str] = "inference"
+
+    models_dir: Path = Path("models")
+    """Folder that relative model paths of the configuration start from."""
+    share: Level = ""
+    """Name of the group of inference processes that share the frames (MQTT 5 shared
+    subscription); empty: this process gets every frame. Give each process an instance name."""
+    threads: PositiveInt = 1
+    """Threads of one engine. More than one pays for large models on many cores only."""
+    providers: tuple[str, ...] = ()
+    """Execution providers of ONNX Runtime, best first, such as CUDAExecutionProvider; the CPU
+    comes last by itself."""

@@ -1,0 +1,564 @@
+"""The service on a bus in memory: every frame is answered exactly once, whatever happens."""
+
+import json
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from nxai_common.bus.memory import MemoryBroker, MemoryBus
+from nxai_common.bus.ports import Subscription
+from nxai_common.contracts.configuration import Assignment, DesiredModel, UncertainRule
+from nxai_common.contracts.frames import Transform
+from nxai_common.contracts.models import ModelManifest, Task
+from nxai_common.contracts.results import Box, Detection, InferenceResult
+from nxai_common.errors import RejectedError
+from nxai_inference.core.parking import PATIENCE_S
+from nxai_inference.models import LINGER_S
+from nxai_inference.service import REMEMBERED_CAMERAS, InferenceService
+from support.inference import (
+    Clock,
+    ScriptedEngine,
+    ScriptedSource,
+    fomo_map,
+    frame,
+    line,
+    nothing,
+    running,
+)
+from support.waiting import wait_for
+
+pytestmark = pytest.mark.unit
+
+M = DesiredModel(id="m", path="v1")
+
+
+def test_a_frame_becomes_detections_in_original_pixels() -> None:
+    with line(now_us=lambda: 5_000_000) as on:
+        on.source.put("v1", name="Parts")
+        on.configure(M)
+        asked = frame(
+            7,
+            transform=Transform(scale_x=2, scale_y=2, offset_x=3, offset_y=-40),
+            captured_at_us=4_990_000,
+        )
+
+        found = on.ask(asked)
+
+        assert found.detections == (
+            Detection(
+                label="nut",
+                confidence=0.75,
+                box=Box(x=35, y=0, width=16, height=0),  # above the picture: clamped
+                model_box=(16, 8, 8, 8),
+            ),
+        )
+        assert (found.model, found.model_name, found.model_version) == ("m", "Parts", "v1")
+        assert found.model_digest == "digest of v1"
+        assert found.labels == ("nut", "bolt")
+        assert found.worker == "inference"
+        assert found.returns_credit
+        assert not found.uncertain
+        assert not found.error
+        assert found.timing.queue_ms == 10
+        assert found.timing.engine_ms > 0
+        assert found.timing.decode_ms > 0
+        for name in ("input", "stream", "captured_at_us", "width", "source_width", "transform"):
+            assert getattr(found, name) == getattr(asked, name)
+
+
+def test_the_last_of_several_models_returns_the_credit() -> None:
+    with line() as on:
+        on.source.put("v1")
+        on.source.put("v2", ScriptedEngine([fomo_map((0, 0, 1, 0.9))]))
+        on.configure(M, DesiredModel(id="n", path="v2"))
+
+        on.send(frame(models=("m", "missing", "n")))
+        results = [on.result() for _ in range(3)]
+
+        assert [result.model for result in results] == ["m", "missing", "n"]
+        assert [result.returns_credit for result in results] == [False, False, True]
+        assert [len(result.detections) for result in results] == [1, 0, 1]
+
+
+def test_an_unknown_model_is_answered_with_the_names_of_those_known() -> None:
+    with line() as on:
+        assert "the configuration has: none" in on.ask(frame(models=("m",))).error
+        on.source.put("v1")
+        on.configure(M)
+
+        found = on.ask(frame(models=("elsewhere",)))
+
+        assert found.error == "no model 'elsewhere' here; the configuration has: m"
+        assert found.returns_credit
+        assert on.service.report().counters["refused"] == 2
+
+
+def test_a_frame_without_models_gives_its_credit_back() -> None:
+    with line() as on:
+        found = on.ask(frame(models=()))
+        assert found.error == "the frame names no model"
+        assert found.returns_credit
+
+
+def test_a_frame_of_another_size_is_refused() -> None:
+    with line() as on:
+        on.source.put("v1")
+        on.configure(M)
+        found = on.ask(frame(side=40))
+        assert found.error == "model 'm' reads 32x32x3, the frame is 40x40x3"
+
+
+def test_the_manifest_is_offered_when_the_model_is_ready() -> None:
+    with line() as on:
+        on.source.put("v1")
+        on.configure(M)
+        manifest = on.manifest()
+        assert (manifest.model, manifest.engine, manifest.engine_ms) == ("m", "scripted", 0.1)
+        assert manifest.threshold == 0.5
+        status = on.status_of("m")
+        assert (status.state, status.engine, status.digest) == ("ready", "scripted", "digest of v1")
+
+
+def test_thresholds_change_without_loading_again() -> None:
+    with line() as on:
+        on.source.put("v1", ScriptedEngine([fomo_map((0, 0, 0, 0.6), (3, 3, 1, 0.45))]))
+        on.configure(M)
+        assert len(on.ask(frame(1)).detections) == 1
+        assert on.manifest().threshold == 0.5
+
+        on.configure(
+            M.model_copy(update={"threshold": 0.7}),
+            assignments=(
+                Assignment(camera="back", model="m", threshold=0.4),
+                Assignment(camera="side", model="m", uncertain=UncertainRule(threshold=0.7)),
+            ),
+        )
+
+        assert on.manifest().threshold == 0.7
+        assert len(on.ask(frame(2)).detections) == 0
+        assert len(on.ask(frame(3, camera="back")).detections) == 2
+        doubtful = on.ask(frame(4, camera="side"))
+        assert doubtful.uncertain
+        assert doubtful.uncertain_reason == "highest probability of a cell 0.550 < 0.7"
+        assert len(on.source.loads) == 1
+        assert on.status_of("m").processed == 4
+        assert on.status_of("m").uncertain == 1
+
+
+@pytest.mark.parametrize(
+    ("tensors", "values", "sent"),
+    [("auto", 48, True), ("auto", 4800, False), ("always", 4800, True), ("never", 48, False)],
+)
+def test_small_tensors_travel_with_the_result(tensors: str, values: int, sent: bool) -> None:
+    side = 32 if values == 48 else 320
+    outputs = [fomo_map((1, 1, 1, 0.6), side=side)]
+    with line() as on:
+        on.source.put("v1", ScriptedEngine(outputs, side=side), side=side)
+        on.configure(M.model_copy(update={"tensors": tensors}))
+
+        found = on.ask(frame(side=side))
+
+        assert outputs[0].size == values
+        assert bool(found.tensors) is sent
+        if sent:
+            tensor = found.tensors[0]
+            data = bytes(found.attachment)[tensor.offset : tensor.offset + tensor.length]
+            read = np.frombuffer(data, "<f4").reshape(tensor.shape)
+            assert np.array_equal(read, outputs[0])
+        else:
+            assert len(found.attachment) == 0
+
+
+def test_a_doubtful_result_carries_the_input_pixels() -> None:
+    with line() as on:
+        on.source.put("v1", ScriptedEngine([fomo_map((1, 1, 0, 0.6))]))
+        doubt = UncertainRule(threshold=0.65)
+        asked = frame()
+        asked.__dict__["attachment"] = bytes(range(256)) * 12
+        on.configure(M.model_copy(update={"uncertain": doubt}))
+
+        found = on.ask(asked)
+
+        assert found.image is not None
+        assert (found.image.width, found.image.height, found.image.channels) == (32, 32, 3)
+        end = found.image.offset + found.image.length
+        assert bytes(found.attachment)[found.image.offset : end] == asked.attachment
+        assert found.image.offset == found.tensors[0].length
+
+        on.configure(M.model_copy(update={"uncertain": doubt, "uncertain_image": False}))
+        assert on.ask(frame()).image is None
+
+
+def test_classifications_are_given_for_every_label() -> None:
+    with line() as on:
+        engine = ScriptedEngine([np.array([[0.25, 0.75]], np.float32)])
+        on.source.put("v1", engine, task=Task.CLASSIFICATION)
+        on.configure(M)
+        found = on.ask(frame())
+        assert [(c.label, c.confidence) for c in found.classifications] == [
+            ("nut", 0.25),
+            ("bolt", 0.75),
+        ]
+        assert found.detections == ()
+
+
+def failing(error: Exception) -> ScriptedEngine:
+    def react(_pixels: NDArray[np.uint8]) -> list[NDArray[Any]]:
+        raise error
+
+    return ScriptedEngine(react=react)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (RejectedError("the accelerator is gone"), "the accelerator is gone"),
+        (ZeroDivisionError("division by zero"), "ZeroDivisionError: division by zero"),
+    ],
+)
+def test_an_engine_that_fails_answers_with_the_reason(error: Exception, said: str) -> None:
+    with line() as on:
+        on.source.put("v1", failing(error))
+        on.source.put("v2")
+        on.configure(M, DesiredModel(id="n", path="v2"))
+
+        on.send(frame(models=("m", "n")))
+        broken, well = on.result(), on.result()
+
+        assert broken.error == said
+        assert not broken.returns_credit
+        assert well.returns_credit
+        assert len(well.detections) == 1
+
+
+def test_a_model_is_swapped_between_two_frames_under_load() -> None:
+    versions = [f"v{number}" for number in range(1, 7)]
+    answered: list[InferenceResult] = []
+    with line() as on:
+        engines = [on.source.put(version) for version in versions]
+        on.configure(M)
+        # One frame of a camera in flight: a frame is LATEST, a second one may replace the first.
+        total, cameras = 1500, ("front", "back")
+        changes = iter(versions[1:])
+        for camera in cameras:
+            on.send(frame(0, camera=camera))
+        while len(answered) < total * len(cameras):
+            found = on.result()
+            answered.append(found)
+            if len(answered) % 500 == 0 and (version := next(changes, None)):
+                # Not waited for: frames go on while it loads.
+                on.configure(M.model_copy(update={"path": version}), settle=False)
+            if found.sequence + 1 < total:
+                on.send(frame(found.sequence + 1, camera=found.camera))
+        wait_for(lambda: on.status_of("m").digest == "digest of v6")
+
+        for camera in cameras:
+            sequences = [result.sequence for result in answered if result.camera == camera]
+            assert sequences == list(range(total))
+        assert not [result.error for result in answered if result.error]
+        used = [result.model_version for result in answered]
+        assert used == sorted(used)
+        assert len(set(used)) > 2
+        assert [engine.closed for engine in engines] == [True] * 5 + [False]
+    assert engines[-1].closed
+
+
+def test_a_replacement_that_fails_leaves_the_old_version_in_force() -> None:
+    with line() as on:
+        on.source.put("v1")
+        on.configure(M)
+        on.configure(M.model_copy(update={"path": "broken"}))
+
+        assert on.ask(frame()).model_version == "v1"
+        status = on.status_of("m")
+        assert status.state == "ready"
+        assert status.reason == "the version before stays in force: broken: no such file"
+        (problem,) = on.service.report().problems
+        assert (problem.about, problem.reason) == ("model m", "broken: no such file")
+
+        on.source.put("broken")
+        on.configure(M.model_copy(update={"path": "broken"}))  # saved again: tried again
+        assert on.ask(frame()).model_version == "broken"
+        assert on.service.report().problems == ()
+
+
+def test_a_change_that_is_taken_back_is_not_a_problem_any_more() -> None:
+    with line() as on:
+        on.source.put("v1")
+        on.configure(M)
+        on.configure(M.model_copy(update={"path": "broken"}))
+        on.configure(M)
+        assert on.service.report().problems == ()
+        assert len(on.source.loads) == 2
+
+
+def test_a_model_that_never_loaded_refuses_its_frames() -> None:
+    with line() as on:
+        on.configure(M)
+        found = on.ask(frame())
+        assert found.error == "model 'm' cannot be used: v1: no such file"
+        assert found.returns_credit
+        assert on.status_of("m").state == "failed"
+
+
+def test_a_load_that_crashes_does_not_stop_the_next_one() -> None:
+    with line() as on:
+
+        def crash(desired: DesiredModel) -> Any:
+            raise KeyError(desired.path)
+
+        on.source.shelf["v1"] = crash
+        on.source.put("v2")
+        on.configure(M, DesiredModel(id="n", path="v2"))
+        assert on.status_of("m").reason == "KeyError: 'v1'"
+        assert on.status_of("n").state == "ready"
+
+
+def test_a_model_whose_outputs_do_not_fit_its_labels_is_refused_and_closed() -> None:
+    with line() as on:
+        engine = on.source.put("v1", labels=("one", "two", "three"))
+        on.configure(M)
+        assert "has 2 classes besides the background, but 3 labels" in on.status_of("m").reason
+        assert engine.closed
+
+
+def test_warnings_of_a_model_are_shown() -> None:
+    with line() as on:
+        on.source.put("v1", warnings=("no CUDA here: runs on the CPU",))
+        on.configure(M)
+        (problem,) = on.service.report().problems
+        assert (problem.about, problem.reason) == ("model m", "no CUDA here: runs on the CPU")
+
+
+def test_a_frame_waits_for_a_model_that_is_loading() -> None:
+    with line() as on:
+        on.source.put("v1")
+        on.source.gate.clear()
+        on.configure(M, settle=False)
+        assert on.source.waiting.wait(10)
+        on.send(frame(1))
+        on.send(frame(1, camera="back"))
+        wait_for(lambda: on.service.report().counters["parked"] == 2)
+        assert on.status_of("m").state == "loading"
+
+        on.send(frame(2))  # newer: takes the place
+        replaced = on.result()
+        assert (replaced.camera, replaced.sequence) == ("front", 1)
+        assert replaced.error == "model 'm' is loading; a newer frame waits for it"
+        assert replaced.returns_credit
+
+        on.source.gate.set()
+        found = {(r.camera, r.sequence): r for r in (on.result(), on.result())}
+        assert set(found) == {("front", 2), ("back", 1)}
+        assert all(len(r.detections) == 1 and r.returns_credit for r in found.values())
+
+
+def test_a_waiting_model_does_not_hold_up_the_others() -> None:
+    with line() as on:
+        on.source.put("v1")
+        on.source.put("v2")
+        on.configure(M)
+        on.source.gate.clear()
+        on.configure(M, DesiredModel(id="n", path="v2"), settle=False)
+        assert on.source.waiting.wait(10)
+
+        on.send(frame(1, models=("n", "m")))
+        first = on.result()
+        assert (first.model, first.returns_credit) == ("m", True)
+        on.source.gate.set()
+        second = on.result()
+        assert (second.model, second.returns_credit) == ("n", False)
+
+
+def test_the_last_of_several_waiting_models_returns_the_credit() -> None:
+    with line() as on:
+        on.source.put("v1")
+        on.source.gate.clear()
+        on.configure(M, DesiredModel(id="n", path="broken"), settle=False)
+        assert on.source.waiting.wait(10)
+        on.send(frame(1, models=("m", "n")))
+        wait_for(lambda: on.service.report().counters["parked"] == 2)
+        on.source.gate.set()
+        first, second = on.result(), on.result()
+        assert (first.model, first.error, first.returns_credit) == ("m", "", False)
+        assert second.error == "model 'n' cannot be used: broken: no such file"
+        assert second.returns_credit
+
+
+def test_a_frame_does_not_wait_for_ever() -> None:
+    clock = Clock()
+    with line(clock=clock) as on:
+        on.source.put("v1")
+        on.source.gate.clear()
+        on.configure(M, settle=False)
+        assert on.source.waiting.wait(10)
+        on.send(frame(1))
+        wait_for(lambda: on.service.report().counters["parked"] == 1)
+        clock.advance(PATIENCE_S)
+        found = on.result()
+        assert found.error == "model 'm' was still loading after 5 s"
+        assert found.returns_credit
+        on.source.gate.set()
+
+
+def test_a_removed_model_is_withdrawn_and_its_waiting_frames_are_answered() -> None:
+    broker = MemoryBroker()
+    with line(broker=broker) as on:
+        engine = on.source.put("v1")
+        on.configure(M)
+        assert on.manifest().model == "m"
+        on.source.gate.clear()
+        on.source.put("v2")
+        on.configure(M, DesiredModel(id="n", path="v2"), settle=False)
+        assert on.source.waiting.wait(10)
+        on.send(frame(1, models=("n",)))
+        wait_for(lambda: on.service.report().counters["parked"] == 1)
+
+        on.configure()
+
+        assert on.result().error == "model 'n' was removed from the configuration"
+        assert engine.closed
+        assert "no model 'm' here" in on.ask(frame(2)).error
+        on.source.gate.set()
+        with MemoryBus(broker) as late:
+            assert late.subscribe(Subscription(ModelManifest)).receive(0.01) is None
+
+
+def test_a_manifest_left_over_from_before_a_restart_is_withdrawn() -> None:
+    broker = MemoryBroker()
+    clock = Clock()
+    left_over = ModelManifest(
+        model="old", task=Task.FOMO, labels=(), width=1, height=1, channels=3, digest=""
+    )
+
+    def offered() -> list[str]:
+        with MemoryBus(broker) as late:
+            inbox = late.subscribe(Subscription(ModelManifest))
+            found = [d.message for d in inbox.receive_many(9, 0.01)]
+        return [m.model for m in found if isinstance(m, ModelManifest)]
+
+    with MemoryBus(broker) as before:
+        before.publish(left_over)
+    with line(broker=broker, clock=clock) as on:
+        on.source.put("v1")
+        on.configure(M)
+        clock.advance(2)
+        wait_for(lambda: offered() == ["m"])
+
+
+def test_an_old_input_size_is_served_until_its_frames_stop_coming() -> None:
+    clock = Clock()
+    with line(clock=clock) as on:
+        small = on.source.put("v1")
+        large = on.source.put("v2", side=64)
+        on.configure(M)
+        on.configure(M.model_copy(update={"path": "v2"}))
+
+        assert on.ask(frame(1)).model_version == "v1"
+        assert on.ask(frame(2, side=64)).model_version == "v2"
+        clock.advance(LINGER_S - 1)
+        assert on.ask(frame(3)).model_version == "v1"
+        clock.advance(LINGER_S - 1)
+        assert on.ask(frame(4)).model_version == "v1"
+        clock.advance(LINGER_S)
+        wait_for(lambda: small.closed)
+        assert "reads 64x64x3" in on.ask(frame(5)).error
+        assert not large.closed
+
+
+def test_what_is_no_longer_wanted_when_its_load_ends_is_closed() -> None:
+    with line() as on:
+        first, second = on.source.put("v1"), on.source.put("v2")
+        on.source.gate.clear()
+        on.configure(M, settle=False)
+        assert on.source.waiting.wait(10)
+        on.configure(M.model_copy(update={"path": "skipped"}), settle=False)
+        on.configure(M.model_copy(update={"path": "v2"}), settle=False)
+        wait_for(lambda: "r3" in repr(on.service._configuration))
+        on.source.gate.set()
+        assert on.manifest().version == "v2"
+        assert first.closed
+        assert not second.closed
+        assert [load.path for load in on.source.loads] == ["v1", "v2"]
+
+
+def test_a_load_under_way_at_the_end_is_closed() -> None:
+    with line() as on:
+        engine = on.source.put("v1")
+        on.source.gate.clear()
+        on.configure(M, settle=False)
+        assert on.source.waiting.wait(10)
+        threading.Timer(0.2, on.source.gate.set).start()
+    assert engine.closed
+
+
+def test_the_same_configuration_again_changes_nothing() -> None:
+    with line() as on:
+        on.source.put("v1")
+        on.configure(M)
+        configured = on.service._configuration
+        assert configured is not None
+        on.bus.publish(configured)
+        on.ask(frame())
+        assert len(on.source.loads) == 1
+
+
+def test_a_worker_joins_its_group_when_its_models_are_loaded() -> None:
+    broker = MemoryBroker()
+    with MemoryBus(broker) as second_bus, line(broker=broker, share="g", worker="one") as on:
+        on.source.put("v1")
+        other_source = ScriptedSource()
+        other_source.put("v1")
+        other_source.gate.clear()
+        other = InferenceService(second_bus, other_source, nothing, worker="two", share="g")
+        with running(other):
+            on.configure(M)
+            assert other_source.waiting.wait(10)
+            assert {on.ask(frame(n)).worker for n in range(10)} == {"one"}
+            other_source.gate.set()
+            wait_for(lambda: other.report().configuration_revision == "r1")
+            assert {on.ask(frame(n)).worker for n in range(10)} == {"one", "two"}
+
+
+def test_a_flood_of_camera_names_is_forgotten() -> None:
+    with line() as on:
+        on.source.put("v1")
+        on.configure(M)
+        for number in range(REMEMBERED_CAMERAS + 1):
+            on.ask(frame(camera=f"c{number}"))
+        model = on.service._models.get("m")
+        assert model is not None
+        assert model.current is not None
+        assert len(model.current.answers) == 1
+
+
+def test_counters_tell_what_happened() -> None:
+    with line() as on:
+        on.source.put("v1")
+        on.configure(M)
+        on.ask(frame(models=("m",)))
+        on.ask(frame(models=("x",)))
+        counters = on.service.report().counters
+        assert counters["frames"] == 2
+        assert counters["results"] == 1
+        assert counters["refused"] == 1
+        assert json.dumps(dict(counters))
+
+
+def test_the_service_beats(line_of_beats: list[int]) -> None:
+    assert line_of_beats
+
+
+@pytest.fixture
+def line_of_beats() -> list[int]:
+    beats: list[int] = []
+    with MemoryBus(MemoryBroker()) as bus:
+        service = InferenceService(
+            bus, ScriptedSource(), lambda: beats.append(1), worker="inference"
+        )
+        with running(service):
+            wait_for(lambda: beats)
+    return beats
