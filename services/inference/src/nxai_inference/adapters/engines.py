@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from nxai_common.contracts.models import InputScaling
 from nxai_common.errors import ConfigurationError, NxaiError, RejectedError
 from nxai_inference.adapters.litert_engine import LitertEngine
-from nxai_inference.adapters.onnx_engine import OnnxEngine, Provider
+from nxai_inference.adapters.onnx_engine import CPU, OnnxEngine
 from nxai_inference.core.conversion import convert
 from nxai_inference.core.model_facts import input_geometry
 from nxai_inference.core.self_test import compare, trial_pictures
@@ -74,7 +74,8 @@ class Choice:
 class EngineOptions:
     """What the settings of the service say."""
 
-    provider: Provider = Provider.CPU
+    providers: tuple[str, ...] = (CPU,)
+    """From `onnx_engine.execution_providers`."""
     threads: int = 1
     clock: Callable[[], float] = time.perf_counter
 
@@ -106,8 +107,8 @@ def choose_engine(
             engines.append(engine)
             if isinstance(engine, OnnxEngine):
                 warnings += engine.warnings
-        if options.provider is not Provider.CPU:
-            warnings += [f"{options.provider.value} is not used: {e}" for _, e in failures]
+        if options.providers[0] != CPU:
+            warnings += [f"{options.providers[0]} is not used: {error}" for _, error in failures]
         trials = [Trial(name, reason=str(error)) for name, error in failures]
         if engines:
             return _fastest(file, engines, trials, warnings, options.clock)
@@ -146,7 +147,7 @@ def _build(
         content,
         file=file.name,
         scaling=scaling,
-        provider=options.provider,
+        providers=options.providers,
         threads=options.threads,
     )
 

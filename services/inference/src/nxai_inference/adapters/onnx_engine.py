@@ -1,8 +1,7 @@
 """ONNX Runtime: runs .onnx files, and .tflite files after conversion in memory."""
 
 import contextlib
-from collections.abc import Iterable
-from enum import StrEnum
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Final, Self
 
@@ -45,26 +44,40 @@ _LOG_NOTHING: Final = 4
 """Its log would repeat on stderr what the exceptions say."""
 
 
-class Provider(StrEnum):
-    """Execution provider: the hardware that ONNX Runtime uses."""
+CPU: Final = "CPUExecutionProvider"
 
-    CPU = "cpu"
-    CUDA = "cuda"
-    TENSORRT = "tensorrt"
-    OPENVINO = "openvino"
-
-
-_PROVIDERS: Final = {
-    Provider.CPU: ("CPUExecutionProvider",),
-    Provider.CUDA: ("CUDAExecutionProvider", "CPUExecutionProvider"),
-    Provider.TENSORRT: (
-        "TensorrtExecutionProvider",
-        "CUDAExecutionProvider",
-        "CPUExecutionProvider",
-    ),
-    Provider.OPENVINO: ("OpenVINOExecutionProvider", "CPUExecutionProvider"),
+_SHORT_NAMES: Final = {
+    "cpu": (CPU,),
+    "cuda": ("CUDAExecutionProvider",),
+    "tensorrt": ("TensorrtExecutionProvider", "CUDAExecutionProvider"),
+    "openvino": ("OpenVINOExecutionProvider",),
 }
-"""Each with what runs the nodes that the first one cannot."""
+"""TensorRT leaves nodes that it cannot run to CUDA."""
+
+
+def execution_providers(names: Sequence[str]) -> tuple[str, ...]:
+    """Return ONNX Runtime's names for the hardware to use, the CPU last.
+
+    Args:
+        names: Best first: ``cuda``, ``tensorrt``, ``openvino``, ``cpu``, or ONNX Runtime's own
+            names such as ``CUDAExecutionProvider``.
+
+    Raises:
+        ConfigurationError: an unknown name.
+    """
+    known = onnxruntime.get_all_providers()
+    wanted: list[str] = []
+    for name in names:
+        found = _SHORT_NAMES.get(name.lower(), (name,))
+        for provider in found:
+            if provider not in known:
+                raise ConfigurationError(
+                    f"execution provider {name!r} is not known; use {', '.join(_SHORT_NAMES)} or "
+                    f"one of ONNX Runtime's names ({', '.join(known)})"
+                )
+            if provider not in wanted:
+                wanted.append(provider)
+    return (*(name for name in wanted if name != CPU), CPU)
 
 
 class OnnxEngine:
@@ -76,7 +89,7 @@ class OnnxEngine:
         *,
         file: str,
         scaling: InputScaling,
-        provider: Provider = Provider.CPU,
+        providers: Sequence[str] = (CPU,),
         threads: int = 1,
     ) -> None:
         """Load the model and run it once on zeros, which also settles its output shapes.
@@ -85,7 +98,8 @@ class OnnxEngine:
             content: The whole .onnx file.
             file: Its name, for messages.
             scaling: What the model expects of a pixel.
-            provider: Hardware to use; when it is not there, the CPU (see `warnings`).
+            providers: Hardware to use, from `execution_providers`; what is not there is left out
+                (see `warnings`).
             threads: Of one operator. One: the box shares its cores among processes.
 
         Raises:
@@ -94,7 +108,7 @@ class OnnxEngine:
         quantisation = _quantisation(content, file)
         self.warnings: tuple[str, ...] = ()
         """Why another provider than the one asked for is in use."""
-        session = self._open(content, file, provider, threads)
+        session = self._open(content, file, providers, threads)
         self._inputs = tuple(_info(n, quantisation) for n in session.get_inputs())
         geometry = input_geometry(self._inputs)
         batched = self._inputs[0].model_copy(update={"shape": (1, *self._inputs[0].shape[1:])})
@@ -120,14 +134,14 @@ class OnnxEngine:
         self._name = f"onnx:{session.get_providers()[0]}"
 
     def _open(
-        self, content: bytes, file: str, provider: Provider, threads: int
+        self, content: bytes, file: str, providers: Sequence[str], threads: int
     ) -> onnxruntime.InferenceSession:
-        wanted = _PROVIDERS[provider]
         available = onnxruntime.get_available_providers()
-        usable = [name for name in wanted if name in available]
-        if wanted[0] not in usable:
+        usable = [name for name in providers if name in available]
+        missing = [name for name in providers if name not in available]
+        if missing:
             warning = (
-                f"{wanted[0]} is not part of the installed ONNX Runtime (it has "
+                f"{', '.join(missing)} is not part of the installed ONNX Runtime (it has "
                 f"{', '.join(available)}); {file} runs on {usable[0]}"
             )
             self.warnings = (warning,)
@@ -138,7 +152,7 @@ class OnnxEngine:
         try:
             session = onnxruntime.InferenceSession(content, options, providers=usable)
         except _FAILURES as error:
-            if usable == ["CPUExecutionProvider"]:
+            if usable == [CPU]:
                 raise ConfigurationError(
                     f"{file}: ONNX Runtime cannot load it: {_first_line(error)}"
                 ) from error
@@ -154,9 +168,7 @@ class OnnxEngine:
         self, content: bytes, file: str, options: onnxruntime.SessionOptions
     ) -> onnxruntime.InferenceSession:
         try:
-            return onnxruntime.InferenceSession(
-                content, options, providers=["CPUExecutionProvider"]
-            )
+            return onnxruntime.InferenceSession(content, options, providers=[CPU])
         except _FAILURES as error:
             raise ConfigurationError(
                 f"{file}: ONNX Runtime cannot load it: {_first_line(error)}"

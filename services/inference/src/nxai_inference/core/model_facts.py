@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from nxai_common.contracts.models import Task, TensorInfo
 from nxai_common.errors import ConfigurationError
@@ -11,11 +11,11 @@ FOMO_FACTORS: Final = (8, 4, 16, 2, 32)
 """Input pixels per cell and axis. Edge Impulse's default cuts MobileNetV2 at 8; the others
 come from moving the cut point in its expert mode."""
 
+_CHANNELS: Final[tuple[Literal[1, 3], ...]] = (1, 3)
 _YOLOV5_STRIDES: Final = (8, 16, 32)
 _YOLOV5_ANCHORS: Final = 3
 _YOLOV5_FIELDS: Final = 5
 """x, y, width, height and objectness stand before the classes of a row."""
-_CHANNELS: Final = (1, 3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class InputGeometry:
 
     width: int
     height: int
-    channels: int
+    channels: Literal[1, 3]
     channels_first: bool
     """NCHW (PyTorch, Ultralytics' ONNX export) instead of NHWC (TensorFlow)."""
 
@@ -59,10 +59,12 @@ def input_geometry(inputs: Sequence[TensorInfo]) -> InputGeometry:
     check_dimensions(tensor, "input")
     if len(tensor.shape) == 4 and tensor.shape[0] == 1:  # noqa: PLR2004 - batch, height, width, channels
         _, first, second, third = tensor.shape
-        if third in _CHANNELS:
-            return InputGeometry(second, first, third, channels_first=False)
-        if first in _CHANNELS:
-            return InputGeometry(third, second, first, channels_first=True)
+        for channels in _CHANNELS:
+            if third == channels:
+                return InputGeometry(second, first, channels, channels_first=False)
+        for channels in _CHANNELS:
+            if first == channels:
+                return InputGeometry(third, second, channels, channels_first=True)
     raise ConfigurationError(
         f"input {tensor.name!r} has shape {list(tensor.shape)}; a picture is [1, height, width, "
         "channels] or [1, channels, height, width] with 1 or 3 channels"

@@ -63,6 +63,11 @@ def convert(content: bytes) -> bytes:
     """
     graph = read(content)
     _check_operators(graph)
+    if graph.subgraph_count != 1:
+        raise RejectedError(
+            f"the model has {graph.subgraph_count} subgraphs; only models with exactly one can be "
+            "converted (no control flow)"
+        )
     builder = GraphBuilder(graph)
     for operator in graph.operators:
         LOWERINGS[operator.name](operator, builder)

@@ -127,6 +127,8 @@ class TfliteGraph:
     operators: tuple[TfliteOperator, ...]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
+    subgraph_count: int
+    """More than one means control flow, or functions called from the main one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,11 +209,8 @@ class _Reader:
         if model.Version() != 3:  # noqa: PLR2004 - the only schema version there ever was in TFL3
             raise RejectedError(f"schema version {model.Version()} of the model is not 3")
         subgraphs = self._count(model.SubgraphsLength(), "subgraphs")
-        if subgraphs != 1:
-            raise RejectedError(
-                f"the model has {subgraphs} subgraphs; only models with exactly one are understood "
-                "(no control flow)"
-            )
+        if subgraphs < 1:
+            raise RejectedError("the model has no subgraph")
         subgraph = model.Subgraphs(0)
         tensor_count = self._count(subgraph.TensorsLength(), "tensors")
         tensors = tuple(self._tensor(subgraph.Tensors(i), i) for i in range(tensor_count))
@@ -228,7 +227,7 @@ class _Reader:
                 raise RejectedError(f"the model has no {what}")
             if len(set(found)) != len(found) or -1 in found:
                 raise RejectedError(f"the {what} of the model are {found}: one is named twice")
-        return TfliteGraph(tensors, operators, inputs, outputs)
+        return TfliteGraph(tensors, operators, inputs, outputs, subgraphs)
 
     def _count(self, length: int, what: str) -> int:
         """Return `length`, unless that many offsets of four bytes do not fit in the file."""

@@ -1,0 +1,173 @@
+"""The models folder: turns a desired model into a running, tested one."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from nxai_common.contracts.configuration import DesiredModel
+from nxai_common.contracts.models import (
+    InputScaling,
+    ModelManifest,
+    PackageManifest,
+    ResizeMode,
+)
+from nxai_common.errors import ConfigurationError, RejectedError
+from nxai_inference.adapters.engines import (
+    Choice,
+    EngineOptions,
+    ModelFile,
+    Trial,
+    choose_engine,
+)
+from nxai_inference.adapters.model_package import ModelPackage, read_package
+from nxai_inference.core.conversion.reader import read
+from nxai_inference.core.model_facts import (
+    ModelFacts,
+    check_labels,
+    find_facts,
+    input_geometry,
+    numbered_labels,
+)
+from nxai_inference.core.self_test import check_outputs, trial_pictures
+from nxai_inference.ports import LoadedModel
+
+_DEFAULT_THRESHOLD: Final = 0.5
+_DEFAULT_NMS_IOU: Final = 0.2
+_SHOWN_DIGITS: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedModel:
+    """A loaded model and how its engine was chosen, for `inspect`."""
+
+    loaded: LoadedModel
+    trials: tuple[Trial, ...]
+    labels_are_named: bool
+    """False: the labels are numbers, because nobody named them."""
+
+
+class ModelFolder:
+    """Loads models below one folder. Implements `ports.ModelSource`."""
+
+    def __init__(self, folder: Path, options: EngineOptions) -> None:
+        self._folder = folder
+        self._options = options
+
+    def load(self, desired: DesiredModel) -> LoadedModel:
+        """Load a model; see `ports.ModelSource.load`."""
+        return open_model(self._folder, desired, self._options).loaded
+
+
+def open_model(
+    folder: Path,
+    desired: DesiredModel,
+    options: EngineOptions,
+    *,
+    number_labels: bool = False,
+) -> OpenedModel:
+    """Read, cross-check, build the engine, self-test and time a model.
+
+    Args:
+        folder: Where relative paths start.
+        desired: The model; what it sets overrides the package.
+        options: For the engines.
+        number_labels: Whether a detector without labels gets numbers instead of a refusal.
+
+    Raises:
+        ConfigurationError: names the file, the value and what to do.
+    """
+    package = read_package(folder / desired.path)
+    file, stated = package.file, package.manifest
+    _check_digest(file, desired, stated)
+    _check_structure(file)
+    scaling = desired.input_scaling or stated.input_scaling or InputScaling.ZERO_TO_ONE
+    choice = choose_engine(file, scaling, desired.engine, options)
+    try:
+        facts = find_facts(choice.engine.inputs, choice.engine.outputs, desired.task or stated.task)
+        labels = desired.labels or stated.labels
+        if labels is None and number_labels:
+            labels = numbered_labels(facts) or ("class 0",)
+        manifest = _manifest(desired, package, choice, facts, check_labels(facts, labels))
+        _self_test(choice, facts)
+    except ConfigurationError as error:
+        choice.engine.close()
+        raise ConfigurationError(f"{file.name}: {error}") from error
+    except BaseException:
+        choice.engine.close()
+        raise
+    return OpenedModel(
+        LoadedModel(manifest, choice.engine, choice.warnings),
+        choice.trials,
+        labels_are_named=bool(desired.labels or stated.labels),
+    )
+
+
+def model_id(path: Path) -> str:
+    """Return an identifier made of a file's name: ``Beer & Can.tflite`` gives ``beer-can``."""
+    name = path.resolve().name if path.is_dir() else path.stem
+    return re.sub(r"[^a-z0-9_]+", "-", name.lower()).strip("-_")[:64] or "model"
+
+
+def _check_digest(file: ModelFile, desired: DesiredModel, stated: PackageManifest) -> None:
+    for wanted, where in ((desired.digest, "the configuration"), (stated.digest, "manifest.json")):
+        if wanted is not None and wanted.lower() != file.digest:
+            raise ConfigurationError(
+                f"{file.name}: SHA-256 is {file.digest}, but {where} wants {wanted}; the file was "
+                "changed or is damaged"
+            )
+
+
+def _check_structure(file: ModelFile) -> None:
+    """Refuse a damaged .tflite with a place and a reason, before an engine sees it."""
+    if file.format == "tflite":
+        try:
+            read(file.content)
+        except RejectedError as error:
+            raise ConfigurationError(f"{file.name}: {error}; download it again") from error
+
+
+def _self_test(choice: Choice, facts: ModelFacts) -> None:
+    try:
+        for picture in trial_pictures(facts.geometry)[:2]:  # black and noise
+            check_outputs(facts.task, choice.engine.run(picture))
+    except RejectedError as error:
+        raise ConfigurationError(f"self-test failed on {choice.engine.name}: {error}") from error
+
+
+def _manifest(
+    desired: DesiredModel,
+    package: ModelPackage,
+    choice: Choice,
+    facts: ModelFacts,
+    labels: tuple[str, ...],
+) -> ModelManifest:
+    stated, file = package.manifest, package.file
+    geometry = input_geometry(choice.engine.inputs)
+    threshold = _first(desired.threshold, stated.threshold, _DEFAULT_THRESHOLD)
+    nms_iou = _first(desired.nms_iou, stated.nms_iou, _DEFAULT_NMS_IOU)
+    return ModelManifest(
+        model=desired.id,
+        name=desired.name or stated.name or desired.id,
+        task=facts.task,
+        labels=labels,
+        width=geometry.width,
+        height=geometry.height,
+        channels=geometry.channels,
+        resize_mode=desired.resize_mode or stated.resize_mode or ResizeMode.SQUASH,
+        input_scaling=desired.input_scaling or stated.input_scaling or InputScaling.ZERO_TO_ONE,
+        threshold=threshold,
+        nms_iou=nms_iou,
+        version=stated.version or file.digest[:_SHOWN_DIGITS],
+        source=stated.source or Path(file.name).name,
+        digest=file.digest,
+        engine=choice.engine.name,
+        engine_ms=round(choice.milliseconds, 3),
+        inputs=choice.engine.inputs,
+        outputs=choice.engine.outputs,
+    )
+
+
+def _first(*values: float | None) -> float:
+    """Return the first value that is set; 0 is a value."""
+    return next(value for value in values if value is not None)

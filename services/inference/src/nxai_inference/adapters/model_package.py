@@ -1,0 +1,154 @@
+"""Model packages on disk: a folder with `manifest.json` and the model file, or a bare file.
+
+A package is written so that a reader finds either the old or the new one, whole: the model file
+gets a name of its own (with its digest), then `manifest.json` is replaced in one step, then
+model files that no manifest names are removed.
+"""
+
+import contextlib
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pydantic import ValidationError
+
+from nxai_common.contracts.base import explain
+from nxai_common.contracts.models import PackageManifest
+from nxai_common.errors import ConfigurationError
+from nxai_inference.adapters.engines import ModelFile
+from nxai_inference.core.conversion.reader import MAGIC
+
+MANIFEST: Final = "manifest.json"
+MAX_MODEL_BYTES: Final = 512 * 1024 * 1024
+"""No model for an edge box is larger; a wrong path (a video, a disk image) should not fill the
+memory before it is refused."""
+MAX_MANIFEST_BYTES: Final = 1024 * 1024
+
+_TFLITE_SUFFIXES: Final = (".tflite", ".lite")
+"""Edge Impulse's download is called .lite."""
+_ATTEMPTS: Final = 3
+"""A package that is being replaced is seen half-way at most once or twice in a row."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPackage:
+    """A model file and what its maker says of it."""
+
+    file: ModelFile
+    manifest: PackageManifest
+
+
+def read_package(path: Path) -> ModelPackage:
+    """Read a package folder, or a bare .tflite, .lite or .onnx file.
+
+    Raises:
+        ConfigurationError: missing, unreadable, not a model; names the path and what to do.
+    """
+    if not path.is_dir():
+        return ModelPackage(read_model_file(path), PackageManifest(file=path.name))
+    for attempt in range(1, _ATTEMPTS + 1):
+        manifest = _read_manifest(path / MANIFEST)
+        model = path / manifest.file
+        if Path(manifest.file).name != manifest.file:
+            raise ConfigurationError(
+                f"{path / MANIFEST}: file {manifest.file!r} must be a plain file name in the same "
+                "folder"
+            )
+        if model.exists() or attempt == _ATTEMPTS:
+            return ModelPackage(read_model_file(model), manifest)
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _read_manifest(path: Path) -> PackageManifest:
+    content = _read(path, MAX_MANIFEST_BYTES, "a model package needs it beside the model file")
+    try:
+        return PackageManifest.model_validate_json(content)
+    except ValidationError as error:
+        raise ConfigurationError(f"{path}: {explain(error)}") from error
+
+
+def read_model_file(path: Path) -> ModelFile:
+    """Read a model file whole and see that it is one.
+
+    Raises:
+        ConfigurationError: missing, unreadable, empty, or neither .tflite nor .onnx.
+    """
+    content = _read(path, MAX_MODEL_BYTES, "check the path of the model")
+    suffix = path.suffix.lower()
+    if content[4:8] == MAGIC:
+        return ModelFile(str(path), content, "tflite")
+    if suffix in _TFLITE_SUFFIXES:
+        raise ConfigurationError(
+            f"{path}: not a TensorFlow Lite model: its bytes 4 to 8 are {content[4:8]!r} instead "
+            f"of {MAGIC!r} ({len(content)} bytes); download it again"
+        )
+    if suffix == ".onnx":
+        return ModelFile(str(path), content, "onnx")
+    raise ConfigurationError(
+        f"{path}: not a model that can be used: the file is neither TensorFlow Lite (.tflite, "
+        ".lite) nor ONNX (.onnx)"
+    )
+
+
+def _read(path: Path, limit: int, hint: str) -> bytes:
+    try:
+        with path.open("rb") as file:
+            content = file.read(limit + 1)
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror or error}; {hint}") from error
+    if not content:
+        raise ConfigurationError(f"{path}: the file is empty; {hint}")
+    if len(content) > limit:
+        raise ConfigurationError(f"{path}: larger than {limit} bytes; {hint}")
+    return content
+
+
+def write_package(folder: Path, file: ModelFile, manifest: PackageManifest) -> Path:
+    """Write or replace a package.
+
+    Args:
+        folder: The package's own folder; made when it is not there.
+        file: The model.
+        manifest: Its `file` and `digest` are set here.
+
+    Returns:
+        The path of the manifest.
+
+    Raises:
+        ConfigurationError: the folder cannot be written, with the reason.
+    """
+    suffix = ".onnx" if file.format == "onnx" else ".tflite"
+    named = manifest.model_copy(
+        update={"file": f"model-{file.digest[:12]}{suffix}", "digest": file.digest}
+    )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _replace(folder / named.file, file.content)
+        path = folder / MANIFEST
+        _replace(path, (named.model_dump_json(indent=2, exclude_none=True) + "\n").encode())
+        for old in folder.glob("model-*"):
+            if old.name != named.file:
+                old.unlink(missing_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{folder}: the package cannot be written: {error.strerror or error}"
+        ) from error
+    return path
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file in one step: whole and on the disk before it has its name."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)  # mkstemp's 0600 would hide it from other services
+        Path(temporary).replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(temporary).unlink()
+        raise
