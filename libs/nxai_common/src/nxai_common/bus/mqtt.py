@@ -100,16 +100,16 @@ class BrokerAddress:
         Raises:
             ConfigurationError: names what is wrong with the URL.
         """
+        if "@" in url:  # looked for first: every other complaint shows the URL
+            raise ConfigurationError(
+                "the broker's user and password do not belong in its URL; "
+                "set NXAI_BROKER_USERNAME and NXAI_BROKER_PASSWORD_FILE"
+            )
         try:
             parts = urlsplit(url)
             port = parts.port
         except ValueError as error:
             raise ConfigurationError(f"broker {url!r}: {error}") from error
-        if parts.username is not None or parts.password is not None:
-            raise ConfigurationError(
-                "the broker's user and password do not belong in its URL; "
-                "set NXAI_BROKER_USERNAME and NXAI_BROKER_PASSWORD_FILE"
-            )
         if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname:
             raise ConfigurationError(
                 f"broker {url!r} is not an address; write mqtt://HOST:1883 or mqtts://HOST:8883"
