@@ -126,7 +126,7 @@ class TextFormatter(_Formatter):
             _one_line(self._message(record)),
         ]
         for name, value in self._extra(record).items():
-            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            text = _as_text(value)
             words.append(f"{name}={text if _PLAIN.match(text) else _quoted(text)}")
         trace = self._trace(record)
         return " ".join(words) + (f"\n{trace}" if trace else "")
@@ -149,6 +149,14 @@ class JsonFormatter(_Formatter):
         if trace:
             line["trace"] = trace
         return json.dumps(line)
+
+
+def _as_text(value: Any) -> str:  # noqa: ANN401 - whatever `extra` holds
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return ",".join(value)
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _one_line(text: str) -> str:

@@ -1,0 +1,1 @@
+"""The manager: one settings.json in, one retained configuration per service out."""

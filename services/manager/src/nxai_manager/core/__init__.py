@@ -1,0 +1,1 @@
+"""Pure code: no files, no bus, no clock."""

@@ -1,0 +1,150 @@
+"""settings.json on disk: read, watched, and the last good one kept."""
+
+import contextlib
+import logging
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import watchfiles
+
+from nxai_common.errors import ConfigurationError, TransientError
+from nxai_manager.adapters.secrets_directory import write_private
+from nxai_manager.core.json_text import MAX_CHARACTERS
+
+log = logging.getLogger(__name__)
+
+LAST_GOOD_SUFFIX: Final = ".last-good"
+SETTLE_MS: Final = 50
+"""An editor truncates, writes and renames in a few milliseconds: look at the end of it once."""
+MAX_BYTES: Final = 4 * MAX_CHARACTERS
+"""UTF-8 needs at most four bytes a character."""
+
+
+class SettingsFile:
+    """Watches the folder and not the file: most editors write a new file and rename it.
+
+    The file's signature is compared at every time-out as well: a single file mounted into a
+    container, and some network disks, send no notice.
+    """
+
+    def __init__(self, path: Path, state_dir: Path | None = None) -> None:
+        self._path = path.absolute()
+        folder = self._path.parent if state_dir is None else state_dir
+        self._last_good = folder / (path.name + LAST_GOOD_SUFFIX)
+        self._signature: tuple[int, ...] | None = None
+        self._changed = threading.Event()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="settings-watch", daemon=True)
+
+    @property
+    def name(self) -> str:
+        """The path, for messages."""
+        return str(self._path)
+
+    def read(self) -> str | None:
+        """Return the text, or None when there is no file.
+
+        Raises:
+            ConfigurationError: it is there but cannot be read.
+        """
+        self._signature = self._look()
+        return _read(self._path)
+
+    def create(self, text: str) -> None:
+        """Write the file, readable by its owner alone: passwords will stand in it.
+
+        Raises:
+            TransientError: the disk is full or the folder cannot be written.
+        """
+        self._write(self._path, text)
+
+    def read_last_good(self) -> str | None:
+        """Return the text that was in force last, or None when none is kept or readable."""
+        try:
+            return _read(self._last_good)
+        except ConfigurationError as error:
+            log.warning("%s", error)
+            return None
+
+    def keep_last_good(self, text: str) -> None:
+        """Keep the text for the next start.
+
+        Raises:
+            TransientError: the disk is full or the folder cannot be written.
+        """
+        self._write(self._last_good, text)
+
+    def wait_for_change(self, timeout: float) -> bool:
+        """Return True when the file may have changed, or False after `timeout` seconds."""
+        noticed = self._changed.wait(timeout)
+        self._changed.clear()
+        return noticed or self._look() != self._signature
+
+    def __enter__(self) -> Self:
+        """Begin to watch."""
+        with contextlib.suppress(OSError):  # reported by whoever writes the first file there
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop watching."""
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        try:
+            for _ in watchfiles.watch(
+                self._path.parent,
+                watch_filter=lambda _change, path: path == str(self._path),
+                step=SETTLE_MS,
+                debounce=4 * SETTLE_MS,
+                stop_event=self._stop,
+                rust_timeout=500,
+                recursive=False,
+            ):
+                self._changed.set()
+        except (OSError, RuntimeError) as error:  # no more inotify watches; the folder is gone
+            log.warning("no notice of changes of %s (%s); looking every second", self.name, error)
+
+    def _look(self) -> tuple[int, ...] | None:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return (found.st_ino, found.st_size, found.st_mtime_ns)
+
+    @staticmethod
+    def _write(path: Path, text: str) -> None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_private(path, text)
+        except OSError as error:
+            raise TransientError(
+                f"{path} cannot be written: {error.strerror}; make room, or give this user the "
+                "right to write there"
+            ) from error
+
+
+def _read(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
+    if len(content) > MAX_BYTES:
+        raise ConfigurationError(f"{path} has more than {MAX_BYTES} bytes; is it another file?")
+    try:
+        return content.decode("utf-8-sig")  # Windows editors begin a file with a mark
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ConfigurationError(f"{path}: line {line}: not UTF-8 text") from None

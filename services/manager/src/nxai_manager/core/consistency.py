@@ -1,0 +1,112 @@
+"""What the types cannot say: ids that meet, references that lead somewhere, URLs that work."""
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator
+from typing import Final
+from urllib.parse import urlsplit
+
+from nxai_common.contracts.configuration import MjpegSource, RtspSource, StillSource
+from nxai_manager.core.document import Camera, Settings
+from nxai_manager.core.json_text import Path
+
+SCHEMES: Final = {
+    "rtsp": ("rtsp", "rtsps"),
+    "mjpeg": ("http", "https"),
+    "still": ("http", "https"),
+}
+"""URL schemes of each type of source."""
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,15}")
+
+MIN_CORNERS: Final = 3
+"""Of a polygon with an inside."""
+
+NetworkSource = RtspSource | MjpegSource | StillSource
+
+
+def inconsistencies(settings: Settings) -> Iterator[tuple[Path, str]]:
+    """Yield where and why valid parts do not fit together."""
+    yield from _twice("cameras", (camera.id for camera in settings.cameras))
+    yield from _twice("models", (model.id for model in settings.models))
+    known = [model.id for model in settings.models]
+    for index, camera in enumerate(settings.cameras):
+        for path, reason in (*_references(camera, known), *_source(camera), *_masks(camera)):
+            yield ("cameras", index, *path), reason
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return a hint: the known word that `word` may have been meant to be, or all of them."""
+    words = sorted(known)
+    near = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    return f"known: {', '.join(words)}" if words else "none is known"
+
+
+def url_problem(url: str, schemes: tuple[str, ...]) -> str:
+    """Return what is wrong with the URL of a camera, or ''. Never repeats more than its scheme."""
+    scheme, separator, rest = url.partition("://")
+    wanted = " or ".join(f"{known}://" for known in schemes)
+    if not separator:
+        return f"must begin with {wanted}"
+    if scheme.lower() not in schemes:
+        # What is no scheme may be anything, a password included.
+        named = f" {scheme + '://'!r}" if _SCHEME.fullmatch(scheme) else ""
+        return f"unknown scheme{named}; this type of source needs {wanted}"
+    # An unescaped / or # in a password ends the part that urlsplit takes for the host: look for
+    # the @ in all that stands before the query.
+    if "@" in rest.partition("?")[0]:
+        return (
+            "user and password do not belong in the URL; "
+            'put them into "username" and "password" beside "source"'
+        )
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return "is not a URL: the host or the port is malformed"
+    if not parts.hostname:
+        return f"has no host; write {schemes[0]}://HOST/..."
+    return "has port 0" if port == 0 else ""
+
+
+def _twice(what: str, ids: Iterable[str]) -> Iterator[tuple[Path, str]]:
+    seen = set()
+    for index, name in enumerate(ids):
+        if name in seen:
+            yield (what, index, "id"), f"{name!r} is the id of another of the {what} already"
+        seen.add(name)
+
+
+def _references(camera: Camera, known: list[str]) -> Iterator[tuple[Path, str]]:
+    seen = set()
+    for index, use in enumerate(camera.models):
+        if use.id not in known:
+            yield ("models", index), f"there is no model {use.id!r}; {nearest(use.id, known)}"
+        if use.id in seen:
+            yield ("models", index), f"model {use.id!r} is listed twice for this camera"
+        seen.add(use.id)
+
+
+def _source(camera: Camera) -> Iterator[tuple[Path, str]]:
+    source = camera.source
+    password = camera.password.get_secret_value()
+    if isinstance(source, NetworkSource):
+        problem = url_problem(source.url, SCHEMES[source.type])
+        if problem:
+            yield ("source", "url"), problem
+        if password and not camera.username:
+            yield ("password",), 'a password needs a "username"'
+        if ":" in camera.username:
+            # HTTP's and RTSP's basic authentication join the two with a colon.
+            yield ("username",), "a user name cannot hold a colon"
+    elif camera.username or password:
+        key = "username" if camera.username else "password"
+        yield (key,), f'a source of type "{source.type}" has no user and password; remove them'
+
+
+def _masks(camera: Camera) -> Iterator[tuple[Path, str]]:
+    for index, polygon in enumerate(camera.masks):
+        if len(polygon) < MIN_CORNERS:
+            yield ("masks", index), f"a polygon needs at least {MIN_CORNERS} points"

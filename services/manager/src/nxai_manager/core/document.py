@@ -1,0 +1,107 @@
+"""What settings.json may say.
+
+The sources and options are the contract's own classes, so that the file and the bus cannot
+drift apart; `check_settings` refuses the keys that messages would ignore.
+"""
+
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BeforeValidator, Field, PositiveFloat, SecretStr
+
+from nxai_common.contracts.base import Value
+from nxai_common.contracts.configuration import (
+    CameraOptions,
+    DemoSource,
+    DesiredModel,
+    EventOptions,
+    Fraction,
+    LoggerOptions,
+    NxOutputOptions,
+    UncertainRule,
+)
+from nxai_common.contracts.topics import Level
+
+
+class ModelUse(Value):
+    """A model that looks at a camera; its id alone will do: `"models": ["m5-nut"]`."""
+
+    id: Level
+    """`id` of one of the `models`."""
+    threshold: Fraction | None = None
+    """Lowest confidence of a detection from this camera; left out: as the model says."""
+    uncertain: UncertainRule | None = None
+    """When a result from this camera counts as doubtful; left out: as the model says."""
+
+
+def _id_alone(value: Any) -> Any:  # noqa: ANN401 - pydantic hands over anything
+    return {"id": value} if isinstance(value, str) else value
+
+
+class Camera(CameraOptions):
+    """One camera."""
+
+    username: str = ""
+    """User name at the camera. Never part of the URL."""
+    password: SecretStr = SecretStr("")
+    """Password at the camera, any characters. It goes to a file that capture alone reads, never
+    over MQTT."""
+    models: tuple[Annotated[ModelUse, BeforeValidator(_id_alone)], ...] = ()
+    """Models that look at this camera."""
+
+
+class Outputs(Value):
+    """What the world outside gets."""
+
+    detections: bool = True
+    """Flat JSON of every processed frame on topic `detections`."""
+    nx_output: NxOutputOptions = NxOutputOptions()
+    events: EventOptions = EventOptions()
+    state_every_s: PositiveFloat = 10
+    """Heartbeat of the retained camera state."""
+
+
+class Settings(Value):
+    """settings.json: cameras, models, who looks at what, and what becomes of the results."""
+
+    schema_: str | None = Field(default=None, alias="$schema")
+    """For editors; ignored."""
+    version: Literal[1] = 1
+    """Of this format."""
+    cameras: tuple[Camera, ...] = ()
+    models: tuple[DesiredModel, ...] = ()
+    outputs: Outputs = Outputs()
+    logger: LoggerOptions = LoggerOptions()
+
+
+DEMO_MODEL: Final = "demo-parts"
+
+DEFAULT: Final = Settings(
+    cameras=(
+        Camera(
+            id="demo",
+            name="Demo belt",
+            source=DemoSource(),
+            models=(ModelUse(id=DEMO_MODEL),),
+        ),
+    ),
+    models=(DesiredModel(id=DEMO_MODEL, path=DEMO_MODEL),),
+)
+"""What a box without settings runs: the demo camera and the model trained for it."""
+
+DEFAULT_TEXT: Final = """\
+{
+  "version": 1,
+  "cameras": [
+    {
+      "id": "demo",
+      "name": "Demo belt",
+      "source": {"type": "demo"},
+      "models": ["demo-parts"]
+    }
+  ],
+  "models": [
+    {"id": "demo-parts", "path": "demo-parts"}
+  ]
+}
+"""
+"""`DEFAULT` as a person would write it."""

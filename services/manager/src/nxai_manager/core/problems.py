@@ -1,0 +1,158 @@
+"""Says what is wrong with a settings.json, where, and what to do.
+
+Nothing here ever repeats a password: no value below `username`, `password` or an unknown key,
+and no URL that holds one, is shown.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from nxai_common.contracts.topics import LEVEL_PATTERN
+from nxai_common.errors import ConfigurationError
+from nxai_manager.core.consistency import inconsistencies, nearest
+from nxai_manager.core.document import Settings
+from nxai_manager.core.json_text import BadJson, JsonText, Path, read_json
+from nxai_manager.core.schema import keys_at
+
+SECRET_KEYS: Final = frozenset({"username", "password"})
+SHOWN_CHARACTERS: Final = 60
+"""Of a wrong value: enough to find it."""
+
+TYPES: Final = {
+    "bool": "true or false",
+    "int": "a whole number",
+    "float": "a number",
+    "string": "a text",
+    "tuple": "a list [...]",
+    "model": "an object {...}",
+}
+"""Pydantic's names, in the words of JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong."""
+
+    line: int
+    where: str
+    """Path with ids instead of indexes: `cameras.front.source.url`; empty: the text itself."""
+    reason: str
+
+    def __str__(self) -> str:
+        """One line for a person."""
+        return f"line {self.line}: {self.where + ': ' if self.where else ''}{self.reason}"
+
+
+class RefusedSettings(ConfigurationError):  # noqa: N818 - named for the thing refused
+    """The settings cannot be used; all problems found, in order of their lines."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(sorted(problems, key=lambda p: (p.line, p.where)))
+        super().__init__("\n".join(map(str, self.problems)))
+
+    @property
+    def summary(self) -> str:
+        """One line: the first problem, and how many more there are."""
+        more = len(self.problems) - 1
+        return f"{self.problems[0]}" + (f" (and {more} more)" if more else "")
+
+
+def check_settings(text: str) -> Settings:
+    """Return the settings in the text of a settings.json.
+
+    Raises:
+        RefusedSettings: with every problem found.
+    """
+    try:
+        document = read_json(text)
+    except BadJson as error:
+        raise RefusedSettings([Problem(error.line, "", error.reason)]) from None
+    try:
+        settings = Settings.model_validate_json(
+            json.dumps(document.value), strict=True, extra="forbid"
+        )
+    except ValidationError as error:
+        raise RefusedSettings(
+            [_invalid(document, item) for item in error.errors(include_url=False)]
+        ) from None  # pydantic's own text would show the values
+    problems = [
+        Problem(document.line(path), _shown_path(document.value, path), reason)
+        for path, reason in inconsistencies(settings)
+    ]
+    if problems:
+        raise RefusedSettings(problems)
+    return settings
+
+
+def _invalid(document: JsonText, item: ErrorDetails) -> Problem:
+    path = _path(document.value, item["loc"])
+    return Problem(document.line(path), _shown_path(document.value, path), _reason(path, item))
+
+
+def _path(value: Any, location: tuple[str | int, ...]) -> Path:  # noqa: ANN401 - any JSON
+    """Return the path in the document: pydantic's location without its names of union members."""
+    path: list[str | int] = []
+    for step in location:
+        if isinstance(value, dict):
+            if step not in value and value.get("type") == step:
+                continue
+            value = value.get(str(step))
+        elif isinstance(value, list) and isinstance(step, int):
+            value = value[step]
+        else:
+            break  # inside a text that stands for an object: {"id": text}
+        path.append(step)
+    return tuple(path)
+
+
+def _shown_path(value: Any, path: Path) -> str:  # noqa: ANN401 - any JSON
+    """Return the path with the id of a camera or model in place of its index."""
+    shown = []
+    for step in path:
+        value = value.get(step) if isinstance(value, dict) else value[int(step)]
+        name = value.get("id") if isinstance(value, dict) and isinstance(step, int) else None
+        shown.append(name if isinstance(name, str) and name else str(step))
+    return ".".join(shown)
+
+
+def _reason(path: Path, item: ErrorDetails) -> str:
+    match item["type"]:
+        case "missing":
+            return "is missing"
+        case "extra_forbidden":
+            return f"unknown key; {nearest(str(path[-1]), keys_at(item['loc'][:-1]))}"
+        case "union_tag_not_found":
+            return 'needs a "type", such as "rtsp"; docs/settings.md lists them'
+        case "union_tag_invalid":
+            tag, known = item["ctx"]["tag"], item["ctx"]["expected_tags"].strip("'").split("', '")
+            return f"unknown type {_shown(tag)}; {nearest(tag, known)}"
+    got = "" if SECRET_KEYS & set(path) else f", not {_shown(item['input'])}"
+    return f"{_wanted(item)}{got}"
+
+
+def _wanted(item: ErrorDetails) -> str:
+    kind, context = item["type"], item.get("ctx", {})
+    if context.get("pattern") == LEVEL_PATTERN:
+        return "must be 1 to 64 of a-z, 0-9, '_' and '-', starting with a letter or digit"
+    name = kind.removesuffix("_type").removesuffix("_from_float")
+    if name in TYPES:
+        return f"must be {TYPES[name]}"
+    message = item["msg"].replace("Input should", "must").replace("Tuple should", "must")
+    return message[0].lower() + message[1:]
+
+
+def _shown(value: object) -> str:
+    """Return a value as it stands in the file, cut to a line; objects and URLs only by kind."""
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, list):
+        return "a list"
+    text = json.dumps(value, ensure_ascii=False)
+    if "@" in text or "://" in text:
+        return "this text"
+    return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 3] + "..."
