@@ -1,0 +1,1 @@
+"""Results in, the outside world out: MQTT outputs, camera states, events, data logger."""

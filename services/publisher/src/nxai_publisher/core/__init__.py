@@ -1,0 +1,1 @@
+"""Pure: what results mean for the outside. No I/O, no clock, no logging."""

@@ -1,0 +1,169 @@
+"""Composition root of the publisher, and its command line.
+
+`nxai-publisher` runs the service; `nxai-publisher export` and `nxai-publisher counts` read the
+data logger.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Final
+
+from sqlalchemy.engine import URL
+
+from nxai_common.bus.ports import Bus
+from nxai_common.errors import ConfigurationError
+from nxai_common.runtime import (
+    EXIT_CONFIGURATION,
+    EXIT_CRASHED,
+    EXIT_OK,
+    Beat,
+    Service,
+    run_service,
+)
+from nxai_common.settings import load
+from nxai_publisher.adapters.group_commit import GroupCommit
+from nxai_publisher.adapters.sql_archive import SqlArchive
+from nxai_publisher.adapters.sql_database import database_url
+from nxai_publisher.adapters.sql_logger import SqlLogger
+from nxai_publisher.core.export import Format, counts_as_text, results_as_text
+from nxai_publisher.ports import StorageUnavailable
+from nxai_publisher.service import Publisher
+from nxai_publisher.settings import PublisherSettings
+
+END_OF_TIME_US: Final = 253_402_300_800_000_000
+"""The year 10000, as in `core.observation`."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the service or a command; return the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] in (["export"], ["counts"]):
+        return read_log(arguments)
+    return run_service(PublisherSettings, build, arguments)
+
+
+@contextmanager
+def build(settings: PublisherSettings, bus: Bus, beat: Beat) -> Iterator[Service]:
+    """Put the parts together."""
+    store = SqlLogger(database_of(settings), durability=settings.durability)
+    with GroupCommit(store, bound=settings.hold_results) as result_log:
+        yield Publisher(settings, bus, beat, result_log)
+
+
+def database_of(settings: PublisherSettings) -> URL:
+    """Return the address of the data logger.
+
+    Raises:
+        ConfigurationError: it cannot be used; no password is shown.
+    """
+    if settings.database_url is None:
+        file = (settings.run_dir / "data" / "nxai.db").resolve()
+        return database_url(f"sqlite:///{file}")
+    url = database_url(settings.database_url.get_secret_value())
+    path = settings.database_password_file
+    if path is None:
+        return url
+    if url.password is not None:
+        raise ConfigurationError(
+            "a password is in NXAI_PUBLISHER_DATABASE_URL and in "
+            "NXAI_PUBLISHER_DATABASE_PASSWORD_FILE; keep one of them"
+        )
+    try:
+        password = path.read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise ConfigurationError(
+            f"NXAI_PUBLISHER_DATABASE_PASSWORD_FILE={path}: cannot be read: {reason}"
+        ) from None  # a decoding error would show the bytes
+    return url.set(password=password)
+
+
+def read_log(argv: Sequence[str]) -> int:
+    """Run `export` or `counts`; return the exit code."""
+    options = _parser().parse_args(argv)
+    try:
+        url = (
+            database_url(options.database)
+            if options.database
+            else database_of(load(PublisherSettings))
+        )
+        with SqlArchive(url) as archive:
+            _print(options, archive)
+    except ConfigurationError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - a command's answer
+        return EXIT_CONFIGURATION
+    except StorageUnavailable as error:
+        print(error, file=sys.stderr)  # noqa: T201 - a command's answer
+        return EXIT_CRASHED
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the exit complains
+    return EXIT_OK
+
+
+def _print(options: argparse.Namespace, archive: SqlArchive) -> None:
+    query = (options.since, options.until, options.camera, options.label)
+    if options.command == "export":
+        rows = archive.results(*query)
+        lines = results_as_text(rows, options.format, options.label)
+    else:
+        rows = archive.counts(*query)
+        lines = counts_as_text(rows, options.format)
+    for line in lines:
+        sys.stdout.write(line)
+    sys.stdout.flush()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="nxai-publisher", allow_abbrev=False)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, text in (
+        ("export", "print the stored results, in the order of time"),
+        ("counts", "print the stored counts per minute, camera, model and label"),
+    ):
+        command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        command.add_argument(
+            "--since",
+            type=_time,
+            required=True,
+            metavar="TIME",
+            help="first moment, such as 2026-11-22T10:00 (UTC, unless it has an offset: +01:00)",
+        )
+        command.add_argument(
+            "--until",
+            type=_time,
+            default=END_OF_TIME_US,
+            metavar="TIME",
+            help="first moment after (default: all)",
+        )
+        command.add_argument("--camera", help="only this camera")
+        command.add_argument("--label", help="only objects with this label")
+        command.add_argument(
+            "--format", type=Format, choices=list(Format), default=Format.CSV, help="(default csv)"
+        )
+        command.add_argument(
+            "--database",
+            metavar="URL",
+            help="data logger (default: as NXAI_PUBLISHER_DATABASE_URL and NXAI_RUN_DIR say)",
+        )
+    return parser
+
+
+def _time(text: str) -> int:
+    """Return Unix microseconds."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a time; write 2026-11-22, 2026-11-22T10:00 or 2026-11-22T10:00+01:00"
+        ) from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return int(moment.timestamp() * 1_000_000)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

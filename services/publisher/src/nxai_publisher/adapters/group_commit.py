@@ -1,0 +1,254 @@
+"""The logger's thread: takes all that waits, stores it in one transaction, then acknowledges.
+
+While the database takes nothing, results are held unacknowledged (a bounded number) and tried
+again with back-off; whatever else the service does goes on.
+"""
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Final, Self
+
+from nxai_common.bus.ports import Delivery
+from nxai_common.contracts.base import Message
+from nxai_common.contracts.configuration import LoggerOptions
+from nxai_common.contracts.status import Problem
+from nxai_common.errors import ConfigurationError
+from nxai_common.retry import RetryPolicy
+from nxai_publisher.core.rows import LoggedResult
+from nxai_publisher.ports import LogStatistics, ResultStore, StorageUnavailable
+
+log = logging.getLogger(__name__)
+
+LINGER_S: Final = 0.02
+"""Wait so long for more before a commit: at 600 results a second 12 share one, and a commit costs
+as much as writing ten rows."""
+ENOUGH: Final = 10
+"""Do not wait when so many are here: a broker may hand out only 20 before an acknowledgement."""
+LARGEST_BATCH: Final = 2000
+"""One transaction after an outage; more would hold the write lock for too long."""
+PRUNE_EVERY_S: Final = 60.0
+"""Between two rounds of retention. A minute's rows are nothing against a day or 2 GB."""
+RETRY: Final = RetryPolicy(first_s=0.5, factor=2.0, longest_s=30.0)
+"""A full disk or an absent server is back within half a minute of being well again."""
+GOODBYE_S: Final = 10.0
+"""For the last commit when the service stops."""
+
+
+@dataclass(slots=True)
+class _Held:
+    result: LoggedResult
+    delivery: Delivery[Message]
+
+
+class GroupCommit:
+    """Hands results to a `ResultStore` from one thread of its own (context manager).
+
+    The store is opened when the configuration says that the logger is on, and not before.
+    """
+
+    def __init__(
+        self,
+        store: ResultStore,
+        *,
+        bound: int = 10_000,
+        rng: random.Random | None = None,
+        wall_us: Callable[[], int] = lambda: time.time_ns() // 1000,
+    ) -> None:
+        """Prepare; the thread starts on entering.
+
+        Args:
+            store: Where results go; used by our thread alone.
+            bound: Results held at most.
+            rng: For the jitter of retries.
+            wall_us: Unix microseconds.
+        """
+        self._store = store
+        self._options = LoggerOptions(enabled=False)
+        self._bound = bound
+        self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
+        self._wall_us = wall_us
+        self._waiting: dict[tuple[object, ...], _Held] = {}
+        """In order of arrival. A result that is delivered again takes the place of the first
+        delivery, whose acknowledgement means nothing any more."""
+        self._condition = threading.Condition()
+        self._closing = False
+        self._problem: Problem | None = None
+        self._attempts = 0
+        self._statistics = LogStatistics()
+        self._prune_at = 0.0
+        self._thread = threading.Thread(target=self._run, name="logger", daemon=True)
+
+    def __enter__(self) -> Self:
+        """Start the thread."""
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Store what waits (one attempt), and stop."""
+        with self._condition:
+            self._closing = True
+            self._condition.notify()
+        self._thread.join(GOODBYE_S)
+
+    def offer(self, result: LoggedResult, delivery: Delivery[Message]) -> bool:
+        """Take a result; it is acknowledged once it is stored. False when too many are held."""
+        key = result.key
+        with self._condition:
+            if len(self._waiting) >= self._bound and key not in self._waiting:
+                self._statistics = replace(self._statistics, left_out=self._statistics.left_out + 1)
+                return False
+            self._waiting[key] = _Held(result, delivery)
+            count = len(self._waiting)
+            if count in (1, ENOUGH):  # the thread waits for the first, or lingers for a group
+                self._condition.notify()
+        return True
+
+    def configure(self, options: LoggerOptions) -> None:
+        """Change retention, start or stop storing."""
+        with self._condition:
+            self._options = options
+            self._prune_at = 0.0
+            self._condition.notify()
+
+    @property
+    def problem(self) -> Problem | None:
+        """Why nothing is stored now, if so."""
+        return self._problem
+
+    @property
+    def held(self) -> int:
+        """Results that wait to be stored."""
+        return len(self._waiting)
+
+    @property
+    def statistics(self) -> LogStatistics:
+        """Counts since the start."""
+        return self._statistics
+
+    # -- the thread ---------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            while self._wanted():
+                try:
+                    self._store.open()
+                    self._work()
+                except (StorageUnavailable, ConfigurationError) as error:
+                    # Also a ConfigurationError: live outputs are worth more than an exit code,
+                    # and a person may put the right database in place.
+                    self._fail(error)
+                    self._pause(RETRY.delay(self._attempts, self._rng))
+        except BaseException:
+            self._problem = Problem(
+                about="data logger", reason="stopped by a fault of this program; see its log"
+            )
+            log.exception("the data logger stopped")
+            raise
+        finally:
+            self._store.close()
+
+    def _wanted(self) -> bool:
+        """Wait until there is a reason to open the store; False when it is time to end."""
+        with self._condition:
+            while not self._closing and not self._options.enabled and not self._waiting:
+                self._condition.wait()
+            if self._closing:
+                # After a failure there is no time for another try: the broker keeps the results.
+                return bool(self._waiting) and self._problem is None
+            if self._options.enabled or self._problem is None:
+                return True
+            given_up, self._waiting = self._waiting, {}
+        # It failed and was switched off: nobody wants what could not be stored.
+        for held in given_up.values():
+            held.delivery.acknowledge()
+        self._problem = None
+        return self._wanted()
+
+    def _work(self) -> None:
+        """Store batch after batch until closed."""
+        while True:
+            batch = self._take_batch()
+            if batch:
+                self._write(batch)
+            if self._problem is not None:
+                log.info("the data logger works again; %d results waited", len(batch))
+                self._problem = None
+                self._attempts = 0
+            if not batch and self._closing:
+                return
+            if time.monotonic() >= self._prune_at:
+                self._prune()
+
+    def _take_batch(self) -> list[_Held]:
+        with self._condition:
+            if not self._waiting and not self._closing and self._problem is None:
+                self._condition.wait(max(0.0, self._prune_at - time.monotonic()))
+            if 0 < len(self._waiting) < ENOUGH and not self._closing:
+                self._condition.wait(LINGER_S)
+            keys = [key for key, _ in zip(self._waiting, range(LARGEST_BATCH), strict=False)]
+            return [self._waiting.pop(key) for key in keys]
+
+    def _write(self, batch: list[_Held]) -> None:
+        try:
+            written = self._store.write([held.result for held in batch])
+        except BaseException:
+            self._put_back(batch)
+            raise
+        for held in batch:
+            held.delivery.acknowledge()
+        counts = self._statistics
+        self._count(
+            stored=counts.stored + written.stored,
+            duplicates=counts.duplicates + written.duplicates,
+            refused=counts.refused + written.refused,
+        )
+
+    def _put_back(self, batch: list[_Held]) -> None:
+        with self._condition:
+            newer = self._waiting
+            self._waiting = {held.result.key: held for held in batch}
+            self._waiting.update(newer)
+
+    def _prune(self) -> None:
+        """Delete one slice; the next comes after the results that wait, or in a minute."""
+        with self._condition:
+            options = self._options
+        pruned = self._store.prune(options, self._wall_us())
+        self._count(pruned=self._statistics.pruned + pruned.rows)
+        with self._condition:
+            if not pruned.more and options is self._options:
+                self._prune_at = time.monotonic() + PRUNE_EVERY_S
+
+    def _fail(self, error: Exception) -> None:
+        self._attempts += 1
+        self._count(failures=self._statistics.failures + 1)
+        reason = str(error)
+        if self._problem is None or self._problem.reason != reason:
+            log.warning("nothing is stored: %s", reason)
+        self._problem = Problem(about="data logger", reason=reason)
+
+    def _pause(self, seconds: float) -> None:
+        """Wait before the next try, or until the options change."""
+        deadline = time.monotonic() + seconds
+        with self._condition:
+            before = self._options
+            while (
+                not self._closing
+                and self._options is before
+                and (left := deadline - time.monotonic()) > 0
+            ):
+                self._condition.wait(left)
+
+    def _count(self, **changes: int) -> None:
+        with self._condition:
+            self._statistics = replace(self._statistics, **changes)

@@ -1,0 +1,334 @@
+"""Writes the data logger: results with their roll-ups, retention, migrations."""
+
+import contextlib
+import logging
+from collections.abc import Iterator, Sequence
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Final
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.util.exc import CommandError
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL, Connection, Engine
+from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
+
+from nxai_common.contracts.configuration import LoggerOptions
+from nxai_common.errors import ConfigurationError
+from nxai_publisher.adapters.sql_database import (
+    LABEL_MINUTES,
+    RESULT_MINUTES,
+    RESULTS,
+    Durability,
+    cameras_of,
+    is_sqlite,
+    name_of,
+    translated,
+    writer_engine,
+)
+from nxai_publisher.core.rows import LoggedResult, roll_up
+from nxai_publisher.ports import Pruned, StorageUnavailable, Written
+
+log = logging.getLogger(__name__)
+
+SLICE_ROWS: Final = 2000
+"""Deleted in one transaction: 10 to 20 ms, so that live results never wait longer for the lock."""
+SLICE_S: Final = 60
+"""Cameras are pruned in turns of so much of their time, so that the oldest goes first."""
+VACUUM_PAGES: Final = 1000
+"""Given back to the file system in one step (4 MB, some 10 ms)."""
+SPARE_PAGES: Final = 16_384
+"""Empty pages that are kept for coming rows (64 MB): giving back what is needed again soon would
+only wear the disk."""
+ROW_OVERHEAD_BYTES: Final = 100
+"""PostgreSQL: tuple header, share of the page, entry in the primary key."""
+MEGABYTE: Final = 1_000_000
+MIGRATION_LOCK: Final = 7_381_224
+"""PostgreSQL advisory lock, any number of our own: processes that start together take turns."""
+
+_LARGEST: Final = frozenset({"latency_ms_max", "max_objects"})
+"""Rolled up by taking the larger value; all other columns are added."""
+
+
+class SqlLogger:
+    """SQLite or PostgreSQL behind the port `ResultStore`."""
+
+    def __init__(self, url: URL, *, durability: Durability = "process-crash") -> None:
+        """Prepare; nothing is opened yet.
+
+        Args:
+            url: From `sql_database.database_url`.
+            durability: What a commit must survive (SQLite; see `sql_database`).
+        """
+        self._url = url
+        self._durability = durability
+        self._engine: Engine | None = None
+        self._connection: Connection | None = None
+        self._insert, self._add_minutes, self._add_labels = _statements(url)
+        self._excess_bytes: float | None = None
+        """PostgreSQL: still to be deleted in this round; None between rounds."""
+
+    def open(self) -> None:
+        """Connect, and bring the tables up to date."""
+        self.close()
+        if is_sqlite(self._url):
+            _make_folder(Path(self._url.database or ""))
+        self._engine = writer_engine(self._url, self._durability)
+        with translated(self._url):
+            self._connection = self._engine.connect()
+        self.migrate("head")
+
+    def write(self, results: Sequence[LoggedResult]) -> Written:
+        """Store all in one transaction."""
+        with translated(self._url):
+            if not results or self._write_together(results):
+                return Written(len(results), 0)
+            return self._write_singly(results)
+
+    def prune(self, options: LoggerOptions, now_us: int) -> Pruned:
+        """Delete one slice, oldest first."""
+        oldest_kept_us = now_us - int(options.keep_days * 86_400 * 1_000_000)
+        with translated(self._url):
+            with self._transaction() as connection:
+                rows = _delete_older(connection, oldest_kept_us)
+            if rows:
+                return Pruned(rows, more=True)
+            pruned = self._prune_by_size(options.keep_mb * MEGABYTE)
+            return pruned if pruned.rows else Pruned(0, more=self._give_back())
+
+    def close(self) -> None:
+        """Disconnect."""
+        connection, self._connection = self._connection, None
+        engine, self._engine = self._engine, None
+        if connection is not None:
+            # A connection in trouble may fail to say goodbye; it is gone either way.
+            with contextlib.suppress(SQLAlchemyError):
+                connection.close()
+        if engine is not None:
+            engine.dispose()
+
+    def migrate(self, revision: str) -> None:
+        """Bring the tables to a revision; ``base`` removes them, ``head`` is the newest.
+
+        Raises:
+            ConfigurationError: the database is of a newer version of this program.
+        """
+        connection = self._connected()
+        step = command.downgrade if revision == "base" else command.upgrade
+        with translated(self._url), as_file(files("nxai_publisher") / "migrations") as folder:
+            config = Config()
+            config.set_main_option("script_location", str(folder).replace("%", "%%"))
+            config.attributes["connection"] = connection
+            try:
+                with connection.begin():
+                    if not is_sqlite(self._url):
+                        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
+                    step(config, revision)
+            except CommandError as error:
+                raise ConfigurationError(
+                    f"a newer version of this program wrote the data logger {name_of(self._url)} "
+                    f"({error}); install that version, or set NXAI_PUBLISHER_DATABASE_URL"
+                ) from error
+
+    # -- writing ------------------------------------------------------------------------------
+
+    def _write_together(self, results: Sequence[LoggedResult]) -> bool:
+        """Store a batch of new rows; False, and nothing stored, when some row is not new."""
+        rows = [result.row for result in results]
+        connection = self._connected()
+        try:
+            with connection.begin() as transaction:
+                if connection.execute(self._insert, rows).rowcount == len(rows):
+                    self._add_up(connection, results)
+                    return True
+                transaction.rollback()
+        except (DataError, IntegrityError) as error:
+            log.warning("%s refuses a row of a batch: %s", name_of(self._url), error.orig)
+        return False
+
+    def _write_singly(self, results: Sequence[LoggedResult]) -> Written:
+        """Store what is new of a batch, row by row: the roll-ups must know which rows those are."""
+        stored: list[LoggedResult] = []
+        refused = 0
+        with self._transaction() as connection:
+            for result in results:
+                try:
+                    with connection.begin_nested():
+                        if connection.execute(self._insert, [result.row]).rowcount == 1:
+                            stored.append(result)
+                except (DataError, IntegrityError) as error:
+                    refused += 1
+                    log.error(  # noqa: TRY400 - what the database said is all there is to know
+                        "%s refuses a result for good: %s", name_of(self._url), error.orig
+                    )
+            if stored:
+                self._add_up(connection, stored)
+        return Written(len(stored), len(results) - len(stored) - refused, refused)
+
+    def _add_up(self, connection: Connection, results: Sequence[LoggedResult]) -> None:
+        sums = roll_up(results)
+        connection.execute(self._add_minutes, list(sums.minutes.values()))
+        if sums.labels:
+            connection.execute(self._add_labels, list(sums.labels.values()))
+
+    # -- retention -----------------------------------------------------------------------------
+
+    def _prune_by_size(self, limit_bytes: float) -> Pruned:
+        with self._transaction() as connection:
+            row_bytes = 0.0
+            if is_sqlite(self._url):
+                self._excess_bytes = _sqlite_bytes(connection) - limit_bytes
+            else:
+                # Its statistics learn of deleted rows a second late: count them down ourselves.
+                live_bytes, row_bytes = _postgres_bytes(connection)
+                if self._excess_bytes is None:
+                    self._excess_bytes = live_bytes - limit_bytes
+            if self._excess_bytes <= 0:
+                self._excess_bytes = None
+                return Pruned(0, more=False)
+            rows = _delete_oldest(connection)
+            self._excess_bytes -= rows * row_bytes
+        return Pruned(rows, more=rows > 0)
+
+    def _give_back(self) -> bool:
+        """Give a slice of empty pages back to the disk; return whether there is more."""
+        if not is_sqlite(self._url):
+            return False  # PostgreSQL's autovacuum sees to it
+        with self._transaction() as connection:
+            spare = _pragma(connection, "freelist_count") - SPARE_PAGES
+            if spare > 0:
+                # Each row that is read gives one page back.
+                connection.exec_driver_sql(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").all()
+        return spare > VACUUM_PAGES
+
+    # -- connection -----------------------------------------------------------------------------
+
+    def _connected(self) -> Connection:
+        if self._connection is None:
+            raise StorageUnavailable(f"{name_of(self._url)} is not open")
+        return self._connection
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        connection = self._connected()
+        with connection.begin():
+            yield connection
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageUnavailable(
+            f"folder {path.parent} cannot be made: {error.strerror}; check the rights, or set "
+            "NXAI_PUBLISHER_DATABASE_URL"
+        ) from error
+
+
+def _statements(url: URL) -> tuple[sa.Executable, sa.Executable, sa.Executable]:
+    """Return the statements that insert results and that add to both roll-ups."""
+    insert = sqlite.insert if is_sqlite(url) else postgresql.insert
+
+    def add_to(table: sa.Table) -> sa.Executable:
+        statement = insert(table)
+        new = statement.excluded
+        sums = {
+            column.name: sa.case((new[column.name] > column, new[column.name]), else_=column)
+            if column.name in _LARGEST
+            else column + new[column.name]
+            for column in table.columns
+            if not column.primary_key
+        }
+        return statement.on_conflict_do_update(
+            index_elements=list(table.primary_key.columns), set_=sums
+        )
+
+    results = insert(RESULTS).on_conflict_do_nothing().execution_options(preserve_rowcount=True)
+    return results, add_to(RESULT_MINUTES), add_to(LABEL_MINUTES)
+
+
+def _delete_older(connection: Connection, before_us: int) -> int:
+    """Delete one slice of what is older; return the rows deleted."""
+    for camera in cameras_of(connection):
+        rows = _delete_slice(connection, camera, before_us)
+        if rows:
+            return rows
+    return _delete_minutes(connection, before_us // 1_000_000)
+
+
+def _delete_oldest(connection: Connection) -> int:
+    """Delete a slice of the camera whose results are the oldest; at last the roll-ups."""
+    firsts: list[tuple[int, str]] = []
+    for camera in cameras_of(connection):
+        first = connection.scalar(
+            sa.select(sa.func.min(RESULTS.c.captured_at_us)).where(RESULTS.c.camera == camera)
+        )
+        firsts.append((int(first or 0), camera))
+    if firsts:
+        oldest_us, camera = min(firsts)
+        return _delete_slice(connection, camera, oldest_us + SLICE_S * 1_000_000)
+    oldest_s = connection.scalar(sa.select(sa.func.min(RESULT_MINUTES.c.minute_s)))
+    return 0 if oldest_s is None else _delete_minutes(connection, oldest_s + 60)
+
+
+def _delete_slice(connection: Connection, camera: str, before_us: int) -> int:
+    """Delete about `SLICE_ROWS` of a camera at most, none newer than `before_us`."""
+    table = RESULTS
+    end_us = connection.scalar(
+        sa.select(table.c.captured_at_us)
+        .where(table.c.camera == camera, table.c.captured_at_us < before_us)
+        .order_by(table.c.captured_at_us)
+        .offset(SLICE_ROWS)
+        .limit(1)
+    )
+    of_camera = sa.delete(table).where(table.c.camera == camera)
+    if end_us is None:
+        return connection.execute(of_camera.where(table.c.captured_at_us < before_us)).rowcount
+    # Up to and with that row: rows of one microsecond (a broken clock) go together.
+    return connection.execute(of_camera.where(table.c.captured_at_us <= end_us)).rowcount
+
+
+def _delete_minutes(connection: Connection, before_s: int) -> int:
+    """Delete an hour's roll-ups that are older."""
+    rows = 0
+    for table in (RESULT_MINUTES, LABEL_MINUTES):
+        oldest = connection.scalar(sa.select(sa.func.min(table.c.minute_s)))
+        if oldest is not None and oldest < before_s:
+            end_s = min(before_s, oldest + 3600)
+            rows += connection.execute(sa.delete(table).where(table.c.minute_s < end_s)).rowcount
+    return rows
+
+
+def _sqlite_bytes(connection: Connection) -> float:
+    used = _pragma(connection, "page_count") - _pragma(connection, "freelist_count")
+    return used * _pragma(connection, "page_size")
+
+
+def _pragma(connection: Connection, name: str) -> int:
+    return int(connection.exec_driver_sql(f"PRAGMA {name}").scalar_one())
+
+
+def _postgres_bytes(connection: Connection) -> tuple[float, float]:
+    """Return about how many bytes all live rows take, and one row of `results`.
+
+    The size of the files does not do: it keeps the room of deleted rows for new ones.
+    """
+    row_bytes = connection.scalar(
+        sa.text(
+            "SELECT coalesce(avg(pg_column_size(r.*)), 0) FROM "
+            "(SELECT * FROM results ORDER BY camera, captured_at_us LIMIT 1000) AS r"
+        )
+    )
+    rows = connection.scalar(
+        sa.text("SELECT n_live_tup FROM pg_stat_user_tables WHERE relname = 'results'")
+    )
+    roll_ups = connection.scalar(
+        sa.text(
+            "SELECT pg_total_relation_size('result_minutes') "
+            "+ pg_total_relation_size('label_minutes')"
+        )
+    )
+    one = float(row_bytes or 0) + ROW_OVERHEAD_BYTES
+    return float(rows or 0) * one + float(roll_ups or 0), one

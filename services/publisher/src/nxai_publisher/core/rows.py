@@ -1,0 +1,163 @@
+"""What the data logger keeps of results: one row each, and roll-ups per minute."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+
+from nxai_common.contracts.results import InferenceResult
+from nxai_publisher.core.observation import Observation
+
+MINUTE_S: Final = 60
+CONFIDENCE_BINS: Final = 10
+"""Tenths: fine enough to see where a threshold should lie, ten small integers a row."""
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedResult:
+    """One result as the logger stores it."""
+
+    row: Row
+    """Columns of table `results`."""
+    confidences: Mapping[str, tuple[float, ...]]
+    """Of each object seen, label by label, for the roll-up."""
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Identity of the result: the primary key of its row."""
+        row = self.row
+        return (
+            row["camera"],
+            row["captured_at_us"],
+            row["model"],
+            row["stream"],
+            row["sequence"],
+        )
+
+
+def logged(result: InferenceResult, seen: Observation, latency_ms: float) -> LoggedResult:
+    """Return what is kept of a result (free of contradictions).
+
+    Detections are a compact JSON array, ``[[label, confidence, x, y, width, height], ...]`` in
+    pixels of the original picture, to a tenth of a pixel and a ten-thousandth of confidence:
+    finer than any model is sure of, and half the bytes.
+    """
+    confidences: dict[str, list[float]] = {}
+    for item in result.detections:
+        confidences.setdefault(item.label, []).append(item.confidence)
+    if not result.detections:
+        confidences = {label: [value] for label, value in seen.confidences.items()}
+    return LoggedResult(
+        row={
+            "camera": result.camera,
+            "captured_at_us": result.captured_at_us,
+            "model": result.model,
+            "stream": _clean(result.stream),
+            "sequence": result.sequence,
+            "model_version": _clean(result.model_version),
+            "picture_width": result.source_width,
+            "picture_height": result.source_height,
+            "objects": len(result.detections),
+            "uncertain": int(result.uncertain),
+            "latency_ms": round(latency_ms, 2),
+            "inference_ms": round(result.timing.engine_ms + result.timing.decode_ms, 2),
+            "detections": _json(
+                [
+                    (
+                        item.label,
+                        round(item.confidence, 4),
+                        round(item.box.x, 1),
+                        round(item.box.y, 1),
+                        round(item.box.width, 1),
+                        round(item.box.height, 1),
+                    )
+                    for item in result.detections
+                ]
+            ),
+            "scores": _json({i.label: round(i.confidence, 4) for i in result.classifications})
+            if result.classifications
+            else None,
+        },
+        confidences={label: tuple(values) for label, values in confidences.items()},
+    )
+
+
+@dataclass(slots=True)
+class RollUp:
+    """Sums of some results, ready to be added to what the tables hold."""
+
+    minutes: dict[tuple[int, str, str], Row] = field(default_factory=dict)
+    """(minute, camera, model) -> columns of `result_minutes`."""
+    labels: dict[tuple[int, str, str, str], Row] = field(default_factory=dict)
+    """(minute, camera, model, label) -> columns of `label_minutes`."""
+
+
+def roll_up(results: Iterable[LoggedResult]) -> RollUp:
+    """Sum up results per minute, and per minute and label."""
+    sums = RollUp()
+    for result in results:
+        row = result.row
+        minute_s = row["captured_at_us"] // 1_000_000 // MINUTE_S * MINUTE_S
+        key = (minute_s, row["camera"], row["model"])
+        total = sums.minutes.get(key)
+        if total is None:
+            total = sums.minutes[key] = {
+                "minute_s": minute_s,
+                "camera": row["camera"],
+                "model": row["model"],
+                "results": 0,
+                "objects": 0,
+                "uncertain": 0,
+                "latency_ms_sum": 0.0,
+                "latency_ms_max": 0.0,
+                "inference_ms_sum": 0.0,
+            }
+        total["results"] += 1
+        total["objects"] += row["objects"]
+        total["uncertain"] += row["uncertain"]
+        total["latency_ms_sum"] += row["latency_ms"]
+        total["latency_ms_max"] = max(total["latency_ms_max"], row["latency_ms"])
+        total["inference_ms_sum"] += row["inference_ms"]
+        for label, values in result.confidences.items():
+            _add_label(sums.labels, (*key, _clean(label)), values)
+    return sums
+
+
+def _add_label(
+    labels: dict[tuple[int, str, str, str], Row],
+    key: tuple[int, str, str, str],
+    confidences: tuple[float, ...],
+) -> None:
+    total = labels.get(key)
+    if total is None:
+        minute_s, camera, model, label = key
+        total = labels[key] = {
+            "minute_s": minute_s,
+            "camera": camera,
+            "model": model,
+            "label": label,
+            "results": 0,
+            "objects": 0,
+            "max_objects": 0,
+            "confidence_sum": 0.0,
+            **{f"confidence_{n}": 0 for n in range(CONFIDENCE_BINS)},
+        }
+    total["results"] += 1
+    total["objects"] += len(confidences)
+    total["max_objects"] = max(total["max_objects"], len(confidences))
+    for confidence in confidences:
+        total["confidence_sum"] += confidence
+        bin_ = min(max(int(confidence * CONFIDENCE_BINS), 0), CONFIDENCE_BINS - 1)
+        total[f"confidence_{bin_}"] += 1
+
+
+def _json(value: object) -> str:
+    return orjson.dumps(value).decode()
+
+
+def _clean(text: str) -> str:
+    """Return text that PostgreSQL takes: it has no NUL in text, SQLite and JSON do."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}") if "\0" in text else text

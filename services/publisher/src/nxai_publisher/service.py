@@ -1,0 +1,462 @@
+"""The loop: receive results, decide what they mean, emit it, hand them to the data logger."""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Final
+
+from nxai_common.bus.ports import Bus, Delivery, Inbox, Subscription
+from nxai_common.contracts.base import Message
+from nxai_common.contracts.configuration import PublisherCamera, PublisherConfiguration
+from nxai_common.contracts.outputs import CameraState, Event
+from nxai_common.contracts.results import InferenceResult
+from nxai_common.errors import InvalidPayload
+from nxai_common.runtime import Beat, Report, Stop
+from nxai_publisher.core.detections import detections_of, latency_ms, utc
+from nxai_publisher.core.events import MICROSECONDS, EventChange, EventTracker
+from nxai_publisher.core.nx_output import output_of
+from nxai_publisher.core.observation import Observation, contradiction, observe
+from nxai_publisher.core.rows import logged
+from nxai_publisher.core.seen import SeenResults
+from nxai_publisher.core.state import CameraView
+from nxai_publisher.ports import ResultLog
+from nxai_publisher.settings import PublisherSettings
+
+log = logging.getLogger(__name__)
+
+TICK_S: Final = 0.1
+"""How often silence and heartbeats are looked for; an event ends at most so much too late."""
+BATCH: Final = 64
+"""Results taken before looking at the clock and the configuration again: a few milliseconds."""
+REMEMBER_S: Final = 5.0
+"""After the start: retained states of an earlier run arrive within a second of subscribing."""
+COMPLAIN_EVERY_S: Final = 10.0
+"""A broken model at 30 results a second must not fill the disk with log lines."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Where time comes from."""
+
+    monotonic: Callable[[], float] = time.monotonic
+    wall_us: Callable[[], int] = lambda: time.time_ns() // 1000
+
+
+@dataclass(slots=True)
+class _Lane:
+    """One model on one camera."""
+
+    tracker: EventTracker
+    seen: SeenResults = field(default_factory=SeenResults)
+    heard_at: float | None = None
+    """Monotonic seconds of the last result; None: silent."""
+
+
+@dataclass(slots=True)
+class _Camera:
+    settings: PublisherCamera
+    view: CameraView
+    lanes: dict[str, _Lane] = field(default_factory=dict)
+
+    def lane(self, model: str) -> _Lane:
+        lane = self.lanes.get(model)
+        if lane is None:
+            lane = self.lanes[model] = _Lane(EventTracker(self.settings.id, model))
+        return lane
+
+
+class Publisher:
+    """Implements the runtime's `Service`."""
+
+    def __init__(
+        self,
+        settings: PublisherSettings,
+        bus: Bus,
+        beat: Beat,
+        result_log: ResultLog,
+        clock: Clock = Clock(),
+    ) -> None:
+        self._settings = settings
+        self._bus = bus
+        self._beat = beat
+        self._log = result_log
+        self._clock = clock
+        self._configuration = PublisherConfiguration(revision="")
+        self._configured = False
+        self._cameras: dict[str, _Camera] = {}
+        self._remembered: dict[str, tuple[str, ...]] = {}
+        """Cameras of an earlier run, with the labels they had."""
+        self._counters: Counter[str] = Counter()
+        self._complained_at = float("-inf")
+        self._tick_at = float("-inf")
+
+    # -- the loop -----------------------------------------------------------------------------
+
+    def run(self, stop: Stop) -> None:
+        """Receive, decide, emit, hand over; until stopped."""
+        with (
+            closing(self._bus.subscribe(Subscription(PublisherConfiguration))) as desired,
+            closing(self._bus.subscribe(Subscription(InferenceResult))) as results,
+            closing(_Intake(self._bus, results, self._settings.instance)) as intake,
+            closing(_Earlier(self._bus, self._clock.monotonic() + REMEMBER_S)) as earlier,
+        ):
+            self._await_configuration(stop, desired, earlier)
+            while not stop.is_set():
+                self._beat()
+                self._configure_from(desired)
+                trouble = self._log.problem is not None
+                for delivery, live_only in intake.receive(trouble=trouble):
+                    if self._handle(delivery, live_only=live_only):
+                        intake.caught_up()
+                self._tick(earlier)
+        self._say_goodbye()
+
+    def report(self) -> Report:
+        """Return how it goes."""
+        stored = self._log.statistics
+        problem = self._log.problem
+        return Report(
+            problems=() if problem is None else (problem,),
+            counters={
+                **{name: self._counters[name] for name in _COUNTERS},
+                "log_stored": stored.stored,
+                "log_duplicates": stored.duplicates,
+                "log_refused": stored.refused,
+                "log_left_out": stored.left_out,
+                "log_pruned": stored.pruned,
+                "log_failures": stored.failures,
+                "log_held": self._log.held,
+            },
+            configuration_revision=self._configuration.revision,
+        )
+
+    # -- one result -----------------------------------------------------------------------------
+
+    def _handle(self, delivery: Delivery[Message], *, live_only: bool) -> bool:
+        """Emit what a result means; return whether it is the newest that anybody knows."""
+        result = delivery.message
+        assert isinstance(result, InferenceResult)  # noqa: S101 - what the inbox subscribes to
+        self._counters["results"] += 1
+        if result.error:
+            # Capture got its credit back by it, and inference reports the reason in its status.
+            self._counters["errors"] += 1
+            delivery.acknowledge()
+            return False
+        reason = contradiction(result)
+        if reason:
+            self._refuse(result, reason)
+            delivery.acknowledge()
+            return False
+        seen = observe(result)
+        now_us = self._clock.wall_us()
+        newest = self._go_live(result, seen, now_us)
+        if live_only:
+            return False
+        if self._configuration.logger.enabled:
+            latency = latency_ms(result.captured_at_us, now_us)
+            self._log.offer(logged(result, seen, latency), delivery)
+        else:
+            delivery.acknowledge()
+        return newest
+
+    def _go_live(self, result: InferenceResult, seen: Observation, now_us: int) -> bool:
+        camera = self._camera(result.camera)
+        if camera is None:
+            self._counters["unknown_camera"] += 1
+            return False
+        lane = camera.lane(result.model)
+        if not lane.seen.admit(result.stream, result.sequence):
+            self._counters["duplicates"] += 1
+            return lane.seen.is_newest(result.stream, result.sequence)
+        self._emit_frame(result, seen, camera.settings, now_us)
+        camera.view.observe(
+            result.captured_at_us,
+            latency_ms=latency_ms(result.captured_at_us, now_us),
+            uncertain=result.uncertain,
+            found=seen.total > 0,
+        )
+        if not lane.seen.is_newest(result.stream, result.sequence):
+            self._counters["overtaken"] += 1
+            return False
+        self._follow(result, seen, camera, lane)
+        now = lane.heard_at = self._clock.monotonic()
+        if camera.view.due(now, self._configuration.state_every_s):
+            self._emit_state(camera, now, now_us)
+        return True
+
+    def _emit_frame(
+        self, result: InferenceResult, seen: Observation, camera: PublisherCamera, now_us: int
+    ) -> None:
+        wanted = self._configuration
+        device = self._bus.device
+        if wanted.detections:
+            self._publish(
+                "detections",
+                detections_of(result, seen, device=device, camera_name=camera.name, now_us=now_us),
+            )
+        if wanted.nx_output.enabled:
+            self._publish(
+                "outputs",
+                output_of(
+                    result,
+                    wanted.nx_output,
+                    device=device,
+                    camera_index=camera.index,
+                    camera_name=camera.name,
+                ),
+            )
+
+    def _follow(
+        self, result: InferenceResult, seen: Observation, camera: _Camera, lane: _Lane
+    ) -> None:
+        changes = lane.tracker.observe(
+            result.captured_at_us, seen.counts, seen.confidences, self._configuration.events
+        )
+        self._emit_events(camera.settings, result.model, changes)
+        camera.view.show(result.model, seen.counts, lane.tracker.present)
+
+    def _emit_events(self, camera: PublisherCamera, model: str, changes: list[EventChange]) -> None:
+        if not self._configuration.events.enabled:
+            return
+        for change in changes:
+            self._publish(
+                "events",
+                Event(
+                    event=change.phase,
+                    id=change.id,
+                    device=self._bus.device,
+                    camera=camera.id,
+                    camera_name=camera.name,
+                    model=model,
+                    label=change.label,
+                    timestamp=utc(change.at_us),
+                    timestamp_ms=change.at_us // 1000,
+                    started_at=utc(change.started_at_us),
+                    duration_s=change.duration_s,
+                    count=change.count,
+                    max_count=change.max_count,
+                    confidence=change.confidence,
+                ),
+            )
+
+    def _emit_state(self, camera: _Camera, now: float, now_us: int) -> None:
+        state = camera.view.tell(
+            now,
+            now_us,
+            every_s=self._configuration.state_every_s,
+            device=self._bus.device,
+            camera_name=camera.settings.name,
+        )
+        self._publish("states", state)
+
+    def _publish(self, counter: str, message: Message) -> None:
+        try:
+            self._bus.publish(message)
+        except InvalidPayload as error:  # larger than the bus carries
+            self._counters["too_large"] += 1
+            self._complain(str(error))
+        else:
+            self._counters[counter] += 1
+
+    def _refuse(self, result: InferenceResult, reason: str) -> None:
+        self._counters["refused"] += 1
+        self._complain(
+            f"refused result {result.sequence} of model {result.model!r} on camera "
+            f"{result.camera!r}: {reason}"
+        )
+
+    def _complain(self, text: str) -> None:
+        now = self._clock.monotonic()
+        if now - self._complained_at >= COMPLAIN_EVERY_S:
+            self._complained_at = now
+            log.warning("%s", text)
+
+    # -- time passes ----------------------------------------------------------------------------
+
+    def _tick(self, earlier: "_Earlier") -> None:
+        """Look for silence and due states; ten times a second is enough."""
+        now = self._clock.monotonic()
+        if now < self._tick_at:
+            return
+        self._tick_at = now + TICK_S
+        self._recall(earlier)
+        now_us = self._clock.wall_us()
+        for camera in self._cameras.values():
+            for model, lane in camera.lanes.items():
+                if lane.heard_at is not None and self._is_silent(lane, now):
+                    self._fall_silent(camera, model, lane, now_us)
+            if camera.view.due(now, self._configuration.state_every_s):
+                self._emit_state(camera, now, now_us)
+
+    def _is_silent(self, lane: _Lane, now: float) -> bool:
+        patience_us = lane.tracker.patience_us(self._configuration.events, self._settings.silence_s)
+        return lane.heard_at is not None and now - lane.heard_at > patience_us / MICROSECONDS
+
+    def _fall_silent(self, camera: _Camera, model: str, lane: _Lane, now_us: int) -> None:
+        lane.heard_at = None
+        self._emit_events(camera.settings, model, lane.tracker.end_all(now_us))
+        camera.view.fall_silent(model)
+
+    def _say_goodbye(self) -> None:
+        """End what is under way: a retained state must not claim what nobody looks at."""
+        for camera in self._cameras.values():
+            self._retire(camera)
+
+    def _retire(self, camera: _Camera) -> None:
+        now_us = self._clock.wall_us()
+        for model, lane in camera.lanes.items():
+            self._fall_silent(camera, model, lane, now_us)
+        self._emit_state(camera, self._clock.monotonic(), now_us)
+
+    # -- configuration ----------------------------------------------------------------------------
+
+    def _await_configuration(self, stop: Stop, desired: Inbox, earlier: "_Earlier") -> None:
+        """Let results wait for the first configuration, so that each camera has its name."""
+        deadline = self._clock.monotonic() + self._settings.configuration_wait_s
+        while not stop.is_set() and not self._configured:
+            self._beat()
+            left = deadline - self._clock.monotonic()
+            if left <= 0:
+                log.warning("no configuration yet; each camera goes by its id until it comes")
+                self._log.configure(self._configuration.logger)
+                break
+            delivery = desired.receive(min(left, TICK_S))
+            self._recall(earlier)
+            if delivery is not None:
+                self._apply(delivery.message)
+
+    def _configure_from(self, desired: Inbox) -> None:
+        delivery = desired.receive(0)
+        if delivery is not None:
+            self._apply(delivery.message)
+
+    def _apply(self, wanted: Message) -> None:
+        """Put a configuration in force."""
+        assert isinstance(wanted, PublisherConfiguration)  # noqa: S101 - the inbox's only class
+        self._configuration = wanted
+        self._configured = True
+        self._log.configure(wanted.logger)
+        cameras = {camera.id: camera for camera in wanted.cameras if camera.enabled}
+        known = {camera.id for camera in wanted.cameras}
+        for name in [name for name in self._cameras if name not in cameras]:
+            self._retire(self._cameras.pop(name))
+            if name not in known:
+                self._bus.clear(CameraState, camera=name)
+        for name in [name for name in self._remembered if name not in known]:
+            self._bus.clear(CameraState, camera=name)
+            del self._remembered[name]
+        for name, settings in cameras.items():
+            if name in self._cameras:
+                self._cameras[name].settings = settings
+            else:
+                self._cameras[name] = self._new_camera(settings)
+        log.info("configuration %s in force", wanted.revision)
+
+    def _camera(self, name: str) -> _Camera | None:
+        camera = self._cameras.get(name)
+        if camera is None and not self._configured:
+            # Run without a manager: cameras are numbered as they appear.
+            settings = PublisherCamera(id=name, index=len(self._cameras))
+            camera = self._cameras[name] = self._new_camera(settings)
+        return camera
+
+    def _new_camera(self, settings: PublisherCamera) -> _Camera:
+        labels = self._remembered.get(settings.id, ())
+        return _Camera(settings, CameraView(settings.id, self._clock.monotonic(), labels))
+
+    def _recall(self, earlier: "_Earlier") -> None:
+        """Take note of the states that an earlier run left on the broker."""
+        known = {camera.id for camera in self._configuration.cameras}
+        for state in earlier.states(self._clock.monotonic()):
+            self._remembered[state.camera] = tuple(state.counts)
+            camera = self._cameras.get(state.camera)
+            if camera is not None:
+                camera.view.remember(state.counts)
+            elif self._configured and state.camera not in known:
+                self._bus.clear(CameraState, camera=state.camera)
+
+
+_COUNTERS: Final = (
+    "results",
+    "errors",
+    "refused",
+    "duplicates",
+    "overtaken",
+    "unknown_camera",
+    "too_large",
+    "detections",
+    "outputs",
+    "events",
+    "states",
+)
+
+
+class _Earlier:
+    """Camera states that an earlier run left on the broker: read for a while after the start."""
+
+    def __init__(self, bus: Bus, until: float) -> None:
+        self._inbox: Inbox | None = bus.subscribe(Subscription(CameraState))
+        self._until = until
+
+    def states(self, now: float) -> list[CameraState]:
+        """Return what came since the last call."""
+        found: list[CameraState] = []
+        if self._inbox is not None:
+            while (delivery := self._inbox.receive(0)) is not None:
+                if isinstance(delivery.message, CameraState):
+                    found.append(delivery.message)
+            if now >= self._until:
+                self.close()
+        return found
+
+    def close(self) -> None:
+        """Stop listening."""
+        if self._inbox is not None:
+            self._inbox.close()
+            self._inbox = None
+
+
+class _Intake:
+    """Where results come from.
+
+    Usually one inbox. Results that are not acknowledged stop the broker from sending more, and
+    while the data logger cannot store any, none are acknowledged. So that the live outputs go on,
+    a second, volatile inbox is opened then. It is a shared subscription of one member, because a
+    second plain subscription to the same topics would replace the first one.
+    """
+
+    def __init__(self, bus: Bus, results: Inbox, instance: str) -> None:
+        self._bus = bus
+        self._results = results
+        self._group = f"live-{instance}"
+        self._live: Inbox | None = None
+        self._storing = True
+
+    def receive(self, *, trouble: bool) -> list[tuple[Delivery[Message], bool]]:
+        """Return what is there, each with whether it is for the live outputs only."""
+        self._storing = not trouble
+        if trouble and self._live is None:
+            self._live = self._bus.subscribe(
+                Subscription(InferenceResult, share=self._group), volatile=True, bound=BATCH
+            )
+        if self._live is None:
+            return [(delivery, False) for delivery in self._results.receive_many(BATCH, TICK_S)]
+        # What is not owed here is a copy of what the live inbox has.
+        usual = [item for item in self._results.receive_many(BATCH, 0) if item.owed]
+        live = self._live.receive_many(BATCH, 0 if usual else TICK_S)
+        return [(item, False) for item in usual] + [(item, True) for item in live]
+
+    def caught_up(self) -> None:
+        """Say that the usual inbox brings the newest results again."""
+        if self._live is not None and self._storing:
+            self._live.close()
+            self._live = None
+
+    def close(self) -> None:
+        """Close the second inbox."""
+        if self._live is not None:
+            self._live.close()
+            self._live = None
