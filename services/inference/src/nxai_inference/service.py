@@ -255,10 +255,9 @@ class InferenceService:
         outputs = version.engine.run(_pixels(frame))
         inferred = time.perf_counter()
         decoded = version.decoder.decode(outputs, answer.threshold)
-        result = answer.result(frame, outputs, decoded)
         done = time.perf_counter()
         spent = timing(queue_ms, (inferred - began) * 1000, (done - inferred) * 1000)
-        return result.model_copy(update={"timing": spent, "returns_credit": returns_credit})
+        return answer.result(frame, outputs, decoded, spent=spent, returns_credit=returns_credit)
 
     def _prepare(self, frame: Frame, model: Model, version: Version) -> Answer:
         if len(version.answers) >= REMEMBERED_CAMERAS:
@@ -305,8 +304,7 @@ class InferenceService:
         """Answer a frame without having looked at it: capture needs its credit back."""
         self._count["refused"] += 1
         log.debug("frame %d of camera %s: %s", frame.sequence, frame.camera, reason)
-        result = refusal(frame, name, self._worker, reason)
-        self._bus.publish(result.model_copy(update={"returns_credit": returns_credit}))
+        self._bus.publish(refusal(frame, name, self._worker, reason, returns_credit=returns_credit))
 
     # -- the bus --------------------------------------------------------------------------------
 

@@ -90,8 +90,11 @@ class Answer:
         frame: Frame,
         outputs: Sequence[RawOutput],
         decoded: Decoded,
+        *,
+        spent: Timing,
+        returns_credit: bool,
     ) -> InferenceResult:
-        """Return what the model says about a frame; timing and credit are still to be set."""
+        """Return what the model says about a frame."""
         reason = self.rule.judge(decoded)
         changes: dict[str, object] = {
             "input": frame.input,
@@ -105,6 +108,8 @@ class Answer:
             "classifications": self._classifications(decoded),
             "uncertain": reason != "",
             "uncertain_reason": reason,
+            "timing": spent,
+            "returns_credit": returns_credit,
         }
         parts: list[bytes | bytearray | memoryview] = []
         if self.tensors:
@@ -180,7 +185,9 @@ def blank_result(frame: Frame, manifest: ModelManifest, worker: str) -> Inferenc
     )
 
 
-def refusal(frame: Frame, model: str, worker: str, reason: str) -> InferenceResult:
+def refusal(
+    frame: Frame, model: str, worker: str, reason: str, *, returns_credit: bool
+) -> InferenceResult:
     """Return the result of a frame that no model looked at: it says why."""
     return InferenceResult(
         camera=frame.camera,
@@ -199,6 +206,7 @@ def refusal(frame: Frame, model: str, worker: str, reason: str) -> InferenceResu
         transform=frame.transform,
         labels=(),
         error=reason,
+        returns_credit=returns_credit,
     )
 
 

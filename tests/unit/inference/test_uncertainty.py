@@ -1,0 +1,51 @@
+"""The documented rule for doubt."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from nxai_common.contracts.configuration import UncertainRule
+from nxai_inference.core.decoding import Decoded
+from nxai_inference.core.uncertainty import Never, rule_for
+
+pytestmark = pytest.mark.unit
+
+
+def detections(*scores: float, cells: NDArray[np.float32] | None = None) -> Decoded:
+    count = len(scores)
+    return Decoded(
+        np.zeros(count, np.intp),
+        np.array(scores, np.float32),
+        np.zeros((count, 4), np.int32),
+        cells,
+    )
+
+
+def classes(*scores: float) -> Decoded:
+    return Decoded(np.arange(len(scores)), np.array(scores, np.float32), None)
+
+
+def fomo(*cells: tuple[float, ...]) -> Decoded:
+    return detections(cells=np.array(cells, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("decoded", "threshold", "reason"),
+    [
+        (fomo((0.9, 0.1), (0.6, 0.4)), 0.6, ""),  # not below: strict, in float32
+        (fomo((0.9, 0.1), (0.59, 0.41)), 0.6, "highest probability of a cell 0.590 < 0.6"),
+        (fomo((0.45, 0.55), (0.9, 0.1)), 0.6, "highest probability of a cell 0.550 < 0.6"),
+        (detections(0.9, 0.7), 0.7, ""),
+        (detections(0.9, 0.7), 0.75, "confidence of a detection 0.700 < 0.75"),
+        (detections(), 0.99, ""),
+        (classes(0.2, 0.8), 0.8, ""),
+        (classes(0.3, 0.7), 0.8, "best label's probability 0.700 < 0.8"),
+    ],
+)
+def test_the_rule(decoded: Decoded, threshold: float, reason: str) -> None:
+    assert rule_for(UncertainRule(threshold=threshold)).judge(decoded) == reason
+
+
+def test_zero_is_off() -> None:
+    assert rule_for(UncertainRule(threshold=0)) == Never()
+    assert Never().judge(fomo((0.0, 0.0))) == ""
