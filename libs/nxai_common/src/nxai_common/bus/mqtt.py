@@ -156,9 +156,6 @@ class MqttBus:
         self._orphans: deque[tuple[Incoming, int, float]] = deque()
         self._answers: dict[bytes, tuple[threading.Event, list[Reply]]] = {}
         self._answer_topic = f"nxai-replies/{client_id}-{uuid.uuid4().hex[:8]}"
-        self._wake_reader, self._wake_writer = socket.socketpair()
-        self._wake_reader.setblocking(False)
-        self._wake_writer.setblocking(False)
         self._thread = threading.Thread(target=self._keep_alive, name="bus", daemon=True)
         self._client = self._build_client(client_id, username, password, will)
 
@@ -262,14 +259,18 @@ class MqttBus:
         with self._lock:
             if self.connected:
                 self._client.disconnect()
+        if not self._thread.is_alive():
+            return  # never entered
         self._wake()
-        if self._thread.is_alive():
-            self._thread.join(CONNECT_TIMEOUT_S + GOODBYE_S)
+        self._thread.join(CONNECT_TIMEOUT_S + GOODBYE_S)
         self._wake_reader.close()
         self._wake_writer.close()
 
     def __enter__(self) -> Self:
         """Connect in the background, and stay connected."""
+        self._wake_reader, self._wake_writer = socket.socketpair()
+        self._wake_reader.setblocking(False)
+        self._wake_writer.setblocking(False)
         self._thread.start()
         return self
 
@@ -309,7 +310,7 @@ class MqttBus:
             if self.connected and not self._closing.is_set():
                 for gone in filters:
                     self._client.unsubscribe(gone.text)
-        self._wake()
+                self._wake()
 
     # -- sending ------------------------------------------------------------------------------
 
@@ -319,17 +320,17 @@ class MqttBus:
                 self._state[packet.topic] = packet
             if not self.connected:
                 return self._keep(packet)
-            if packet.policy is Policy.LATEST:
-                if not self._client.want_write():
-                    self._hand_to_paho(packet)
-                    return True
-                replaced = self._unsent_latest.pop(packet.topic, None) is not None
+            fits = True
+            if packet.policy is not Policy.LATEST:
+                self._waiting.append(packet)
+                self._flush()
+                fits = self._bound_waiting()
+            elif not self._client.want_write():
+                self._hand_to_paho(packet)
+            else:  # the broker is slow: the newest of each topic waits, older ones are skipped
+                fits = self._unsent_latest.pop(packet.topic, None) is None
                 self._unsent_latest[packet.topic] = packet
-                self._count(dropped=int(replaced))
-                return not replaced
-            self._waiting.append(packet)
-            self._flush()
-            fits = self._bound_waiting()
+                self._count(dropped=int(not fits))
             if self._client.want_write():
                 self._wake()  # the thread in poll() does not know yet that there is more to write
             return fits
@@ -449,10 +450,11 @@ class MqttBus:
             wanted = select.POLLIN | (select.POLLOUT if self._client.want_write() else 0)
             descriptor = connection.fileno()
             if descriptor < 0:
-                return
-            if registered is not None and registered != descriptor:
-                poller.unregister(registered)
-            registered = descriptor
+                return  # closed by another thread since the line above
+            if descriptor != registered:
+                poller = select.poll()
+                poller.register(self._wake_reader, select.POLLIN)
+                registered = descriptor
             poller.register(descriptor, wanted)
             # Never longer than the keepalive thread's rhythm: it must get its turn with paho.
             pause_s = 1.0 if left is None else min(left, 1.0)

@@ -1,0 +1,319 @@
+"""The MQTT bus in bad company: a broker that stalls, refuses, forgets; TLS; odd answers."""
+
+import logging
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import paho.mqtt.client as paho
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from nxai_common.bus import mqtt
+from nxai_common.bus.mqtt import BACKLOG, MqttBus
+from nxai_common.bus.ports import Subscription
+from nxai_common.contracts.commands import Reply, TakeSnapshot
+from nxai_common.contracts.frames import Frame, Picture, Transform
+from nxai_common.contracts.samples import Sample
+from nxai_common.errors import BrokerUnavailable
+from support.broker import Broker
+from support.waiting import wait_for
+
+PATIENCE = 15.0
+SIDE = 640
+
+
+def frame(camera: str, sequence: int) -> Frame:
+    return Frame(
+        camera=camera,
+        input="big",
+        models=("m",),
+        stream="s",
+        sequence=sequence,
+        captured_at_us=1,
+        width=SIDE,
+        height=SIDE,
+        channels=3,
+        source_width=SIDE,
+        source_height=SIDE,
+        transform=Transform(scale_x=1, scale_y=1),
+        attachment=bytes(SIDE * SIDE * 3),
+    )
+
+
+def sample(sequence: int) -> Sample:
+    return Sample(
+        camera="front",
+        stream="s",
+        sequence=sequence,
+        captured_at_us=1,
+        width=2,
+        height=2,
+        model="m",
+        reason="test",
+    )
+
+
+def connected(broker: Broker, name: str) -> MqttBus:
+    bus = broker.bus(name)
+    bus.__enter__()
+    assert bus.wait_connected(PATIENCE)
+    return bus
+
+
+@pytest.fixture
+def bus(broker: Broker) -> Iterator[MqttBus]:
+    made = connected(broker, "under-test")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def other(broker: Broker) -> Iterator[MqttBus]:
+    made = connected(broker, "other")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def plain(broker: Broker) -> Iterator[paho.Client]:
+    """Any other program."""
+    client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+    client.username_pw_set(broker.username, broker.password)
+    client.connect(broker.host, broker.port)
+    client.loop_start()
+    yield client
+    client.disconnect()
+    client.loop_stop()
+
+
+def test_a_stalled_broker_blocks_nobody_and_the_newest_frames_survive(
+    broker: Broker, bus: MqttBus, other: MqttBus
+) -> None:
+    inbox = other.subscribe(Subscription(Frame), Subscription(Picture), bound=BACKLOG * 2)
+    bus.publish(Picture(camera="probe", attachment=b"x"))
+    wait_for(lambda: inbox.receive(0.1), PATIENCE, "the subscription is in force")
+    before = bus.statistics.dropped
+    os.kill(broker.pid, signal.SIGSTOP)
+    try:
+        for sequence in range(20):
+            for camera in ("front", "back"):
+                bus.publish(frame(camera, sequence))
+        for number in range(BACKLOG + 10):
+            bus.publish(Picture(camera="front", attachment=b"%d" % number))
+        dropped = bus.statistics.dropped - before
+    finally:
+        os.kill(broker.pid, signal.SIGCONT)
+    newest: dict[str, int] = {}
+    last_picture = b""
+
+    def all_came() -> bool:
+        nonlocal last_picture
+        for delivery in inbox.receive_many(1000, 0.1):
+            message = delivery.message
+            if isinstance(message, Frame):
+                newest[message.camera] = message.sequence
+            elif isinstance(message, Picture):
+                last_picture = bytes(message.attachment)
+        return newest == {"front": 19, "back": 19} and last_picture == b"%d" % (BACKLOG + 9)
+
+    wait_for(all_came, PATIENCE, "the newest of everything")
+    assert dropped >= 10 + 20, "frames that were replaced, and the oldest pictures"
+
+
+def test_reliable_messages_wait_for_the_window_and_all_arrive(bus: MqttBus, other: MqttBus) -> None:
+    inbox = other.subscribe(Subscription(Sample), Subscription(Picture))
+    bus.publish(Picture(camera="probe", attachment=b"x"))
+    wait_for(lambda: inbox.receive(0.1), PATIENCE, "the subscription is in force")
+    for sequence in range(500):
+        assert bus.publish(sample(sequence))
+    got: list[int] = []
+    while len(got) < 500:
+        delivery = inbox.receive(PATIENCE)
+        assert delivery is not None
+        assert isinstance(delivery.message, Sample)
+        got.append(delivery.message.sequence)
+        delivery.acknowledge()
+    assert got == list(range(500))
+
+
+def test_what_the_broker_refuses_is_counted_and_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Broker(tmp_path) as first:
+        first.stop()
+        rules = tmp_path / "rules"
+        rules.write_text("user nobody\ntopic read #\n")
+        rules.chmod(0o644)
+        configuration = tmp_path / "mosquitto.conf"
+        configuration.write_text(configuration.read_text() + f"\nacl_file {rules}\n")
+        first.start()
+        bus = connected(first, "refused")
+        with caplog.at_level(logging.ERROR):
+            bus.publish(sample(1))
+            wait_for(lambda: bus.statistics.dropped == 1, PATIENCE, "it is counted")
+        assert "refused a message of ours: Not authorized" in caplog.text
+        bus.close()
+
+
+def test_mail_of_an_old_session_that_nobody_wants_is_given_up(
+    broker: Broker,
+    other: MqttBus,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    old = connected(broker, "resumed")
+    inbox = old.subscribe(Subscription(Sample), Subscription(Picture))
+    other.publish(Picture(camera="probe", attachment=b"x"))
+    wait_for(lambda: inbox.receive(0.1), PATIENCE, "the subscription is in force")
+    connection = old._client.socket()
+    assert connection is not None
+    old._client.disconnect = lambda *_a, **_k: None  # type: ignore[assignment, method-assign]  # it crashes
+    old._closing.set()
+    connection.shutdown(2)
+    old._thread.join(PATIENCE)
+    connection.close()
+    old._wake_reader.close()
+    old._wake_writer.close()
+    for sequence in range(8):
+        other.publish(sample(sequence))
+    monkeypatch.setattr(mqtt, "ORPHANS", 5)
+    monkeypatch.setattr(mqtt, "ORPHAN_PATIENCE_S", 0.0)
+    with caplog.at_level(logging.WARNING):
+        resumed = connected(broker, "resumed")
+        wait_for(lambda: resumed.statistics.received >= 8, PATIENCE, "they come")
+        wait_for(lambda: not resumed._orphans, PATIENCE, "they are given up")
+    assert "nobody here wants nxai/v1/box/cameras/front/sample" in caplog.text
+    resumed.close()
+    again = connected(broker, "resumed")
+    inbox = again.subscribe(Subscription(Sample))
+    assert inbox.receive(0.3) is None, "they were acknowledged"
+    again.close()
+
+
+def test_messages_of_other_programs_with_properties_are_read(
+    bus: MqttBus, plain: paho.Client
+) -> None:
+    inbox = bus.subscribe(Subscription(Sample))
+    properties = Properties(PacketTypes.PUBLISH)
+    properties.UserProperty = ("trace", "1")
+    message = sample(4)
+    for qos in (0, 1):
+        plain.publish(
+            message.topic("box"), message.encode(), qos=qos, properties=properties
+        ).wait_for_publish(PATIENCE)
+        delivery = inbox.receive(PATIENCE)
+        assert delivery is not None
+        assert delivery.message == message
+        assert delivery.owed is (qos == 1)
+        delivery.acknowledge()
+
+
+def test_an_answer_that_cannot_be_read_is_no_answer(bus: MqttBus, plain: paho.Client) -> None:
+    asked = threading.Event()
+
+    def answer(client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
+        assert message.properties is not None
+        properties = Properties(PacketTypes.PUBLISH)
+        properties.CorrelationData = message.properties.CorrelationData
+        client.publish(message.properties.ResponseTopic, b"{", properties=properties)
+        client.publish(message.properties.ResponseTopic, b"no correlation")
+        asked.set()
+
+    plain.on_message = answer
+    done = threading.Event()
+    plain.on_subscribe = lambda *_args: done.set()
+    plain.subscribe(TakeSnapshot(camera="front").topic("box"))
+    assert done.wait(PATIENCE)
+    with pytest.raises(BrokerUnavailable, match="no answer"):
+        bus.request(TakeSnapshot(camera="front"), 1.0)
+    assert asked.is_set()
+
+
+def test_a_request_without_correlation_data_is_answered(bus: MqttBus, plain: paho.Client) -> None:
+    inbox = bus.subscribe(Subscription(TakeSnapshot))
+    answers: list[bytes] = []
+    plain.on_message = lambda _client, _data, message: answers.append(bytes(message.payload))
+    done = threading.Event()
+    plain.on_subscribe = lambda *_args: done.set()
+    plain.subscribe("my/answers")
+    assert done.wait(PATIENCE)
+    properties = Properties(PacketTypes.PUBLISH)
+    properties.ResponseTopic = "my/answers"
+    command = TakeSnapshot(camera="front")
+    plain.publish(command.topic("box"), command.encode(), properties=properties)
+    delivery = inbox.receive(PATIENCE)
+    assert delivery is not None
+    delivery.reply(Reply(ok=False, reason="no such camera"))
+    wait_for(lambda: answers, PATIENCE, "the answer")
+    assert b"no such camera" in answers[0]
+
+
+def test_two_askers_on_one_bus(bus: MqttBus, other: MqttBus) -> None:
+    inbox = other.subscribe(Subscription(TakeSnapshot))
+    bus.publish(TakeSnapshot(camera="probe"))
+    wait_for(lambda: inbox.receive(0.1), PATIENCE, "the subscription is in force")
+
+    def serve() -> None:
+        for _ in range(2):
+            delivery = inbox.receive(PATIENCE)
+            assert delivery is not None
+            assert isinstance(delivery.message, TakeSnapshot)
+            delivery.reply(Reply(ok=True, reason=delivery.message.camera))
+
+    server = threading.Thread(target=serve)
+    server.start()
+    answers: dict[str, str] = {}
+
+    def ask(camera: str) -> None:
+        answers[camera] = bus.request(TakeSnapshot(camera=camera), PATIENCE).reason
+
+    askers = [threading.Thread(target=ask, args=(name,)) for name in ("one", "two")]
+    for asker in askers:
+        asker.start()
+    for thread in (*askers, server):
+        thread.join(PATIENCE)
+    assert answers == {"one": "one", "two": "two"}
+
+
+def test_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+        + ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+        + ["-keyout", str(key), "-out", str(certificate)],
+        check=True,
+        capture_output=True,
+    )
+    key.chmod(0o644)
+    with Broker(tmp_path) as broker:
+        broker.stop()
+        configuration = tmp_path / "mosquitto.conf"
+        configuration.write_text(
+            configuration.read_text().replace(
+                f"listener {broker.port} 127.0.0.1",
+                f"listener {broker.port} 127.0.0.1\ncertfile {certificate}\nkeyfile {key}",
+            )
+        )
+        broker.start()
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        url = f"mqtts://localhost:{broker.port}"
+        with MqttBus("box", url, "tls", broker.username, broker.password) as bus:
+            assert bus.wait_connected(PATIENCE), bus.trouble
+            inbox = bus.subscribe(Subscription(Frame), Subscription(Sample))
+            for sequence in range(20):
+                bus.publish(sample(sequence))
+                bus.publish(frame("front", sequence))
+            got: list[int] = []
+            while len(got) < 20:
+                delivery = inbox.receive(PATIENCE)
+                assert delivery is not None
+                if isinstance(delivery.message, Sample):
+                    got.append(delivery.message.sequence)
+                    delivery.acknowledge()
+            assert got == list(range(20))

@@ -1,0 +1,51 @@
+"""The shortcuts around paho, byte by byte."""
+
+import pytest
+from paho.mqtt.client import MQTTv5
+from paho.mqtt.enums import CallbackAPIVersion, MessageType, MQTTErrorCode
+
+from nxai_common.bus.lean_paho import Incoming, LeanClient
+
+
+@pytest.fixture
+def client() -> LeanClient:
+    made = LeanClient(CallbackAPIVersion.VERSION2, client_id="x", protocol=MQTTv5)
+    made.received = []  # type: ignore[attr-defined]  # the test's own list
+    made.on_incoming = made.received.append  # type: ignore[attr-defined]  # as above
+    return made
+
+
+def handle(client: LeanClient, header: int, packet: bytes) -> list[Incoming]:
+    client._in_packet = {  # type: ignore[assignment]  # the parts that the method reads
+        "command": MessageType.PUBLISH | header,
+        "packet": bytearray(packet),
+    }
+    assert client._handle_publish() == MQTTErrorCode.MQTT_ERR_SUCCESS
+    received: list[Incoming] = client.received  # type: ignore[attr-defined]  # as above
+    return received
+
+
+def test_a_plain_publish_takes_the_short_way(client: LeanClient) -> None:
+    assert handle(client, 0x01, b"\x00\x03a/b\x00payload") == [
+        Incoming("a/b", b"payload", qos=0, mid=0, retain=True)
+    ]
+
+
+def test_a_publish_with_an_id(client: LeanClient) -> None:
+    assert handle(client, 0x02, b"\x00\x03a/b\x01\x02\x00") == [
+        Incoming("a/b", b"", qos=1, mid=0x0102, retain=False)
+    ]
+
+
+def test_a_publish_with_properties_goes_through_paho(client: LeanClient) -> None:
+    (message,) = handle(client, 0x00, b"\x00\x03a/b\x05\x02\x00\x00\x00\x07payload")
+    assert message.payload == b"payload"
+    assert message.properties is not None
+    assert message.properties.MessageExpiryInterval == 7
+
+
+def test_a_topic_that_is_not_text_goes_through_paho_and_is_its_to_refuse(
+    client: LeanClient,
+) -> None:
+    client.suppress_exceptions = True
+    assert handle(client, 0x00, b"\x00\x03\xff\xfe\xfd\x00payload") == []
