@@ -125,9 +125,9 @@ def write_package(folder: Path, file: ModelFile, manifest: PackageManifest) -> P
     )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _replace(folder / named.file, file.content)
+        replace_file(folder / named.file, file.content)
         path = folder / MANIFEST
-        _replace(path, (named.model_dump_json(indent=2, exclude_none=True) + "\n").encode())
+        replace_file(path, (named.model_dump_json(indent=2, exclude_none=True) + "\n").encode())
         for old in folder.glob("model-*"):
             if old.name != named.file:
                 old.unlink(missing_ok=True)
@@ -138,8 +138,12 @@ def write_package(folder: Path, file: ModelFile, manifest: PackageManifest) -> P
     return path
 
 
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file in one step: whole and on the disk before it has its name."""
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file in one step: whole and on the disk before it has its name.
+
+    Raises:
+        OSError: the folder is missing, not writable or full; nothing is left behind.
+    """
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
