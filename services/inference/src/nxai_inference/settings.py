@@ -22,5 +22,5 @@ class InferenceSettings(ServiceSettings):
     threads: PositiveInt = 1
     """Threads of one engine. More than one pays for large models on many cores only."""
     providers: tuple[str, ...] = ()
-    """Execution providers of ONNX Runtime, best first, such as CUDAExecutionProvider; the CPU
-    comes last by itself."""
+    """Hardware for ONNX Runtime, best first: cuda, tensorrt, openvino, cpu or ONNX Runtime's own
+    names; what is not there falls back to the CPU with a warning."""
