@@ -52,7 +52,7 @@ coverage: env-dev
 	@tail -1 .coverage.log
 
 bench: env-dev ## measure speed and memory against a bare loop (many minutes)
-	@$(PY) -m pytest -q -s tests/benchmarks
+	@PYTHONPATH=tests $(PY) -m benchmarks $(ARGS)
 
 docs: env-dev ## write the generated pages of docs/ again
 	@$(PY) tools/generate_docs.py

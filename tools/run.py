@@ -27,7 +27,7 @@ def main() -> int:
     """Prepare, start, wait; return the exit code."""
     arguments = parse()
     state = (ROOT / (arguments.run_dir or ".run")).resolve()
-    state.mkdir(parents=True, exist_ok=True)
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)  # settings.json holds passwords
     with only_one(state), own_foreground():
         environment = environment_of(arguments, state)
         if not arguments.broker:

@@ -1,0 +1,186 @@
+"""`make run` as a person types it: in a terminal, ended with Ctrl-C."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from nxai_common.bus.mqtt import MqttBus
+from nxai_common.bus.ports import Subscription
+from nxai_common.contracts.outputs import Detections
+from nxai_common.contracts.status import ServiceState, Status
+from support.broker import free_port
+from support.waiting import wait_for
+
+ROOT = Path(__file__).parents[2]
+SERVICES = {"capture", "inference", "publisher", "manager"}
+WITHIN_S = 60.0
+
+
+def environment(state: Path) -> dict[str, str]:
+    inherited = {
+        name: value
+        for name, value in os.environ.items()  # noqa: TID251 - handed on to make
+        if not name.startswith(("NXAI_", "COV", "PYTEST", "PYTHON", "MAKE"))
+    }
+    return inherited | {"NXAI_RUN_DIR": str(state)}
+
+
+class Run:
+    """`make run` in a terminal of its own (`script` makes one)."""
+
+    def __init__(self, state: Path, port: int) -> None:
+        self.state = state
+        self.port = port
+        self.log = state.parent / "terminal.log"
+        self.process = subprocess.Popen(
+            ["script", "--quiet", "--return", "--flush", "-c", f"make run PORT={port}", self.log],
+            cwd=ROOT,
+            env=environment(state),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def press_ctrl_c(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(b"\x03")
+        self.process.stdin.flush()
+
+    def printed(self) -> str:
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def processes(self) -> dict[int, str]:
+        """Return pid and command of all that this run started and that still lives."""
+        found = {}
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                mine = f"NXAI_RUN_DIR={self.state}\0".encode() in (folder / "environ").read_bytes()
+                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except OSError:
+                continue  # ended meanwhile, or somebody else's
+            if mine and command:
+                found[int(folder.name)] = command
+        return found
+
+    def bus(self) -> MqttBus:
+        """Return a client from outside, with the account made for such."""
+        password = (self.state / "mosquitto/secrets/viewer/password").read_text().strip()
+        return MqttBus(
+            "box", f"mqtt://127.0.0.1:{self.port}", f"test-{self.port}", "viewer", password
+        )
+
+
+@contextmanager
+def make_run(state: Path) -> Iterator[Run]:
+    run = Run(state, free_port())
+    try:
+        yield run
+    except BaseException:
+        sys.stdout.write(run.printed())
+        raise
+    finally:
+        for pid in run.processes():
+            os.kill(pid, signal.SIGKILL)
+        run.process.wait(10)
+        assert run.process.stdin is not None
+        run.process.stdin.close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _set_up() -> None:
+    """What a first `make run` installs is here, so that the minute is spent on starting."""
+    subprocess.run(["make", "env-run"], cwd=ROOT, check=True, capture_output=True)
+
+
+def test_detections_come_a_crash_is_mended_and_ctrl_c_ends_all(tmp_path: Path) -> None:
+    with make_run(tmp_path / "state") as run:
+        password = run.state / "mosquitto/secrets/viewer/password"
+        wait_for(password.exists, WITHIN_S, "the viewer's password")
+        with (
+            run.bus() as bus,
+            closing(bus.subscribe(Subscription(Detections), volatile=True)) as results,
+            closing(bus.subscribe(Subscription(Status), volatile=True)) as statuses,
+        ):
+            seen = 0
+
+            def something_found() -> bool:
+                nonlocal seen
+                delivery = results.receive(1)
+                if delivery is None or not isinstance(delivery.message, Detections):
+                    return False
+                assert delivery.message.camera == "demo"
+                seen += delivery.message.count
+                return seen >= 10
+
+            wait_for(something_found, WITHIN_S, "ten objects of the demo camera")
+            wait_for(lambda: " x " in run.printed(), WITHIN_S, "a line on the terminal")
+
+            states: dict[str, ServiceState] = {}
+
+            def all_run() -> bool:
+                delivery = statuses.receive(1)
+                if delivery is not None and isinstance(delivery.message, Status):
+                    states[delivery.message.service] = delivery.message.state
+                return states == dict.fromkeys(SERVICES, ServiceState.RUNNING)
+
+            wait_for(all_run, WITHIN_S, f"all services running: {states}")
+
+            (victim,) = [p for p, c in run.processes().items() if "bin/nxai-inference" in c]
+            os.kill(victim, signal.SIGKILL)
+            wait_for(
+                lambda: [
+                    p
+                    for p, c in run.processes().items()
+                    if "bin/nxai-inference" in c and p != victim
+                ],
+                WITHIN_S,
+                "another inference process",
+            )
+            # What was under way is drained first: only then a result proves the new process.
+            while results.receive(0) is not None:
+                pass
+            seen = 0
+            wait_for(something_found, WITHIN_S, "objects found by the new process")
+
+        run.press_ctrl_c()
+        assert run.process.wait(30) == 0, run.printed()
+        assert run.processes() == {}
+        assert "Traceback" not in run.printed()
+        assert "Error" not in run.printed()
+
+
+def test_a_hang_up_of_the_terminal_ends_all(tmp_path: Path) -> None:
+    with make_run(tmp_path / "state") as run:
+        wait_for(
+            lambda: len([c for c in run.processes().values() if "bin/nxai-" in c]) == len(SERVICES),
+            WITHIN_S,
+            "all services",
+        )
+        run.process.kill()  # the terminal is gone, and says so to what runs in it
+        wait_for(lambda: run.processes() == {}, 30, f"the end of {run.processes()}")
+
+
+def test_a_taken_port_is_named_with_the_way_out(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = subprocess.run(
+            ["make", "run", f"PORT={port}"],
+            cwd=ROOT,
+            env=environment(tmp_path),
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+    assert done.returncode != 0
+    assert f"Port {port} is taken" in done.stderr
+    assert f"make run PORT={port + 1}" in done.stderr
+    assert "Traceback" not in done.stderr
