@@ -1,0 +1,1 @@
+"""Cameras in, model-sized frames out."""

@@ -1,0 +1,1 @@
+"""Decisions and pixels: no I/O, no clock, no logging."""

@@ -96,31 +96,18 @@ class Picture:
             return as_bytes(cv2.cvtColor(planes.pixels, cv2.COLOR_BGR2RGB))
         if isinstance(planes, Gray):
             return as_bytes(cv2.cvtColor(planes.pixels, cv2.COLOR_GRAY2RGB))
-        return yuv_to_rgb(self._stack_full_size_planes(planes), planes.full_range, planes.matrix)
+        chroma = [
+            cv2.resize(plane, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
+            for plane in (planes.u, planes.v)
+        ]
+        merged = cv2.merge([planes.y, *(plane[: self.height, : self.width] for plane in chroma)])
+        return as_bytes(cv2.transform(merged, YUV_TO_RGB[planes.full_range, planes.matrix]))
 
     def to_bgr(self) -> Bytes:
         """Return (H, W, 3) uint8 BGR, C-contiguous."""
         if isinstance(self.planes, Bgr):
             return np.ascontiguousarray(self.planes.pixels)
         return as_bytes(cv2.cvtColor(self.to_rgb(), cv2.COLOR_RGB2BGR))
-
-    def _stack_full_size_planes(self, planes: Yuv420) -> Bytes:
-        """Return (H, W, 3) uint8 YUV with chroma doubled in size (nearest: viewing only)."""
-        return np.dstack(
-            [planes.y]
-            + [
-                chroma.repeat(2, axis=0).repeat(2, axis=1)[: self.height, : self.width]
-                for chroma in (planes.u, planes.v)
-            ]
-        )
-
-
-def yuv_to_rgb(yuv: Bytes, full_range: bool, matrix: Literal["bt601", "bt709"]) -> Bytes:
-    """Return (H, W, 3) uint8 RGB of (H, W, 3) uint8 YUV, chroma at full size.
-
-    Source of the weights: ITU-R BT.601-7 section 2.5 and BT.709-6 section 3.
-    """
-    return as_bytes(cv2.transform(yuv, YUV_TO_RGB[full_range, matrix]))
 
 
 def _matrix(full_range: bool, red: float, blue: float) -> npt.NDArray[np.float32]:
@@ -147,7 +134,8 @@ YUV_TO_RGB: Final = {
     for full_range in (False, True)
     for matrix, (red, blue) in {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722)}.items()
 }
-"""(3, 4) float32 affine maps by (full_range, matrix)."""
+"""(3, 4) float32 affine maps by (full_range, matrix). Source of the weights: ITU-R BT.601-7
+section 2.5 and BT.709-6 section 3."""
 
 
 def check_size(width: int, height: int) -> None:

@@ -1,0 +1,142 @@
+"""One camera: its reader, its sender, and what is told about them."""
+
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+from nxai_capture.core.routing import Routes
+from nxai_capture.ports import Clock, OpenSource, ReadCredentials
+from nxai_capture.reading import CameraReader
+from nxai_capture.sending import FrameSender, ShowPreview
+from nxai_common.bus.ports import Bus
+from nxai_common.contracts.configuration import CaptureCamera
+from nxai_common.contracts.status import CameraStatus, LinkState, Problem
+from nxai_common.retry import RetryPolicy
+
+FPS_WINDOW_S: Final = 5.0
+"""A heartbeat: long enough for a camera of one picture a second to show 1.0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What every camera works with."""
+
+    bus: Bus
+    clock: Clock
+    open_source: OpenSource
+    read_credentials: ReadCredentials
+    retry: RetryPolicy
+    mend: RetryPolicy
+
+
+class RunningCamera:
+    """One enabled camera."""
+
+    def __init__(
+        self,
+        options: CaptureCamera,
+        routes: Routes,
+        surroundings: Surroundings,
+        show_preview: ShowPreview,
+    ) -> None:
+        self.options = options
+        self.routes = routes
+        self._clock = surroundings.clock
+        self.sender: Final = FrameSender(
+            options,
+            routes,
+            bus=surroundings.bus,
+            clock=surroundings.clock,
+            show_preview=show_preview,
+        )
+        self.reader: Final = CameraReader(
+            options,
+            open_source=surroundings.open_source,
+            read_credentials=surroundings.read_credentials,
+            deliver=self.sender.deliver,
+            clock=surroundings.clock,
+            retry=surroundings.retry,
+            mend=surroundings.mend,
+        )
+        self._counts: deque[tuple[float, int]] = deque(maxlen=64)
+
+    def start(self, after: "RunningCamera | None" = None) -> None:
+        """Begin; `after` the one that had this camera before has let go of it."""
+        self.sender.start()
+        self.reader.start(None if after is None else after.reader)
+
+    def update(self, options: CaptureCamera, routes: Routes) -> None:
+        """Put new options in force without touching the connection."""
+        self.options = options
+        self.routes = routes
+        self.sender.update(options, routes)
+
+    def supervise(self) -> None:
+        """Look after the reader."""
+        self.reader.supervise()
+
+    @property
+    def abandoned(self) -> int:
+        """Threads left behind because they hung."""
+        return self.reader.reading().abandoned
+
+    def stop(self) -> None:
+        """Ask both threads to end; returns at once."""
+        self.sender.stop()
+        self.reader.stop()
+
+    def join(self, deadline: float) -> None:
+        """Wait for both threads to end, until `time.monotonic()` is `deadline`."""
+        for part in (self.sender, self.reader):
+            part.join(max(0.0, deadline - time.monotonic()))
+
+    def status(self) -> CameraStatus:
+        """Return how it goes."""
+        reading, sending = self.reader.reading(), self.sender.sending()
+        info = reading.info
+        return CameraStatus(
+            camera=self.options.id,
+            state=reading.link.state,
+            reason=reading.link.reason,
+            since=reading.link.since,
+            width=reading.width,
+            height=reading.height,
+            fps=self._fps(reading.decoded),
+            codec="" if info is None else info.codec,
+            transport="" if info is None else info.transport,
+            last_picture_at=reading.last_picture_at,
+            decoded=reading.decoded,
+            sent=sending.sent,
+            dropped=sending.dropped,
+            skipped=sending.skipped,
+            credits_lost=sending.credits_lost,
+            reconnects=reading.reconnects,
+            stalls=reading.stalls,
+            models=self.options.models,
+        )
+
+    def problems(self) -> tuple[Problem, ...]:
+        """Return what a person should know."""
+        found = []
+        link = self.reader.reading().link
+        if link.reason and link.state in (LinkState.WAITING, LinkState.CONNECTING):
+            found.append(Problem(about=f"camera {self.options.id}", reason=link.reason))
+        if self.routes.waiting_for:
+            names = ", ".join(self.routes.waiting_for)
+            found.append(
+                Problem(
+                    about=f"camera {self.options.id}",
+                    reason=f"inference does not offer its model {names} (yet): nothing is sent",
+                )
+            )
+        return tuple(found)
+
+    def _fps(self, decoded: int) -> float:
+        now = self._clock.monotonic()
+        counts = self._counts
+        counts.append((now, decoded))
+        while len(counts) > 2 and now - counts[1][0] >= FPS_WINDOW_S:  # noqa: PLR2004 - two ends
+            counts.popleft()
+        since, first = counts[0]
+        return round((decoded - first) / (now - since), 2) if now > since else 0.0

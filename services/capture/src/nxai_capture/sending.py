@@ -1,0 +1,402 @@
+"""Turns the pictures of one camera into frames: newest wins, limits, credits, resize, publish."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from nxai_capture.core.change import ChangeDetector, thumbnail
+from nxai_capture.core.credits import LOSSLESS_WINDOW, CreditWindow, FrameKey
+from nxai_capture.core.masks import Masks
+from nxai_capture.core.pacing import Pacer
+from nxai_capture.core.picture import Bytes, Picture
+from nxai_capture.core.resizing import Resizer
+from nxai_capture.core.ring import PictureRing
+from nxai_capture.core.routing import Route, Routes
+from nxai_capture.ports import Clock
+from nxai_capture.reading import Captured
+from nxai_common.bus.ports import Bus
+from nxai_common.contracts.commands import WatchCamera
+from nxai_common.contracts.configuration import CaptureCamera
+from nxai_common.contracts.frames import Frame
+
+FEWEST_KEPT: Final = 8
+"""Full-size pictures: those in flight and those whose result is just being looked at."""
+KEPT_BEYOND_WINDOW: Final = 4
+LONGEST_WAIT_S: Final = 1.0
+"""Between two looks at credits that are overdue."""
+BROKER_AWAY_WAIT_S: Final = 0.1
+"""A file read without loss waits so long before it offers a refused frame again."""
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A picture and the inputs it still has to be sent to."""
+
+    captured: Captured
+    routes: list[tuple[str, Route]]
+    """With the id of each input, which is too dear to compute for every frame."""
+    small: Bytes | None
+    """Its thumbnail, when the camera triggers on change."""
+    sent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What to do with pictures; replaced as a whole."""
+
+    camera: CaptureCamera
+    routes: tuple[tuple[str, Route], ...]
+    pacer: Pacer
+    change: ChangeDetector | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Watch:
+    """Somebody looks at previews."""
+
+    until: float
+    interval_s: float
+    max_width: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """What was sent so far. Pictures: decoded = sent + dropped + skipped (+ one in hand)."""
+
+    sent: int
+    dropped: int
+    skipped: int
+    credits_lost: int
+
+
+ShowPreview = Callable[[Picture, int], None]
+"""Encodes and publishes a preview of at most so many pixels across; returns at once."""
+
+
+class FrameSender:
+    """One camera's thread between the decoder and the bus.
+
+    Args:
+        camera: Its options.
+        routes: Its inputs.
+        bus: Where frames go.
+        clock: Time.
+        show_preview: Takes pictures while somebody watches.
+    """
+
+    def __init__(
+        self,
+        camera: CaptureCamera,
+        routes: Routes,
+        *,
+        bus: Bus,
+        clock: Clock,
+        show_preview: ShowPreview,
+    ) -> None:
+        self._id: Final = camera.id
+        self._bus = bus
+        self._clock = clock
+        self._show_preview = show_preview
+        self._changed = threading.Condition()
+        self._stopped = False
+        self._slot: Captured | None = None
+        self._newest: Captured | None = None
+        self._forced = False
+        self._windows: dict[str, CreditWindow] = {}
+        self._ring = PictureRing(FEWEST_KEPT)
+        self._watch: _Watch | None = None
+        self._sent = self._dropped = self._skipped = 0
+        self._credits_lost_before = 0
+        # Used by the sending thread alone:
+        self._pending: _Pending | None = None
+        self._refused = False
+        self._resizers: dict[str, Resizer] = {}
+        self._masks: Masks | None = None
+        self._preview_at = 0.0
+        self._plan = self._plan_for(camera, routes, None)
+        self._thread = threading.Thread(target=self._run, name=f"send-{camera.id}", daemon=True)
+
+    def start(self) -> None:
+        """Begin to send."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask the thread to end; returns at once."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for the thread to end."""
+        self._thread.join(timeout_s)
+
+    def update(self, camera: CaptureCamera, routes: Routes) -> None:
+        """Put new options in force without touching the connection."""
+        with self._changed:
+            self._plan = self._plan_for(camera, routes, self._plan)
+            self._changed.notify_all()
+
+    def deliver(self, captured: Captured) -> bool:
+        """Offer a picture; replaces one not taken yet, or waits when the source is lossless.
+
+        Returns:
+            False when this camera was stopped.
+        """
+        with self._changed:
+            if captured.lossless:
+                self._changed.wait_for(lambda: self._slot is None or self._stopped)
+            elif self._slot is not None:
+                self._dropped += 1
+            if self._stopped:
+                return False
+            self._slot = captured
+            self._changed.notify_all()
+            return True
+
+    def give_back(self, input_id: str, key: FrameKey, worker: str) -> None:
+        """Take the credit that a result brings."""
+        with self._changed:
+            window = self._windows.get(input_id)
+            if window is None:
+                return
+            window.give_back(key, worker, self._clock.monotonic())
+            self._ring.count = self._kept(self._windows)
+            self._changed.notify_all()
+
+    def trigger(self) -> None:
+        """Send the next picture whatever the limits say, or the newest when it was not sent."""
+        with self._changed:
+            self._forced = True
+            newest = self._newest
+            if (
+                newest is not None
+                and self._slot is None
+                and self._ring.get(FrameKey(newest.stream, newest.sequence)) is None
+                and self._pending is None
+            ):
+                self._skipped -= 1  # it was, and is taken up again
+                self._slot = newest
+            self._changed.notify_all()
+
+    def watch(self, command: WatchCamera) -> None:
+        """Show previews for a while."""
+        with self._changed:
+            now = self._clock.monotonic()
+            watch = _Watch(now + command.seconds, 1 / command.fps, command.max_width)
+            before = self._watch
+            if before is not None and before.until > now:  # several people watch: suit them all
+                watch = _Watch(
+                    max(watch.until, before.until),
+                    min(watch.interval_s, before.interval_s),
+                    max(watch.max_width, before.max_width),
+                )
+            self._watch = watch
+            newest = self._newest
+        if newest is not None:
+            self._show_preview(newest.picture, command.max_width)
+
+    def picture_of(self, key: FrameKey) -> Picture | None:
+        """Return the full-size picture of a frame, masks burned in; None when it is gone."""
+        with self._changed:
+            return self._ring.get(key)
+
+    def newest_picture(self) -> Picture | None:
+        """Return the newest picture, masks burned in."""
+        with self._changed:
+            return None if self._newest is None else self._newest.picture
+
+    def newest_sent_picture(self) -> Picture | None:
+        """Return the newest picture that went to inference."""
+        with self._changed:
+            return self._ring.newest
+
+    def sending(self) -> Sending:
+        """Return what was sent so far."""
+        with self._changed:
+            lost = self._credits_lost_before + sum(w.lost for w in self._windows.values())
+            return Sending(self._sent, self._dropped, self._skipped, lost)
+
+    # -- plan -------------------------------------------------------------------------------
+
+    def _plan_for(self, camera: CaptureCamera, routes: Routes, before: _Plan | None) -> _Plan:
+        """Return the plan for new options, keeping what did not change."""
+        inputs = tuple((route.spec.id, route) for route in routes.inputs)
+        windows = {}
+        for input_id, _ in inputs:
+            kept = self._windows.get(input_id)
+            if (
+                kept is None
+                or before is None
+                or before.camera.credit_window != camera.credit_window
+            ):
+                windows[input_id] = CreditWindow(camera.credit_window)
+            else:
+                windows[input_id] = kept
+        gone = [w for w in self._windows.values() if w not in windows.values()]
+        self._credits_lost_before += sum(w.lost for w in gone)
+        self._windows = windows
+        self._ring.count = self._kept(windows)
+        pacer = Pacer(camera.inference_limit_ms)
+        if before is not None and before.pacer.limit_ms == camera.inference_limit_ms:
+            pacer = before.pacer
+        change = ChangeDetector(camera.on_change) if camera.on_change.enabled else None
+        earlier = None if before is None else before.change
+        if change is not None and earlier is not None and earlier.trigger == change.trigger:
+            change = earlier
+        return _Plan(camera, inputs, pacer, change)
+
+    @staticmethod
+    def _kept(windows: dict[str, CreditWindow]) -> int:
+        largest = max((window.size for window in windows.values()), default=0)
+        return max(FEWEST_KEPT, largest + KEPT_BEYOND_WINDOW)
+
+    # -- on the sending thread --------------------------------------------------------------
+
+    def _run(self) -> None:
+        plan = self._plan
+        while True:
+            with self._changed:
+                self._changed.wait_for(
+                    self._has_work, BROKER_AWAY_WAIT_S if self._refused else LONGEST_WAIT_S
+                )
+                if self._stopped:
+                    return
+                self._refused = False
+                now = self._clock.monotonic()
+                for window in self._windows.values():
+                    window.expire(now)
+                if plan is not self._plan:
+                    plan = self._plan
+                    self._resizers.clear()  # models and qualities changed: rebuilt in a millisecond
+                captured = None
+                if self._may_take():
+                    captured, self._slot = self._slot, None
+                    self._changed.notify_all()  # a lossless reader waits for the slot
+            if captured is not None:
+                self._take_up(captured, plan)
+                del captured  # a picture not sent need not be kept until the next one comes
+            self._send_pending(plan)
+
+    def _has_work(self) -> bool:
+        if self._stopped or self._may_take():
+            return True
+        pending = self._pending
+        return pending is not None and not self._refused and self._may_send(pending)
+
+    def _may_take(self) -> bool:
+        return self._slot is not None and not (self._slot.lossless and self._pending is not None)
+
+    def _may_send(self, pending: _Pending) -> bool:
+        windows = (self._windows.get(input_id) for input_id, _ in pending.routes)
+        return any(window is None or window.available for window in windows)
+
+    def _take_up(self, captured: Captured, plan: _Plan) -> None:
+        """Decide whether a picture shall be sent; the one that still waited for a credit goes."""
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            self._settle(pending)
+        captured = self._mask(captured, plan)
+        picture = captured.picture
+        with self._changed:
+            self._newest = captured
+            forced, self._forced = self._forced, False
+            watch = self._watch
+            for window in self._windows.values():
+                window.lossless = captured.lossless
+            if captured.lossless:
+                self._ring.count = max(self._ring.count, LOSSLESS_WINDOW + KEPT_BEYOND_WINDOW)
+        now = self._clock.monotonic()
+        if watch is not None and self._preview_at <= now < watch.until:
+            self._preview_at = now + watch.interval_s
+            self._show_preview(picture, watch.max_width)
+        small = None if plan.change is None else thumbnail(picture)
+        wanted = forced or (
+            plan.pacer.due(now)
+            and (plan.change is None or small is None or plan.change.changed(small))
+        )
+        if plan.routes and wanted:
+            self._pending = _Pending(captured, list(plan.routes), small)
+        else:
+            with self._changed:
+                self._skipped += 1
+
+    def _mask(self, captured: Captured, plan: _Plan) -> Captured:
+        polygons, picture = plan.camera.masks, captured.picture
+        if not polygons or captured is self._newest:  # taken up again by `trigger`: masked already
+            return captured
+        masks = self._masks
+        if masks is None or not masks.fits(polygons, picture):
+            masks = self._masks = Masks(polygons, picture.width, picture.height)
+        return Captured(captured.stream, captured.sequence, masks(picture), captured.lossless)
+
+    def _send_pending(self, plan: _Plan) -> None:
+        """Send the picture in hand to every input that has a credit."""
+        pending = self._pending
+        if pending is None:
+            return
+        waiting = []
+        for input_id, route in pending.routes:
+            if self._send(pending, input_id, route, plan):
+                continue
+            waiting.append((input_id, route))
+        pending.routes = waiting
+        if not waiting:
+            self._pending = None
+            self._settle(pending)
+
+    def _send(self, pending: _Pending, input_id: str, route: Route, plan: _Plan) -> bool:
+        """Send a picture to one input; False when it has to wait for a credit (or the broker)."""
+        captured = pending.captured
+        key = FrameKey(captured.stream, captured.sequence)
+        with self._changed:
+            window = self._windows.get(input_id)
+            if window is None:  # the configuration changed; nobody reads this input any more
+                return True
+            if not window.available:
+                return False
+            window.take(key, self._clock.monotonic())
+            self._ring.put(key, captured.picture)
+        if self._bus.publish(self._frame(captured, input_id, route)):
+            if not pending.sent:
+                pending.sent = True
+                plan.pacer.sent(self._clock.monotonic())
+                if plan.change is not None and pending.small is not None:
+                    plan.change.sent(pending.small)
+            return True
+        with self._changed:
+            window.cancel(key)
+        self._refused = captured.lossless
+        return not captured.lossless
+
+    def _frame(self, captured: Captured, input_id: str, route: Route) -> Frame:
+        picture, spec = captured.picture, route.spec
+        resizer = self._resizers.get(input_id)
+        if resizer is None or (resizer.source_width, resizer.source_height) != (
+            picture.width,
+            picture.height,
+        ):
+            resizer = self._resizers[input_id] = Resizer(spec, picture.width, picture.height)
+        return Frame(
+            camera=self._id,
+            input=input_id,
+            models=route.models,
+            stream=captured.stream,
+            sequence=captured.sequence,
+            captured_at_us=picture.captured_at_us,
+            width=spec.width,
+            height=spec.height,
+            channels=spec.channels,
+            source_width=picture.width,
+            source_height=picture.height,
+            transform=resizer.transform,
+            attachment=resizer(picture).reshape(-1).data,
+        )
+
+    def _settle(self, pending: _Pending) -> None:
+        """Count a picture that is done with."""
+        with self._changed:
+            if pending.sent:
+                self._sent += 1
+            else:
+                self._dropped += 1

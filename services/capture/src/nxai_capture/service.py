@@ -1,0 +1,358 @@
+"""The capture service: configuration in, frames out, results back as credits."""
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Final, Protocol
+
+from nxai_capture.camera import RunningCamera, Surroundings
+from nxai_capture.core.credits import FrameKey
+from nxai_capture.core.picture import Picture
+from nxai_capture.core.routing import route, same_connection
+from nxai_capture.encoding import EncodingDesk
+from nxai_capture.ports import Clock, EncodePicture, OpenSource, ReadCredentials
+from nxai_capture.reading import MEND, RECONNECT
+from nxai_common.bus.ports import Bus, Delivery, Inbox, Subscription
+from nxai_common.contracts import frames
+from nxai_common.contracts.base import Message
+from nxai_common.contracts.commands import Reply, TakeSnapshot, TriggerCamera, WatchCamera
+from nxai_common.contracts.configuration import CaptureCamera, CaptureConfiguration
+from nxai_common.contracts.frames import Preview
+from nxai_common.contracts.models import ModelManifest
+from nxai_common.contracts.outputs import Event, EventPhase, Snapshot
+from nxai_common.contracts.results import InferenceResult
+from nxai_common.contracts.samples import Sample
+from nxai_common.contracts.status import CameraStatus, LinkState
+from nxai_common.errors import NxaiError
+from nxai_common.retry import RetryPolicy
+from nxai_common.runtime import Beat, Report, Stop
+
+log = logging.getLogger(__name__)
+
+LOOK_S: Final = 0.5
+"""How often cameras are looked after; a stuck one is noticed within its time-out and this."""
+MOST_ABANDONED: Final = 8
+"""Threads left behind, each with a decoder of some 30 MB: a fresh process is cheaper."""
+INBOX_BOUND: Final = 256
+"""Results, events and pushed pictures waiting at most. Handling one takes 0.1 ms, so more is a
+burst after a pause, and only the newest matter then."""
+FAREWELL_S: Final = 3.0
+"""For all cameras together to close; what hangs ends with the process."""
+
+
+class PushPicture(Protocol):
+    """Hands a picture that another program published to its camera."""
+
+    def __call__(self, camera_id: str, data: bytes) -> None:
+        """Hand it over; returns at once. Pictures for unknown cameras are dropped."""
+        ...
+
+
+class TooManyStuckDecoders(NxaiError):  # noqa: N818 - named for the state
+    """So many threads hang that only a fresh process helps; the runner starts one."""
+
+
+class CaptureService:
+    """Runs all cameras. `nxai_common.runtime.Service`."""
+
+    def __init__(  # noqa: PLR0913 - its collaborators, named by keyword
+        self,
+        *,
+        bus: Bus,
+        beat: Beat,
+        clock: Clock,
+        open_source: OpenSource,
+        read_credentials: ReadCredentials,
+        encode: EncodePicture,
+        push_picture: PushPicture,
+        forget_camera: Callable[[str], None],
+        retry: RetryPolicy = RECONNECT,
+        mend: RetryPolicy = MEND,
+    ) -> None:
+        self._bus = bus
+        self._beat = beat
+        self._clock = clock
+        self._encode = encode
+        self._push_picture = push_picture
+        self._forget_camera = forget_camera
+        self._surroundings = Surroundings(
+            bus, clock, open_source, read_credentials, retry=retry, mend=mend
+        )
+        self._desk = EncodingDesk()
+        self._revision = ""
+        self._configuration: dict[str, CaptureCamera] = {}
+        self._manifests: dict[str, ModelManifest] = {}
+        self._cameras: dict[str, RunningCamera] = {}  # replaced, never changed: read by `report`
+        self._abandoned_before = 0
+        self._samples = self._samples_missed = 0
+        self._started_at = datetime.fromtimestamp(clock.unix(), UTC)
+
+    def run(self, stop: Stop) -> None:
+        """Receive, decide, emit until `stop` is set."""
+        inbox = self._subscribe()
+        self._desk.start()
+        look_at = 0.0
+        try:
+            while not stop.is_set():
+                delivery = inbox.receive(LOOK_S)
+                if delivery is not None:
+                    self._handle(delivery)
+                if time.monotonic() >= look_at:
+                    look_at = time.monotonic() + LOOK_S
+                    self._look_after_cameras()
+                    self._beat()
+        finally:
+            inbox.close()
+            self._stop_cameras(list(self._cameras.values()))
+            self._desk.close(FAREWELL_S)
+
+    def report(self) -> Report:
+        """Return how it goes."""
+        cameras = self._cameras
+        configuration = self._configuration
+        statuses = [camera.status() for camera in cameras.values()]
+        statuses += [
+            CameraStatus(camera=name, state=LinkState.DISABLED, since=self._started_at)
+            for name in configuration
+            if name not in cameras
+        ]
+        problems = tuple(p for camera in cameras.values() for p in camera.problems())
+        return Report(
+            problems=problems,
+            counters={
+                "samples": self._samples,
+                "samples_missed": self._samples_missed,
+                "encodings_dropped": self._desk.dropped,
+                "encodings_failed": self._desk.failed,
+                "decoders_abandoned": self._abandoned(),
+            },
+            cameras=tuple(statuses),
+            configuration_revision=self._revision,
+        )
+
+    # -- receive ----------------------------------------------------------------------------
+
+    def _subscribe(self) -> Inbox:
+        def mine(name: str) -> dict[str, str]:
+            return {"service": "capture", "name": name}
+
+        return self._bus.subscribe(
+            Subscription(CaptureConfiguration, {"service": "capture"}),
+            Subscription(ModelManifest),
+            Subscription(WatchCamera, mine("watch")),
+            Subscription(TakeSnapshot, mine("snapshot")),
+            Subscription(TriggerCamera, mine("trigger")),
+            Subscription(InferenceResult),
+            Subscription(Event),
+            Subscription(frames.Picture),
+            volatile=True,
+            bound=INBOX_BOUND,
+        )
+
+    def _handle(self, delivery: Delivery[Message]) -> None:
+        match delivery.message:
+            case InferenceResult() as result:
+                self._handle_result(result)
+            case CaptureConfiguration() as configuration:
+                self._configure(configuration)
+            case ModelManifest() as manifest:
+                self._manifests[manifest.model] = manifest
+                self._reroute()
+            case Event() as event:
+                self._handle_event(event)
+            case frames.Picture() as picture:
+                self._push_picture(picture.camera, bytes(picture.attachment))
+            case WatchCamera() | TakeSnapshot() | TriggerCamera() as command:
+                self._handle_command(command, delivery)
+            case _:
+                log.error("no handler for %s", type(delivery.message).__name__)
+
+    def _handle_result(self, result: InferenceResult) -> None:
+        camera = self._cameras.get(result.camera)
+        if camera is None:
+            return
+        key = FrameKey(result.stream, result.sequence)
+        if result.uncertain and camera.options.samples:
+            self._take_sample(camera, key, result)
+        if result.returns_credit:
+            camera.sender.give_back(result.input, key, result.worker)
+
+    def _handle_event(self, event: Event) -> None:
+        camera = self._cameras.get(event.camera)
+        if event.event is not EventPhase.START or camera is None or not camera.options.snapshots:
+            return
+        picture = camera.sender.newest_sent_picture()
+        if picture is not None:
+            self._publish_snapshot(event.camera, picture)
+
+    def _handle_command(
+        self, command: WatchCamera | TakeSnapshot | TriggerCamera, delivery: Delivery[Message]
+    ) -> None:
+        camera = self._cameras.get(command.camera)
+        if camera is None:
+            known = ", ".join(self._cameras) or "none"
+            reason = f"no camera {command.camera!r} is running here (running: {known})"
+            delivery.reply(Reply(ok=False, reason=reason))
+            return
+        match command:
+            case TakeSnapshot():
+                self._answer_snapshot(camera, command, delivery)
+                return
+            case WatchCamera():
+                camera.sender.watch(command)
+            case TriggerCamera():
+                camera.sender.trigger()
+        delivery.reply(Reply(ok=True))
+
+    # -- decide -----------------------------------------------------------------------------
+
+    def _configure(self, configuration: CaptureConfiguration) -> None:
+        """Put a configuration in force; only cameras whose connection changed start anew."""
+        wanted = {camera.id: camera for camera in configuration.cameras}
+        stopped = {
+            name: running
+            for name, running in self._cameras.items()
+            if name not in wanted or not same_connection(running.options, wanted[name])
+        }
+        cameras = {}
+        started = []
+        for name, options in wanted.items():
+            if not options.enabled:
+                continue
+            routes = route(options, self._manifests)
+            running = self._cameras.get(name)
+            if running is not None and name not in stopped:
+                running.update(options, routes)
+            else:
+                running = RunningCamera(options, routes, self._surroundings, self._previewer(name))
+                started.append((name, running))
+            cameras[name] = running
+        for running in stopped.values():
+            running.stop()
+            self._abandoned_before += running.abandoned
+        for name in stopped.keys() - wanted.keys():
+            self._forget_camera(name)
+        self._cameras, self._configuration = cameras, wanted
+        self._revision = configuration.revision
+        for name, running in started:
+            running.start(after=stopped.get(name))
+        log.info(
+            "configuration %s: %d cameras, %d started, %d stopped",
+            configuration.revision,
+            len(cameras),
+            len(started),
+            len(stopped),
+        )
+
+    def _reroute(self) -> None:
+        for camera in self._cameras.values():
+            routes = route(camera.options, self._manifests)
+            if routes != camera.routes:
+                camera.update(camera.options, routes)
+
+    def _look_after_cameras(self) -> None:
+        for camera in self._cameras.values():
+            camera.supervise()
+        abandoned = self._abandoned()
+        if abandoned >= MOST_ABANDONED:
+            raise TooManyStuckDecoders(
+                f"{abandoned} decoder threads hang and were left behind: a fresh process is needed"
+            )
+
+    def _abandoned(self) -> int:
+        return self._abandoned_before + sum(c.abandoned for c in self._cameras.values())
+
+    def _stop_cameras(self, cameras: list[RunningCamera]) -> None:
+        for camera in cameras:
+            camera.stop()
+        deadline = time.monotonic() + FAREWELL_S
+        for camera in cameras:
+            camera.join(deadline)
+
+    # -- emit pictures for people -------------------------------------------------------------
+
+    def _take_sample(self, camera: RunningCamera, key: FrameKey, result: InferenceResult) -> None:
+        picture = camera.sender.picture_of(key)
+        if picture is None or picture.corrupt:
+            self._samples_missed += 1
+            return
+
+        def publish() -> None:
+            self._bus.publish(
+                Sample(
+                    camera=result.camera,
+                    stream=result.stream,
+                    sequence=result.sequence,
+                    captured_at_us=result.captured_at_us,
+                    width=picture.width,
+                    height=picture.height,
+                    model=result.model,
+                    model_version=result.model_version,
+                    model_digest=result.model_digest,
+                    reason=result.uncertain_reason,
+                    detections=result.detections,
+                    attachment=self._encode(picture),
+                )
+            )
+            self._samples += 1
+
+        if not self._desk.submit(publish):
+            self._samples_missed += 1
+
+    def _publish_snapshot(self, camera_id: str, picture: Picture) -> None:
+        self._desk.submit(
+            lambda: self._publish(Snapshot(camera=camera_id, attachment=self._encode(picture)))
+        )
+
+    def _previewer(self, camera_id: str) -> Callable[[Picture, int], None]:
+        def show(picture: Picture, max_width: int) -> None:
+            self._desk.submit(
+                lambda: self._publish(
+                    Preview(camera=camera_id, attachment=self._encode(picture, max_width=max_width))
+                )
+            )
+
+        return show
+
+    def _publish(self, message: Message) -> None:
+        self._bus.publish(message)
+
+    def _answer_snapshot(
+        self, camera: RunningCamera, command: TakeSnapshot, delivery: Delivery[Message]
+    ) -> None:
+        def refuse(reason: str) -> None:
+            delivery.reply(Reply(ok=False, reason=reason))
+
+        if command.stream is not None and command.sequence is not None:
+            picture = camera.sender.picture_of(FrameKey(command.stream, command.sequence))
+            missing = f"picture {command.sequence} of stream {command.stream!r} is no longer kept"
+        else:
+            picture = camera.sender.newest_picture()
+            missing = f"camera {command.camera!r} has not given a picture yet"
+        if picture is None:
+            refuse(missing)
+            return
+
+        def answer() -> None:
+            try:
+                data = self._encode(picture)
+            except NxaiError as error:
+                refuse(str(error))
+                raise
+            delivery.reply(
+                Reply(
+                    ok=True,
+                    details={
+                        "width": picture.width,
+                        "height": picture.height,
+                        "captured_at_us": picture.captured_at_us,
+                    },
+                    attachment=data,
+                )
+            )
+            if command.publish:
+                self._bus.publish(Snapshot(camera=command.camera, attachment=data))
+
+        if not self._desk.submit(answer):
+            refuse("too many pictures are being encoded: ask again in a second")
