@@ -9,7 +9,7 @@ from av.video.reformatter import VideoReformatter
 
 from nxai_capture.core.picture import Bytes, Gray, Picture, Planes, Rgb, Yuv420, check_size
 
-AVCOL_RANGE_JPEG: Final = 2
+AVCOL_RANGE_MPEG, AVCOL_RANGE_JPEG = 1, 2
 BT709_LIKE: Final = frozenset({1, 9, 10})
 """AVCOL_SPC_BT709 and the two BT2020, whose weights are nearer to 709 than to 601. A stream that
 does not say (2) counts as BT.601 whatever its size: so do ffmpeg and OpenCV, with which training
@@ -51,8 +51,8 @@ class FrameConverter:
             return _yuv420(frame, full_range)
         if name == "gray":
             y = _pixels(frame.planes[0])
-            if full_range:
-                return Gray(y)
+            if frame.color_range != AVCOL_RANGE_MPEG:
+                return Gray(y)  # gray that does not say is full range, for swscale and OpenCV too
             chroma = np.full(((frame.height + 1) // 2, (frame.width + 1) // 2), MIDDLE, np.uint8)
             return Yuv420(y, chroma, chroma, full_range=False)
         if frame.format.is_rgb or frame.format.has_palette:

@@ -134,6 +134,9 @@ class RtspConnection:
             if isinstance(opened, InputContainer):
                 self._use(opened, transport)
                 return self
+            if isinstance(opened, ANSWERS_ABOUT_THE_STREAM):
+                failure = self._translate(opened)
+                break
             failure = connection_error(self._url.host, self._url.port, CHECK_S)
             if failure is not None:
                 break
@@ -141,8 +144,6 @@ class RtspConnection:
             if isinstance(opened, av.error.ExitError):
                 # It may be the transport (a firewall) or the camera: next time the other way.
                 self._memory.silent(transport)
-                break
-            if isinstance(opened, ANSWERS_ABOUT_THE_STREAM):
                 break
         raise failure or CameraUnavailable("no transport to try")
 
@@ -213,6 +214,8 @@ class RtspConnection:
         for kind, status in STATUS_OF.items():
             if isinstance(error, kind):
                 return status_error(status, with_credentials=self._credentials is not None)
+        if error.errno == errno.EPROTONOSUPPORT:  # what FFmpeg makes of a 461 to SETUP
+            return status_error(461, with_credentials=self._credentials is not None)
         if isinstance(error, OSError) and error.errno != errno.EIO:
             return os_error(error, self._url.host, self._url.port)
         if isinstance(error, av.error.ExitError):

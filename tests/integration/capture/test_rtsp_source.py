@@ -1,0 +1,235 @@
+import logging
+import socket
+import threading
+import time
+import traceback
+from pathlib import Path
+
+import pytest
+
+from nxai_capture.adapters.camera_url import parse_camera_url
+from nxai_capture.adapters.rtsp_source import TransportMemory
+from nxai_capture.adapters.sources import Sources
+from nxai_capture.core.picture import Yuv420
+from nxai_common.contracts.configuration import RtspSource, Watchdog
+from nxai_common.errors import CameraUnavailable, ConfigurationError
+from support.cameras import PASSWORDS, login, opened, read_until
+from support.clips import clip, number_of
+from support.rtsp import rtsp_camera
+
+IMPATIENT = Watchdog(open_timeout_s=5, read_timeout_s=1)
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return clip(tmp_path_factory.mktemp("video") / "camera.mp4", frames=60)
+
+
+def test_pictures_come_over_tcp_and_the_file_loops(video: Path) -> None:
+    with rtsp_camera(video) as url, opened(RtspSource(url=url)) as source:
+        first = read_until(source, lambda p: number_of(p) > 5)
+        again = read_until(source, lambda p: number_of(p) < 5)
+        info = source.info
+    assert isinstance(first.planes, Yuv420)
+    assert not first.corrupt
+    assert (again.width, again.height) == (640, 480)
+    assert (info.codec, info.transport, info.lossless) == ("h264", "tcp", False)
+    assert abs(again.captured_at_us / 1e6 - time.time()) < 10
+
+
+def test_camera_that_refuses_tcp_is_read_over_udp_and_that_is_remembered(video: Path) -> None:
+    sources = Sources()
+    with rtsp_camera(video, "--udp-only") as url:
+        for _ in range(2):
+            with opened(RtspSource(url=url), sources=sources) as source:
+                read_until(source, lambda p: not p.corrupt)
+                assert source.info.transport == "udp"
+        memory = sources._memories["camera-1"].transports
+        assert memory.order() == ("udp", "tcp")
+
+
+def test_transport_that_was_chosen_is_not_changed(video: Path) -> None:
+    with (
+        rtsp_camera(video, "--udp-only") as url,
+        pytest.raises(CameraUnavailable, match="461: the camera refuses this transport"),
+        opened(RtspSource(url=url, transport="tcp")),
+    ):
+        pass
+
+
+def test_silent_transport_is_not_tried_first_again() -> None:
+    memory = TransportMemory()
+    memory.silent("tcp")
+    assert memory.order() == ("udp", "tcp")
+    memory.silent("udp")
+    assert memory.order() == ("tcp", "udp")
+    memory.worked("udp")
+    assert memory.order() == ("udp", "tcp")
+
+
+@pytest.mark.parametrize("digest", [False, True])
+@pytest.mark.parametrize("password", PASSWORDS)
+def test_any_character_in_a_password_works_and_none_is_shown(
+    video: Path, password: str, digest: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    user = "us@er/é"
+    options = ["--digest"] if digest else []
+    with rtsp_camera(video, *options, user=user, password=password) as url:
+        with opened(RtspSource(url=url), login(user, password)) as source:
+            read_until(source, lambda p: not p.corrupt)
+            shown = repr(source.info)
+        with (
+            pytest.raises(ConfigurationError) as refused,
+            opened(RtspSource(url=url), login(user, password + "x")),
+        ):
+            pass
+    assert str(refused.value) == "401: check user and password"
+    error = refused.value
+    shown += "".join(traceback.format_exception(error)) + caplog.text + repr(login(user, password))
+    shown += f"{error.__cause__!r} {error.__context__!r}"
+    with_password = parse_camera_url(url, ("rtsp",)).with_credentials(login(user, password))
+    for secret in (password, with_password, with_password.partition("://")[2].rpartition("@")[0]):
+        assert secret == "plain" or secret not in shown
+    assert "us@er" not in shown.replace("Credentials(username='us@er/é'", "")
+
+
+def test_camera_that_wants_a_password_says_so(video: Path) -> None:
+    with (
+        rtsp_camera(video, user="u", password="p") as url,
+        pytest.raises(ConfigurationError, match="401: the camera asks for user and password"),
+        opened(RtspSource(url=url)),
+    ):
+        pass
+
+
+def test_password_that_ffmpeg_would_cut_off_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="127 fit"):
+        opened(RtspSource(url="rtsp://127.0.0.1/x"), login("user", "日" * 20))
+
+
+def test_unknown_path_is_told(video: Path) -> None:
+    with (
+        rtsp_camera(video) as url,
+        pytest.raises(CameraUnavailable, match="404: path not found on the camera"),
+        opened(RtspSource(url=url + "-two")),
+    ):
+        pass
+
+
+def test_nobody_listening_is_told() -> None:
+    with (
+        pytest.raises(CameraUnavailable, match=r"nothing listens at 127\.0\.0\.1:9:"),
+        opened(RtspSource(url="rtsp://127.0.0.1:9/x")),
+    ):
+        pass
+
+
+def test_unknown_name_is_told() -> None:
+    with (
+        pytest.raises(CameraUnavailable, match=r"name 'no-such-camera\.invalid' not found"),
+        opened(RtspSource(url="rtsp://no-such-camera.invalid/x")),
+    ):
+        pass
+
+
+def test_something_that_speaks_no_rtsp_is_told() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=_answer_nonsense, args=(server,))
+        thread.start()
+        port = server.getsockname()[1]
+        with (
+            pytest.raises(CameraUnavailable, match=r"as an RTSP camera should|closed the conn"),
+            opened(RtspSource(url=f"rtsp://127.0.0.1:{port}/x")),
+        ):
+            pass
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join(10)
+
+
+def _answer_nonsense(server: socket.socket) -> None:
+    try:
+        while True:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
+    except OSError:
+        return
+
+
+def test_camera_that_accepts_and_says_nothing_times_out() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"rtsp://127.0.0.1:{server.getsockname()[1]}/x"
+        with (
+            pytest.raises(CameraUnavailable, match="timed out"),
+            opened(RtspSource(url=url), watchdog=Watchdog(open_timeout_s=0.5)),
+        ):
+            pass
+
+
+def test_stream_that_stalls_is_noticed_within_the_read_timeout(video: Path) -> None:
+    with (
+        rtsp_camera(video, "--stall-after", "45") as url,
+        opened(RtspSource(url=url), watchdog=IMPATIENT) as source,
+        pytest.raises(CameraUnavailable, match="sent nothing for 1 s"),
+    ):
+        read_until(source, lambda _: False)
+
+
+def test_stream_that_ends_says_so(video: Path) -> None:
+    with (
+        rtsp_camera(video, "--once") as url,
+        opened(RtspSource(url=url)) as source,
+        pytest.raises(CameraUnavailable, match=r"ended the stream|sent nothing"),
+    ):
+        read_until(source, lambda _: False)
+
+
+def test_interrupt_ends_a_read_at_once(video: Path) -> None:
+    with (
+        rtsp_camera(video, "--stall-after", "45") as url,
+        opened(RtspSource(url=url), watchdog=Watchdog(read_timeout_s=60)) as source,
+    ):
+        read_until(source, lambda p: number_of(p) > 5)
+        threading.Timer(3, source.interrupt).start()
+        began = time.monotonic()
+        with pytest.raises(CameraUnavailable, match="interrupted"):
+            read_until(source, lambda _: False)
+        assert time.monotonic() - began < 30  # not the read time-out of 60 s
+
+
+def test_interrupt_ends_entering_at_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"rtsp://127.0.0.1:{server.getsockname()[1]}/x"
+        source = opened(RtspSource(url=url), watchdog=Watchdog(open_timeout_s=60))
+        threading.Timer(0.1, source.interrupt).start()
+        with pytest.raises(CameraUnavailable, match="interrupted"), source:
+            pass
+
+
+def test_reading_starts_at_a_key_frame(video: Path) -> None:
+    """A second viewer joins in the middle; its first picture is whole all the same."""
+    with rtsp_camera(video) as url, opened(RtspSource(url=url)) as first:
+        read_until(first, lambda p: number_of(p) == 13)
+        with opened(RtspSource(url=url)) as second:
+            picture = second.read()
+    assert picture is not None
+    assert not picture.corrupt
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("rtp://127.0.0.1/x", "unknown scheme 'rtp'"),
+        ("127.0.0.1/x", "unknown scheme ''"),
+        ("rtsp:///x", "names no host"),
+        ("rtsp://u:s3cret@127.0.0.1/x", "credentials"),
+        ("rtsp://u:s3/cret@127.0.0.1/x", "cannot be read|credentials"),
+        ("rtsp://127.0.0.1:port/x", "cannot be read"),
+    ],
+)
+def test_address_that_cannot_be_right_is_refused(url: str, reason: str) -> None:
+    with pytest.raises(ConfigurationError, match=reason) as refused:
+        opened(RtspSource(url=url))
+    assert "s3" not in str(refused.value)
