@@ -91,7 +91,12 @@ class _Formatter(logging.Formatter):
         self._redactor = redactor
 
     def _message(self, record: logging.LogRecord) -> str:
-        return self._redactor.redact(record.getMessage())
+        try:
+            text = record.getMessage()
+        except (TypeError, ValueError):
+            # Arguments that do not fit: logging would print them to stderr past the redaction.
+            text = f"{record.msg} {record.args!r}"
+        return self._redactor.redact(text)
 
     def _extra(self, record: logging.LogRecord) -> dict[str, Any]:
         return {

@@ -143,8 +143,11 @@ class HeartbeatFile:
     future of the new monotonic clock.
     """
 
-    def __init__(self, settings: ServiceSettings) -> None:
+    def __init__(
+        self, settings: ServiceSettings, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._path = heartbeat_path(settings)
+        self._clock = clock
         self._lock = threading.Lock()
         self._written_at = float("-inf")
         self._problem: Problem | None = None
@@ -156,7 +159,7 @@ class HeartbeatFile:
 
     def beat(self) -> None:
         """Say that the loop turns; writes at most once a second and never raises OSError."""
-        now = time.monotonic()
+        now = self._clock()
         if now - self._written_at < BEAT_INTERVAL_S or not self._lock.acquire(blocking=False):
             return
         try:

@@ -249,7 +249,7 @@ def _with_password_from_file(settings: S) -> S:
             "NXAI_BROKER_PASSWORD and NXAI_BROKER_PASSWORD_FILE are both set; keep one of them"
         )
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_bytes().decode()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise ConfigurationError(
