@@ -471,6 +471,7 @@ def _mqtt(settings: ServiceSettings) -> MqttBus:
         username=settings.broker_username,
         password=None if password is None else password.get_secret_value(),
         will=blank_status(settings).model_copy(update={"state": ServiceState.OFFLINE}),
+        session_expiry_s=settings.session_expiry_s,
     )
 
 

@@ -54,6 +54,9 @@ class ServiceSettings(BaseModel):
     )
 
     role: ClassVar[str]
+    session_expiry_s: ClassVar[int] = 3600
+    """How long the broker keeps what a process of this role has not acknowledged. 0 for roles that
+    share a subscription: the broker would go on giving a dead process its share."""
 
     device: Level = "box"
     """Name of this box in every topic, `nxai/v1/{device}/...`."""

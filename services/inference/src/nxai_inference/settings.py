@@ -13,6 +13,7 @@ class InferenceSettings(ServiceSettings):
     """Runs models on frames and publishes what they find."""
 
     role: ClassVar[str] = "inference"
+    session_expiry_s: ClassVar[int] = 0
 
     models_dir: Path = Path("models")
     """Folder that relative model paths of the configuration start from."""

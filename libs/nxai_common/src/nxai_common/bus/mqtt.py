@@ -58,7 +58,8 @@ CONNECT_TIMEOUT_S: Final = 5.0
 RECONNECT: Final = RetryPolicy(first_s=0.5, factor=2.0, longest_s=5.0)
 """At most 5 s: we promise to be back that soon after the broker is."""
 SESSION_EXPIRY_S: Final = 3600
-"""The broker keeps unacknowledged messages for a restarting process that long."""
+"""The broker keeps unacknowledged messages for a restarting process that long. A member of a shared
+subscription wants 0: Mosquitto goes on giving a dead member its share while the session lives."""
 RECEIVE_MAXIMUM: Final = 1000
 """Unacknowledged RELIABLE messages in our hands: bounds the memory of every inbox."""
 SEND_WINDOW: Final = 20
@@ -134,8 +135,10 @@ class MqttBus:
         password: str | None = None,
         will: Message | None = None,
         rng: random.Random | None = None,
+        session_expiry_s: int = SESSION_EXPIRY_S,
     ) -> None:
         self._device = device
+        self._session_expiry_s = session_expiry_s
         self._address = BrokerAddress.parse(url)
         self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
         self._router = Router(device)
@@ -427,7 +430,7 @@ class MqttBus:
                 self._address.port,
                 keepalive=KEEPALIVE_S,
                 clean_start=False,
-                properties=_connect_properties(),
+                properties=_connect_properties(self._session_expiry_s),
             )
         except (OSError, ValueError) as error:
             self._complain(f"no connection to the broker at {self._address}: {error}")
@@ -734,9 +737,9 @@ def _readable(connection: Any) -> bool:  # noqa: ANN401 - paho's socket-like
     return bool(poller.poll(0))
 
 
-def _connect_properties() -> Properties:
+def _connect_properties(session_expiry_s: int) -> Properties:
     properties = Properties(PacketTypes.CONNECT)
-    properties.SessionExpiryInterval = SESSION_EXPIRY_S
+    properties.SessionExpiryInterval = session_expiry_s
     properties.ReceiveMaximum = RECEIVE_MAXIMUM
     properties.MaximumPacketSize = MAX_PAYLOAD_BYTES + 65_536  # topic and properties come on top
     return properties
