@@ -95,6 +95,7 @@ def environment_of(arguments: argparse.Namespace, state: Path) -> dict[str, str]
     environment = {
         # What the user's own environment says comes first.
         "NXAI_MANAGER_SETTINGS": str(state / "settings.json"),
+        "NXAI_MANAGER_STATE_DIR": str(state),
         "NXAI_MANAGER_SECRETS_DIR": str(state / "secrets"),
         "NXAI_CAPTURE_SECRETS_DIR": str(state / "secrets"),
         "NXAI_INFERENCE_MODELS_DIR": str(ROOT / "models"),
