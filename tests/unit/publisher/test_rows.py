@@ -1,0 +1,95 @@
+import json
+
+from nxai_common.contracts.results import InferenceResult
+from nxai_publisher.core.observation import observe
+from nxai_publisher.core.rows import LoggedResult, logged, roll_up
+from support.results import START_US, classified, detection, result
+
+MINUTE_S = START_US // 1_000_000
+
+
+def kept(item: InferenceResult, latency_ms: float = 12.345) -> LoggedResult:
+    return logged(item, observe(item), latency_ms)
+
+
+def test_a_row_holds_what_was_found() -> None:
+    row = kept(result(7, [detection(confidence=0.123456, box=(1.26, 2, 3, 4))])).row
+    assert json.loads(row.pop("detections")) == [["nut", 0.1235, 1.3, 2.0, 3.0, 4.0]]
+    assert row == {
+        "camera": "front",
+        "captured_at_us": START_US + 700_000,
+        "model": "m5-nut",
+        "stream": "run-1",
+        "sequence": 7,
+        "model_version": "3",
+        "picture_width": 640,
+        "picture_height": 480,
+        "objects": 1,
+        "uncertain": 0,
+        "latency_ms": 12.35,
+        "inference_ms": 0.75,
+        "scores": None,
+    }
+
+
+def test_a_row_of_a_classifier_holds_its_scores() -> None:
+    item = kept(classified(cat=0.75, dog=0.25))
+    assert json.loads(item.row["scores"]) == {"cat": 0.75, "dog": 0.25}
+    assert (item.row["detections"], item.row["objects"]) == ("[]", 0)
+    assert item.confidences == {"cat": (0.75,)}
+
+
+def test_text_that_postgresql_refuses_is_replaced() -> None:
+    item = kept(result(0, [detection("n\0t")], stream="a\0b", model_version="\0"))
+    assert (item.row["stream"], item.row["model_version"]) == ("a�b", "�")
+    assert "\0" not in item.row["detections"]
+    assert [label for *_, label in roll_up([item]).labels] == ["n�t"]
+
+
+def test_the_key_tells_results_apart() -> None:
+    items = [
+        kept(result(0)),
+        kept(result(1)),
+        kept(result(0, model="other")),
+        kept(result(0, stream="run-2")),
+        kept(result(0, camera="back")),
+    ]
+    assert len({item.key for item in items}) == 5
+    assert kept(result(0)).key == items[0].key
+
+
+def test_roll_up_adds_per_minute() -> None:
+    found = [detection("nut", 0.55), detection("nut", 0.95), detection("bolt", 1.0)]
+    sums = roll_up(
+        [
+            kept(result(0, found, uncertain=True), 10),
+            kept(result(1), 30),
+            kept(result(2, []), 20),
+            kept(result(600), 5),
+        ]
+    )
+    first, second = sums.minutes.values()
+    assert first == {
+        "minute_s": MINUTE_S,
+        "camera": "front",
+        "model": "m5-nut",
+        "results": 3,
+        "objects": 4,
+        "uncertain": 1,
+        "latency_ms_sum": 60.0,
+        "latency_ms_max": 30.0,
+        "inference_ms_sum": 2.25,
+    }
+    assert (second["minute_s"], second["results"]) == (MINUTE_S + 60, 1)
+    nut = sums.labels[MINUTE_S, "front", "m5-nut", "nut"]
+    assert (nut["results"], nut["objects"], nut["max_objects"]) == (2, 3, 2)
+    assert nut["confidence_sum"] == 0.55 + 0.95 + 0.75
+    assert [nut[f"confidence_{n}"] for n in range(10)] == [0, 0, 0, 0, 0, 1, 0, 1, 0, 1]
+    bolt = sums.labels[MINUTE_S, "front", "m5-nut", "bolt"]
+    assert bolt["confidence_9"] == 1  # 1.0 belongs to the last tenth
+    assert (MINUTE_S + 60, "front", "m5-nut", "nut") in sums.labels
+
+
+def test_a_confidence_below_zero_goes_to_the_first_tenth() -> None:
+    (total,) = roll_up([kept(result(0, [detection(confidence=-0.2)]))]).labels.values()
+    assert total["confidence_0"] == 1
