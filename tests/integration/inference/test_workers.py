@@ -1,6 +1,7 @@
 """Inference as processes on a real broker: sharing frames, dying, changing models."""
 
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -67,5 +68,5 @@ def test_a_model_is_replaced_while_frames_flow(broker: Broker, tmp_path: Path) -
         assert len(answered) == cameras * frames
         assert not [result.error for result in tally.results if result.error]
         digests = [result.model_digest for result in tally.results]
-        swaps = sum(one != other for one, other in zip(digests, digests[1:], strict=False))
+        swaps = sum(one != other for one, other in pairwise(digests))
         assert 1 <= swaps <= len(changes)

@@ -126,7 +126,7 @@ class BrokerAddress:
 class MqttBus:
     """One connection to the broker (implements the `Bus` port)."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - who, where, as whom, and what the broker keeps
         self,
         device: str,
         url: str,
@@ -135,6 +135,7 @@ class MqttBus:
         password: str | None = None,
         will: Message | None = None,
         rng: random.Random | None = None,
+        *,
         session_expiry_s: int = SESSION_EXPIRY_S,
     ) -> None:
         self._device = device
