@@ -167,6 +167,8 @@ def supervise(environment: dict[str, str]) -> int:
         env=environment,
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         start_new_session=True,
     ) as process:
 
@@ -175,8 +177,26 @@ def supervise(environment: dict[str, str]) -> int:
 
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, stop)
+        relay(process)
         code = process.wait()
     return 0 if code in STATE_OF_A_SIGNALLED_CHILD else code
+
+
+def relay(process: subprocess.Popen[bytes]) -> None:
+    """Hand on what all processes say, until the last has ended.
+
+    supervisor itself cannot end while it writes to a terminal that is gone.
+    """
+    assert process.stdout is not None  # noqa: S101 - we asked for a pipe
+    somebody_reads = True
+    while said := process.stdout.read1():  # type: ignore[attr-defined]  # it is buffered
+        if somebody_reads:
+            try:
+                sys.stdout.buffer.write(said)
+                sys.stdout.buffer.flush()
+            except OSError:
+                somebody_reads = False
+                process.send_signal(signal.SIGTERM)  # nobody is left to press Ctrl-C
 
 
 if __name__ == "__main__":
