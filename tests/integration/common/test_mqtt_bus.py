@@ -16,7 +16,8 @@ from paho.mqtt.properties import Properties
 
 from nxai_common.bus import mqtt
 from nxai_common.bus.mqtt import BACKLOG, MqttBus
-from nxai_common.bus.ports import Subscription
+from nxai_common.bus.ports import Inbox, Subscription
+from nxai_common.contracts.base import Message
 from nxai_common.contracts.commands import Reply, TakeSnapshot
 from nxai_common.contracts.frames import Frame, Picture, Transform
 from nxai_common.contracts.samples import Sample
@@ -66,6 +67,18 @@ def connected(broker: Broker, name: str) -> MqttBus:
     return bus
 
 
+def in_force(sender: MqttBus, inbox: Inbox, probe: Message) -> None:
+    """Return when the broker knows of a subscription."""
+
+    def comes() -> bool:
+        sender.publish(probe)
+        return inbox.receive(0.2) is not None
+
+    wait_for(comes, PATIENCE, "the subscription is in force")
+    while inbox.receive(0.05) is not None:
+        pass  # a probe that came late
+
+
 @pytest.fixture
 def bus(broker: Broker) -> Iterator[MqttBus]:
     made = connected(broker, "under-test")
@@ -96,8 +109,7 @@ def test_a_stalled_broker_blocks_nobody_and_the_newest_frames_survive(
     broker: Broker, bus: MqttBus, other: MqttBus
 ) -> None:
     inbox = other.subscribe(Subscription(Frame), Subscription(Picture), bound=BACKLOG * 2)
-    bus.publish(Picture(camera="probe", attachment=b"x"))
-    wait_for(lambda: inbox.receive(0.1), PATIENCE, "the subscription is in force")
+    in_force(bus, inbox, Picture(camera="probe", attachment=b"x"))
     before = bus.statistics.dropped
     os.kill(broker.pid, signal.SIGSTOP)
     try:
@@ -128,8 +140,7 @@ def test_a_stalled_broker_blocks_nobody_and_the_newest_frames_survive(
 
 def test_reliable_messages_wait_for_the_window_and_all_arrive(bus: MqttBus, other: MqttBus) -> None:
     inbox = other.subscribe(Subscription(Sample), Subscription(Picture))
-    bus.publish(Picture(camera="probe", attachment=b"x"))
-    wait_for(lambda: inbox.receive(0.1), PATIENCE, "the subscription is in force")
+    in_force(bus, inbox, Picture(camera="probe", attachment=b"x"))
     for sequence in range(500):
         assert bus.publish(sample(sequence))
     got: list[int] = []
@@ -169,8 +180,7 @@ def test_mail_of_an_old_session_that_nobody_wants_is_given_up(
 ) -> None:
     old = connected(broker, "resumed")
     inbox = old.subscribe(Subscription(Sample), Subscription(Picture))
-    other.publish(Picture(camera="probe", attachment=b"x"))
-    wait_for(lambda: inbox.receive(0.1), PATIENCE, "the subscription is in force")
+    in_force(other, inbox, Picture(camera="probe", attachment=b"x"))
     connection = old._client.socket()
     assert connection is not None
     old._client.disconnect = lambda *_a, **_k: None  # type: ignore[assignment, method-assign]  # it crashes
@@ -199,7 +209,8 @@ def test_mail_of_an_old_session_that_nobody_wants_is_given_up(
 def test_messages_of_other_programs_with_properties_are_read(
     bus: MqttBus, plain: paho.Client
 ) -> None:
-    inbox = bus.subscribe(Subscription(Sample))
+    inbox = bus.subscribe(Subscription(Sample), Subscription(Picture))
+    in_force(bus, inbox, Picture(camera="probe", attachment=b"x"))
     properties = Properties(PacketTypes.PUBLISH)
     properties.UserProperty = ("trace", "1")
     message = sample(4)
@@ -237,6 +248,7 @@ def test_an_answer_that_cannot_be_read_is_no_answer(bus: MqttBus, plain: paho.Cl
 
 def test_a_request_without_correlation_data_is_answered(bus: MqttBus, plain: paho.Client) -> None:
     inbox = bus.subscribe(Subscription(TakeSnapshot))
+    in_force(bus, inbox, TakeSnapshot(camera="probe"))
     answers: list[bytes] = []
     plain.on_message = lambda _client, _data, message: answers.append(bytes(message.payload))
     done = threading.Event()
@@ -256,8 +268,7 @@ def test_a_request_without_correlation_data_is_answered(bus: MqttBus, plain: pah
 
 def test_two_askers_on_one_bus(bus: MqttBus, other: MqttBus) -> None:
     inbox = other.subscribe(Subscription(TakeSnapshot))
-    bus.publish(TakeSnapshot(camera="probe"))
-    wait_for(lambda: inbox.receive(0.1), PATIENCE, "the subscription is in force")
+    in_force(bus, inbox, TakeSnapshot(camera="probe"))
 
     def serve() -> None:
         for _ in range(2):
@@ -306,6 +317,7 @@ def test_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         with MqttBus("box", url, "tls", broker.username, broker.password) as bus:
             assert bus.wait_connected(PATIENCE), bus.trouble
             inbox = bus.subscribe(Subscription(Frame), Subscription(Sample))
+            in_force(bus, inbox, frame("probe", 0))
             for sequence in range(20):
                 bus.publish(sample(sequence))
                 bus.publish(frame("front", sequence))

@@ -84,7 +84,8 @@ class _Queues:
     ordered: deque[Parcel] = field(default_factory=deque)
     droppable: int = 0
     """How many of `ordered` may be dropped (STREAM, or RELIABLE read as volatile)."""
-    latest: dict[str, Parcel] = field(default_factory=dict)
+    latest: dict[str, deque[Parcel]] = field(default_factory=dict)
+    """By topic, at most `Message.depth` each; the topic of the next turn is first."""
 
 
 class Mailbox:
@@ -123,9 +124,11 @@ class Mailbox:
                 queues.state.pop(parcel.topic, None)  # the newest goes to the end of the line
                 queues.state[parcel.topic] = parcel
             elif policy is Policy.LATEST:
-                if parcel.topic in queues.latest:
+                waiting = queues.latest.setdefault(parcel.topic, deque())
+                waiting.append(parcel)  # the topic keeps its place: topics take turns
+                if len(waiting) > parcel.kind.depth:
+                    waiting.popleft()
                     self._dropped += 1
-                queues.latest[parcel.topic] = parcel  # keeps its place: topics take turns
             elif issubclass(parcel.kind, Command):
                 queues.commands.append(parcel)
                 if len(queues.commands) > self._bound:
@@ -227,7 +230,12 @@ class Mailbox:
                     queues.droppable -= 1
                 return parcel
             if queues.latest:
-                return queues.latest.pop(next(iter(queues.latest)))
+                topic = next(iter(queues.latest))
+                waiting = queues.latest.pop(topic)
+                parcel = waiting.popleft()
+                if waiting:
+                    queues.latest[topic] = waiting  # to the end of the line
+                return parcel
             return None
 
     def _take_wake(self) -> bool:

@@ -84,6 +84,7 @@ class _Outgoing:
     payload: bytes
     policy: Policy
     properties: Properties | None = None
+    depth: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +155,7 @@ class MqttBus:
         self._trouble = "not connected yet"
         self._statistics = BusStatistics()
         self._waiting: deque[_Outgoing] = deque()
-        self._unsent_latest: dict[str, _Outgoing] = {}
+        self._unsent_latest: dict[str, deque[_Outgoing]] = {}
         self._state: dict[str, _Outgoing] = {}
         self._in_flight: set[int] = set()
         self._orphans: deque[tuple[Incoming, int, float]] = deque()
@@ -196,7 +197,13 @@ class MqttBus:
                 f"the bus carries at most {MAX_PAYLOAD_BYTES}"
             )
         return self._send(
-            _Outgoing(topic, payload, message.policy, _publish_properties(message.expires_after_s))
+            _Outgoing(
+                topic,
+                payload,
+                message.policy,
+                _publish_properties(message.expires_after_s),
+                message.depth,
+            )
         )
 
     def clear(self, message: type[Message], **levels: str) -> None:
@@ -250,6 +257,7 @@ class MqttBus:
         """Send what waits (shortly), say goodbye, stop the thread."""
         if self._closing.is_set():
             return
+        entered = self._thread.is_alive()  # it ends by itself once `_closing` is set
         deadline = time.monotonic() + GOODBYE_S
         while self.connected and self._unfinished() and time.monotonic() < deadline:
             if self._lead.acquire(timeout=GRACE_S):
@@ -263,12 +271,11 @@ class MqttBus:
         with self._lock:
             if self.connected:
                 self._client.disconnect()
-        if not self._thread.is_alive():
-            return  # never entered
-        self._wake()
-        self._thread.join(CONNECT_TIMEOUT_S + GOODBYE_S)
-        self._wake_reader.close()
-        self._wake_writer.close()
+        if entered:
+            self._wake()
+            self._thread.join(CONNECT_TIMEOUT_S + GOODBYE_S)
+            self._wake_reader.close()
+            self._wake_writer.close()
 
     def __enter__(self) -> Self:
         """Connect in the background, and stay connected."""
@@ -329,12 +336,16 @@ class MqttBus:
                 self._waiting.append(packet)
                 self._flush()
                 fits = self._bound_waiting()
-            elif not self._client.want_write():
+            elif not self._unsent_latest and not self._client.want_write():
                 self._hand_to_paho(packet)
-            else:  # the broker is slow: the newest of each topic waits, older ones are skipped
-                fits = self._unsent_latest.pop(packet.topic, None) is None
-                self._unsent_latest[packet.topic] = packet
+            else:  # the broker is slow: the newest of each topic wait, older ones are skipped
+                waiting = self._unsent_latest.setdefault(packet.topic, deque())
+                waiting.append(packet)
+                fits = len(waiting) <= packet.depth
+                if not fits:
+                    waiting.popleft()
                 self._count(dropped=int(not fits))
+                self._flush()
             if self._client.want_write():
                 self._wake()  # the thread in poll() does not know yet that there is more to write
             return fits
@@ -363,7 +374,11 @@ class MqttBus:
                 break
             self._hand_to_paho(self._waiting.popleft())
         while self._unsent_latest and not self._client.want_write():
-            self._hand_to_paho(self._unsent_latest.pop(next(iter(self._unsent_latest))))
+            topic = next(iter(self._unsent_latest))
+            unsent = self._unsent_latest.pop(topic)
+            self._hand_to_paho(unsent.popleft())
+            if unsent:
+                self._unsent_latest[topic] = unsent  # to the end of the line: topics take turns
 
     def _hand_to_paho(self, packet: _Outgoing) -> None:
         self._count(published=1)

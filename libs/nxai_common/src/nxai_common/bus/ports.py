@@ -8,8 +8,8 @@ Promises:
    are dropped and counted; RELIABLE ones wait in a bounded queue and are counted when it
    overflows (the oldest goes); STATE keeps the newest per topic and sends it on reconnect.
 2. An inbox hands out messages on the caller's thread, decoded there. STATE and commands come
-   before data. RELIABLE and STREAM keep their order. LATEST is one slot per topic, newest wins,
-   topics take turns.
+   before data. RELIABLE and STREAM keep their order. LATEST is one slot per topic (`depth` of
+   the message class, where it is not 1), newest wins, topics take turns.
 3. A RELIABLE message that was not acknowledged is delivered again after a reconnect or to the
    next process, unless the inbox was opened with `volatile=True`.
 4. A payload that breaks its contract is counted, logged once a while and skipped; it never
