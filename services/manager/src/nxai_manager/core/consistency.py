@@ -58,8 +58,8 @@ def url_problem(url: str, schemes: tuple[str, ...]) -> str:
     # the @ in all that stands before the query.
     if "@" in rest.partition("?")[0]:
         return (
-            "user and password do not belong in the URL; "
-            'put them into "username" and "password" beside "source"'
+            'user and password do not belong in the URL; put them into "username" and '
+            '"password" beside "source" (an @ elsewhere is written %40)'
         )
     try:
         parts = urlsplit(url)

@@ -1,0 +1,324 @@
+"""What a person is told about a wrong settings.json."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nxai_manager.core.consistency import url_problem
+from nxai_manager.core.document import DEFAULT, DEFAULT_TEXT, Camera, Settings
+from nxai_manager.core.problems import RefusedSettings, check_settings
+from nxai_manager.core.schema import keys_at
+
+RTSP = {"type": "rtsp", "url": "rtsp://192.0.2.17:554/stream1"}
+
+
+def problems(text: str) -> list[str]:
+    with pytest.raises(RefusedSettings) as caught:
+        check_settings(text)
+    assert str(caught.value).splitlines() == [str(problem) for problem in caught.value.problems]
+    return [str(problem) for problem in caught.value.problems]
+
+
+def camera(**fields: Any) -> dict[str, Any]:
+    return {"id": "front", "source": RTSP} | fields
+
+
+def of_camera(**fields: Any) -> list[str]:
+    """Return what is said about one camera, without the line that `json.dumps` made."""
+    text = json.dumps({"cameras": [camera(**fields)], "models": [{"id": "m5-nut", "path": "x"}]})
+    return [problem.removeprefix("line 1: cameras.") for problem in problems(text)]
+
+
+def test_default_text_means_the_default() -> None:
+    assert check_settings(DEFAULT_TEXT) == DEFAULT
+
+
+def test_everything_that_may_be_said_is_understood() -> None:
+    settings = check_settings(
+        json.dumps(
+            {
+                "$schema": "settings.schema.json",
+                "version": 1,
+                "cameras": [
+                    camera(
+                        name="Front door",
+                        enabled=False,
+                        username="admin",
+                        password="a b:c@d/e",
+                        models=["m5-nut", {"id": "m5-washer", "threshold": 0.75}],
+                        resize_mode="fit-short",
+                        resize_quality="fast",
+                        inference_limit_ms=100,
+                        on_change={"enabled": True},
+                        masks=[[[0, 0], [0.5, 0], [0.5, 1]]],
+                        samples=True,
+                        snapshots=False,
+                        credit_window=3,
+                        watchdog={"open_timeout_s": 3},
+                    )
+                ],
+                "models": [
+                    {"id": "m5-nut", "path": "a.tflite", "uncertain": {"threshold": 0.3}},
+                    {"id": "m5-washer", "path": "b.onnx", "labels": ["washer"], "engine": "onnx"},
+                ],
+                "outputs": {"detections": False, "nx_output": {"format": "orderedArray"}},
+                "logger": {"keep_days": 3},
+            }
+        )
+    )
+    [front] = settings.cameras
+    assert (front.username, front.password.get_secret_value()) == ("admin", "a b:c@d/e")
+    assert [(use.id, use.threshold) for use in front.models] == [
+        ("m5-nut", None),
+        ("m5-washer", 0.75),
+    ]
+    assert settings.models[0].uncertain.threshold == 0.3
+    assert "a b:c@d/e" not in repr(settings)
+
+
+def test_problem_has_the_line_and_the_names_of_what_it_is_about() -> None:
+    text = """{
+  "cameras": [
+    {
+      "id": "front",
+      "source": {
+        "type": "rtsp",
+        "url": "rtps://192.0.2.17/stream1"
+      },
+      "models": ["m5-nut",
+                 "m5-wascher"]
+    }
+  ],
+  "models": [{"id": "m5-nut", "path": "x"}, {"id": "m5-washer", "path": "y"}]
+}"""
+    assert problems(text) == [
+        (
+            "line 7: cameras.front.source.url: unknown scheme 'rtps://'; this type of source "
+            "needs rtsp:// or rtsps://"
+        ),
+        (
+            "line 10: cameras.front.models.1: there is no model 'm5-wascher'; did you mean "
+            "'m5-washer'?"
+        ),
+    ]
+
+
+def test_text_that_is_not_json_has_a_line_and_no_path() -> None:
+    assert problems('{\n"cameras": [],\n}') == [
+        "line 2: there is a comma before the closing }; remove it"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"modles": []}, "front.modles: unknown key; did you mean 'models'?"),
+        ({"zzz": 1}, "front.zzz: unknown key; known: credit_window, enabled, id, "),
+        (
+            {"source": RTSP | {"trnsport": "tcp"}},
+            "front.source.trnsport: unknown key; did you mean 'transport'?",
+        ),
+        (
+            {"models": [{"id": "m5-nut", "treshold": 1}]},
+            "front.models.m5-nut.treshold: unknown key; did you mean 'threshold'?",
+        ),
+        (
+            {"models": [{"id": "m5-nut", "uncertain": {"treshold": 1}}]},
+            "front.models.m5-nut.uncertain.treshold: unknown key; did you mean 'threshold'?",
+        ),
+        (
+            {"watchdog": {"open_timeout": 1}},
+            "front.watchdog.open_timeout: unknown key; did you mean 'open_timeout_s'?",
+        ),
+        ({"source": {"type": "rtsp"}}, "front.source.url: is missing"),
+        ({"source": {"url": "x"}}, 'front.source: needs a "type", such as "rtsp"'),
+        (
+            {"source": {"type": "rtps", "url": "x"}},
+            "front.source: unknown type \"rtps\"; did you mean 'rtsp'?",
+        ),
+        (
+            {"source": {"type": "gigabit", "url": "x"}},
+            'front.source: unknown type "gigabit"; known: demo, file, folder, mjpeg, push, rtsp, ',
+        ),
+        ({"source": 3}, "front.source: "),
+        (
+            {"id": "Front Door"},
+            "Front Door.id: must be 1 to 64 of a-z, 0-9, '_' and '-', starting with a letter",
+        ),
+        ({"id": ""}, "0.id: must be 1 to 64 of"),
+        ({"models": ["M 5"]}, "front.models.0: must be 1 to 64 of"),
+        ({"models": [7]}, "front.models.0: must be an object {...}, not 7"),
+        ({"models": "m5-nut"}, 'front.models: must be a list [...], not "m5-nut"'),
+        ({"enabled": "yes"}, 'front.enabled: must be true or false, not "yes"'),
+        ({"credit_window": 1.5}, "front.credit_window: must be a whole number, not 1.5"),
+        ({"credit_window": "3"}, 'front.credit_window: must be a whole number, not "3"'),
+        ({"credit_window": 0}, "front.credit_window: must be greater than 0, not 0"),
+        ({"inference_limit_ms": "x"}, 'front.inference_limit_ms: must be a number, not "x"'),
+        ({"name": ["a"]}, "front.name: must be a text, not a list"),
+        ({"name": {"a": 1}}, "front.name: must be a text, not an object"),
+        ({"resize_mode": "crop"}, "front.resize_mode: must be 'squash', 'fit-short' or 'fit-long'"),
+        ({"masks": [[[0, 1.5]]]}, "front.masks.0.0.1: must be less than or equal to 1, not 1.5"),
+        ({"masks": [[[0, 1, 1]]]}, "front.masks.0.0: must have at most 2 items"),
+        ({"masks": [[[0, 0], [1, 1]]]}, "front.masks.0: a polygon needs at least 3 points"),
+        ({"models": ["m5-nut", "m5-nut"]}, "front.models.1: model 'm5-nut' is listed twice"),
+        ({"enabled": "x" * 99}, f'front.enabled: must be true or false, not "{"x" * 56}...'),
+    ],
+)  # fmt: skip
+def test_wrong_camera(fields: dict[str, Any], said: str) -> None:
+    [problem] = of_camera(**fields)
+    assert problem.startswith(said)
+
+
+def test_wrong_root() -> None:
+    assert problems("[]") == ["line 1: must be an object {...}, not a list"]
+    assert problems('{"camera": []}') == ["line 1: camera: unknown key; did you mean 'cameras'?"]
+    assert problems('{"version": 2}') == ["line 1: version: must be 1, not 2"]
+    assert problems('{"cameras": ["x"]}') == ['line 1: cameras.0: must be an object {...}, not "x"']
+
+
+def test_ids_that_meet() -> None:
+    text = json.dumps(
+        {
+            "cameras": [camera(), camera()],
+            "models": [
+                {"id": "m", "path": "a"},
+                {"id": "n", "path": "a"},
+                {"id": "m", "path": "b"},
+            ],
+        }
+    )
+    assert problems(text) == [
+        "line 1: cameras.front.id: 'front' is the id of another of the cameras already",
+        "line 1: models.m.id: 'm' is the id of another of the models already",
+    ]
+
+
+def test_model_that_is_not_there_when_there_is_none() -> None:
+    assert problems(json.dumps({"cameras": [camera(models=["m"])]})) == [
+        "line 1: cameras.front.models.0: there is no model 'm'; none is known"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"password": "hunter2"}, ['front.password: a password needs a "username"']),
+        (
+            {"username": "a:b", "password": "hunter2"},
+            ["front.username: a user name cannot hold a colon"],
+        ),
+        (
+            {"source": {"type": "demo"}, "username": "joe", "password": "hunter2"},
+            ['front.username: a source of type "demo" has no user and password; remove them'],
+        ),
+        (
+            {"source": {"type": "push"}, "password": "hunter2"},
+            ['front.password: a source of type "push" has no user and password; remove them'],
+        ),
+        ({"password": 12345}, ["front.password: must be a text"]),
+        ({"username": ["hunter2"]}, ["front.username: must be a text"]),
+        ({"pasword": "hunter2"}, ["front.pasword: unknown key; did you mean 'password'?"]),
+    ],
+)
+def test_wrong_login_is_told_without_the_password(fields: dict[str, Any], said: list[str]) -> None:
+    assert of_camera(**fields) == said
+    assert "hunter2" not in str(said)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "rtsp://joe:hunter2@host/1",
+        "rtsp://hunter2@host/1",
+        "rtsp://joe:hun/ter2@host/1",
+        "rtsp://joe:hunter2#@host/1",
+        "rtsp://joe:hunter2@host:port/1",
+        "rtsp://joe:hunter2@",
+    ],
+)
+def test_url_with_a_password_is_refused_with_the_way_out(url: str) -> None:
+    [problem] = of_camera(source={"type": "rtsp", "url": url})
+    assert problem == (
+        "front.source.url: user and password do not belong in the URL; put them into "
+        '"username" and "password" beside "source" (an @ elsewhere is written %40)'
+    )
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("192.0.2.17/stream", "must begin with rtsp:// or rtsps://"),
+        ("http://192.0.2.17", "unknown scheme 'http://'; this type of source needs rtsp:// or"),
+        ("joe:hunter2://host", "unknown scheme; this type of source needs"),
+        ("rtsp://", "has no host; write rtsp://HOST/..."),
+        ("rtsp:///stream", "has no host"),
+        ("rtsp://host:port/", "is not a URL: the host or the port is malformed"),
+        ("rtsp://host:99999/", "is not a URL: the host or the port is malformed"),
+        ("rtsp://[::1/", "is not a URL: the host or the port is malformed"),
+        ("rtsp://host:0/", "has port 0"),
+    ],
+)
+def test_url_that_cannot_work(url: str, said: str) -> None:
+    assert url_problem(url, ("rtsp", "rtsps")).startswith(said)
+
+
+@pytest.mark.parametrize(
+    "url", ["rtsp://host", "RTSPS://[2001:db8::1]:322/a?user=@", "rtsp://host:554/a@b?c"]
+)
+def test_url_that_works_or_nearly(url: str) -> None:
+    said = url_problem(url, ("rtsp", "rtsps"))
+    assert (said == "") == ("a@b" not in url)  # an @ before the query cannot be told from a login
+
+
+@pytest.mark.parametrize("kind", ["mjpeg", "still"])
+def test_http_source_needs_http(kind: str) -> None:
+    [problem] = of_camera(source={"type": kind, "url": "rtsp://host"})
+    assert problem.endswith("this type of source needs http:// or https://")
+
+
+def test_value_that_may_hold_a_password_is_not_shown() -> None:
+    for value in ("rtsp://joe:hunter2@host", "joe:hunter2@host"):
+        [problem] = of_camera(enabled=value)
+        assert problem == "front.enabled: must be true or false, not this text"
+
+
+def test_summary_is_one_line() -> None:
+    with pytest.raises(RefusedSettings) as caught:
+        check_settings('{"a": 1,\n"b": 2}')
+    assert caught.value.summary == (
+        "line 1: a: unknown key; known: $schema, cameras, logger, models, outputs, version "
+        "(and 1 more)"
+    )
+    with pytest.raises(RefusedSettings) as caught:
+        check_settings("")
+    assert "more)" not in caught.value.summary
+
+
+def test_keys_of_a_place_that_cannot_be_are_none() -> None:
+    assert keys_at(("cameras", 0, "nothing")) == []
+    assert keys_at(("cameras", 0, "masks", 0, 0, 1)) == []
+    assert keys_at(("cameras", 0, "masks", 0, 0, "x")) == []
+
+
+@given(password=st.text("\u00c4\u00df\u221a@:/\\\"'%#\n\x00", min_size=6))
+def test_no_password_is_ever_repeated(password: str) -> None:
+    """However the file is wrong elsewhere: the password stands in the right place."""
+    login = {"username": "joe", "password": password}
+    for cameras in (
+        [camera(**login, modles=1)],
+        [camera(**login), camera(**login)],
+        [camera(**login, source={"type": "demo"})],
+        [login],
+        login,
+    ):
+        said = "\n".join(problems(json.dumps({"cameras": cameras}, ensure_ascii=False)))
+        for form in (password, repr(password)[1:-1], json.dumps(password)[1:-1]):
+            assert form not in said
+
+
+def test_document_holds_what_capture_needs() -> None:
+    assert set(Camera.model_fields) >= {"id", "source", "username", "password", "models"}
+    assert Settings.model_config["frozen"]
