@@ -1,0 +1,147 @@
+"""Random tensors and random payloads: a result or a named refusal, never a crash."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
+
+from nxai_common.bus.memory import MemoryBroker, MemoryBus
+from nxai_common.contracts import topics
+from nxai_common.contracts.configuration import DesiredModel, UncertainRule
+from nxai_common.contracts.frames import Frame
+from nxai_common.contracts.models import Task, TensorInfo
+from nxai_common.contracts.results import InferenceResult
+from nxai_common.errors import ConfigurationError, RejectedError
+from nxai_inference.core.answer import Answer, timing
+from nxai_inference.core.decoding import decoder_for
+from nxai_inference.core.tensors import RawOutput
+from support.decoding import manifest
+from support.inference import ScriptedEngine, frame, line
+from support.waiting import wait_for
+
+pytestmark = pytest.mark.fuzz
+
+SIDE = 32
+
+ANY_FLOAT = st.floats(width=32, allow_nan=True, allow_infinity=True)
+SHAPES = st.lists(st.integers(0, 9), max_size=4).map(tuple) | st.sampled_from(
+    [(1, 4, 4, 3), (1, 9, 7), (1, 2), (1, 10), (1, 10, 4), (1,)]
+)
+
+
+@st.composite
+def tensors(draw: st.DrawFn) -> RawOutput:
+    shape = draw(SHAPES)
+    kind = draw(st.sampled_from(["float32", "int8", "uint8", "float64"]))
+    if kind.startswith("float"):
+        values: NDArray[Any] = draw(hnp.arrays(np.float32, shape, elements=ANY_FLOAT)).astype(kind)
+        return RawOutput(TensorInfo(name="o", shape=shape, dtype=kind), values)
+    values = draw(hnp.arrays(kind, shape))
+    info = TensorInfo(
+        name="o",
+        shape=shape,
+        dtype=kind,
+        scale=draw(st.floats(0, 10)),
+        zero_point=draw(st.integers(-128, 255)),
+    )
+    return RawOutput(info, values)
+
+
+@settings(max_examples=600)
+@given(
+    st.sampled_from(list(Task)),
+    st.lists(tensors(), max_size=4),
+    st.none() | st.lists(tensors(), min_size=4, max_size=4),
+    st.floats(0, 1),
+    st.integers(0, 4),
+)
+def test_any_tensors_give_a_sound_result_or_a_refusal(
+    task: Task,
+    promised: list[RawOutput],
+    given_instead: list[RawOutput] | None,
+    threshold: float,
+    labels: int,
+) -> None:
+    about = manifest(task, labels, SIDE, SIDE)
+    infos = [output.info for output in promised]
+    outputs = promised if given_instead is None else given_instead[: len(promised)]
+    asked = frame(side=SIDE)
+    wish = DesiredModel(
+        id="m", path="v1", tensors="never", uncertain=UncertainRule(threshold=threshold)
+    )
+    try:
+        decoder = decoder_for(about, infos)
+        with np.errstate(all="ignore"):  # random numbers overflow; the results are checked below
+            decoded = decoder.decode(outputs, threshold)
+            answer = Answer.build(about, wish, None, infos, "inference", asked)
+            result = answer.result(
+                asked, outputs, decoded, spent=timing(0, 0, 0), returns_credit=True
+            )
+    except (ConfigurationError, RejectedError):
+        return
+    # What goes out can be read again: no NaN, no box outside the picture, labels that exist.
+    read = InferenceResult.decode(result.topic("box"), result.encode())
+    assert read.detections == result.detections
+    for detection in read.detections:
+        assert detection.label in about.labels
+        x, y, width, height = detection.model_box
+        assert min(x, y, width, height) >= 0
+
+
+def hostile() -> st.SearchStrategy[bytes]:
+    well = frame(side=SIDE).encode()
+    cut = st.integers(0, len(well)).map(lambda end: well[:end])
+    flipped = st.tuples(st.integers(0, 400), st.integers(0, 255)).map(
+        lambda change: well[: change[0]] + bytes([change[1]]) + well[change[0] + 1 :]
+    )
+    return st.binary(max_size=200) | cut | flipped | st.just(b"{}\n") | st.just(b"null\n" + well)
+
+
+@settings(max_examples=15)
+@given(
+    payloads=st.lists(hostile(), min_size=1, max_size=20),
+    broken=st.lists(st.booleans(), min_size=1, max_size=6),
+)
+def test_the_loop_outlives_any_frame_and_any_engine(
+    payloads: list[bytes], broken: list[bool]
+) -> None:
+    turns = iter(broken * 1000)
+    good = ScriptedEngine()._outputs
+
+    def react(_pixels: NDArray[np.uint8]) -> list[NDArray[Any]]:
+        if next(turns):
+            raise MemoryError("no room for the tensor")
+        return good
+
+    broker = MemoryBroker()
+    topic = topics.FRAME.build("box", camera="front", input=f"{SIDE}x{SIDE}")
+    with line(broker=broker) as on, MemoryBus(broker) as sender:
+        on.source.put("v1", ScriptedEngine(react=react))
+        on.configure(DesiredModel(id="m", path="v1"))
+        for payload in payloads:
+            send_raw(sender, topic, payload)
+            # The next one would take its place in the mailbox.
+            wait_for(lambda: not on.service._inbox._queues.latest)  # type: ignore[attr-defined] # the mailbox of the bus in memory
+        on.send(frame(123_456))
+        while (found := on.result()).sequence != 123_456:
+            pass
+        assert found.returns_credit
+
+
+def send_raw(bus: MemoryBus, topic: str, payload: bytes) -> None:
+    """Publish bytes as a frame, whatever they are."""
+
+    class Raw(Frame):
+        def encode(self) -> bytes:
+            return payload
+
+        def topic(self, device: str) -> str:
+            del device
+            return topic
+
+    raw = Raw.model_validate(frame(side=SIDE).model_dump())
+    bus.publish(raw)
