@@ -14,11 +14,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 from urllib.request import parse_http_list, parse_keqv_list
 
 NONCE = "dcd98b7102dd2f0e8b11d0f600bfb0c093"
 REALM = "camera"
+
+
+Style: TypeAlias = Literal["plain", "no-length", "dashes", "no-type", "no-headers", "wrong-length"]
 
 
 @dataclass
@@ -152,6 +155,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(int(argument))
         self.send_header("Content-Length", "0")
         self.end_headers()
+
+    def _loop(self, _argument: str) -> None:
+        self._redirect("/loop")
 
     def _redirect(self, argument: str) -> None:
         self.send_response(302)

@@ -14,6 +14,8 @@ from nxai_common.errors import InvalidPayload
 LARGEST_FILE_BYTES: Final = 50_000_000
 """An 8K PNG of noise has 100 MB, one of a scene 30; more is a mistake or an attack."""
 
+END_OF_JPEG: Final = b"\xff\xd9"
+
 _CODECS: Final = {b"\xff\xd8\xff": "jpeg", b"\x89PNG\r\n": "png", b"BM": "bmp", b"RIFF": "webp"}
 
 
@@ -47,11 +49,12 @@ def decode_picture(data: bytes, captured_at_us: int) -> Picture:
     if (width, height) == (-1, -1):
         raise InvalidPayload(f"a {codec} file whose header is damaged")
     check_size(int(width), int(height))
-    pixels = _decode(data)
+    # Cameras pad behind the mark with zeros; OpenCV 5 refuses a JPEG that has none.
+    cut_off = codec == "jpeg" and END_OF_JPEG not in data[-64:]
+    pixels = _decode(data + END_OF_JPEG if cut_off else data)
     if pixels is None:
         raise InvalidPayload(f"a {codec} file whose pixels cannot be decoded")
-    corrupt = codec == "jpeg" and b"\xff\xd9" not in data[-64:]  # cameras pad with zeros
-    return Picture(Bgr(pixels), pixels.shape[1], pixels.shape[0], captured_at_us, corrupt)
+    return Picture(Bgr(pixels), pixels.shape[1], pixels.shape[0], captured_at_us, cut_off)
 
 
 def _decode(data: bytes) -> Bytes | None:

@@ -3,7 +3,7 @@
 import logging
 import ssl
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Final, Literal, Self
 
@@ -35,19 +35,27 @@ class CameraAuth(httpx.Auth):
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Send, and send again with a password when asked."""
+        response: httpx.Response | None = None
         if self._chosen is None:
             response = yield request
             if response.status_code != httpx.codes.UNAUTHORIZED:
                 return
-            offers = [offer.lower() for offer in response.headers.get_list("www-authenticate")]
-            user = self._credentials.username
-            password = self._credentials.password.get_secret_value()
-            self._chosen = (
-                httpx.DigestAuth(user, password)
-                if any(offer.startswith("digest") for offer in offers)
-                else httpx.BasicAuth(user, password)
-            )
-        yield from self._chosen.auth_flow(request)
+            self._chosen = self._choose(response)
+        flow = self._chosen.auth_flow(request)
+        answer = next(flow)
+        with suppress(StopIteration):
+            if response is not None and "authorization" not in answer.headers:
+                answer = flow.send(response)  # Digest wants to be asked; it was
+            while True:
+                answer = flow.send((yield answer))
+
+    def _choose(self, refusal: httpx.Response) -> httpx.Auth:
+        offers = [offer.lower() for offer in refusal.headers.get_list("www-authenticate")]
+        user = self._credentials.username
+        password = self._credentials.password.get_secret_value()
+        if any(offer.startswith("digest") for offer in offers):
+            return httpx.DigestAuth(user, password)
+        return httpx.BasicAuth(user, password)
 
 
 class HttpCamera:
@@ -126,6 +134,7 @@ class HttpCamera:
             # At another host the password would be given away; over http after https, shown.
             own = url.host == self._url.host and (url.scheme, self._url.scheme) != ("http", "https")
             request = self._client.build_request("GET", url, headers=headers)
+            request.headers.encoding = "utf-8"  # user names of Digest; httpx would take ASCII only
             response = self._client.send(
                 request, auth=self._auth if own else None, stream=True, follow_redirects=False
             )

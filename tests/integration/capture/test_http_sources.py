@@ -1,0 +1,295 @@
+import logging
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import Literal, get_args
+
+import pytest
+
+from nxai_capture.core.picture import Bgr
+from nxai_capture.ports import Credentials
+from nxai_common.contracts.configuration import MjpegSource, StillSource, Watchdog
+from nxai_common.errors import CameraUnavailable, ConfigurationError
+from support.cameras import PASSWORDS, login, opened, read_until
+from support.clips import encoded, jpeg, jpegs, number_of
+from support.http_cameras import Style, http_camera, self_signed
+from support.waiting import wait_for
+
+IMPATIENT = Watchdog(open_timeout_s=1, read_timeout_s=0.5)
+
+
+@pytest.mark.parametrize("style", get_args(Style))
+def test_mjpeg_of_every_style_is_read(style: Style) -> None:
+    with http_camera(jpegs(6)) as camera:
+        camera.style = style
+        with opened(MjpegSource(url=f"{camera.url}/mjpeg")) as source:
+            picture = read_until(source, lambda p: number_of(p) == 5)
+            assert source.info.codec == "mjpeg"
+    assert isinstance(picture.planes, Bgr)
+    assert (picture.width, picture.height) == (64, 48)
+    assert not picture.corrupt
+    assert abs(picture.captured_at_us / 1e6 - time.time()) < 10
+
+
+def test_mjpeg_part_that_is_no_picture_is_skipped() -> None:
+    pictures = [jpeg(1), b"\xff\xd8\xff but no JPEG", b"nothing at all", jpeg(2)]
+    with (
+        http_camera(pictures) as camera,
+        opened(MjpegSource(url=f"{camera.url}/mjpeg")) as source,
+    ):
+        read_until(source, lambda p: number_of(p) == 2)
+
+
+def test_mjpeg_picture_that_is_cut_off_is_marked_corrupt() -> None:
+    cut = jpeg(3, 320, 240)
+    with (
+        http_camera([cut[: len(cut) * 9 // 10]]) as camera,
+        opened(MjpegSource(url=f"{camera.url}/mjpeg")) as source,
+    ):
+        picture = source.read()
+    assert picture is not None
+    assert picture.corrupt
+
+
+def test_mjpeg_resolution_change_is_followed() -> None:
+    with (
+        http_camera([jpeg(1, 320, 240), jpeg(2, 640, 480)]) as camera,
+        opened(MjpegSource(url=f"{camera.url}/mjpeg")) as source,
+    ):
+        assert read_until(source, lambda p: number_of(p) == 2).width == 640
+
+
+@pytest.mark.parametrize("kind", ["mjpeg", "still"])
+@pytest.mark.parametrize("auth", ["basic", "digest", "both"])
+@pytest.mark.parametrize("password", PASSWORDS)
+def test_any_character_in_a_password_works_and_none_is_shown(
+    kind: str,
+    auth: Literal["basic", "digest", "both"],
+    password: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    with http_camera(jpegs(2)) as camera:
+        camera.user, camera.password, camera.auth = "us@er/é", password, auth
+        url = f"{camera.url}/{kind}"
+        source = MjpegSource(url=url) if kind == "mjpeg" else StillSource(url=url)
+        with opened(source, login("us@er/é", password)) as source_opened:
+            assert source_opened.read() is not None
+        first = camera.requests[0][1]
+        assert "authorization" not in first  # Basic never goes to a camera that can do better
+        if auth == "both":
+            assert camera.requests[1][1]["authorization"].startswith("Digest")
+        refused = _failure(source, login("us@er/é", password + "x"))
+    assert isinstance(refused, ConfigurationError)
+    assert str(refused) == "401: check user and password"
+    shown = caplog.text + "".join(traceback.format_exception(refused))
+    assert password == "plain" or password not in shown
+    assert "us@er" not in shown
+
+
+def _failure(
+    source: MjpegSource | StillSource, credentials: Credentials | None = None
+) -> Exception:
+    """Return what entering or reading raises."""
+    with (
+        pytest.raises((CameraUnavailable, ConfigurationError)) as caught,
+        opened(source, credentials, watchdog=IMPATIENT) as source_opened,
+    ):
+        read_until(source_opened, lambda _: False)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "reason"),
+    [
+        ("status/401", ConfigurationError, "401: the camera asks for user and password"),
+        ("status/403", ConfigurationError, "403: this user may not view this stream"),
+        ("status/404", CameraUnavailable, "404: path not found on the camera"),
+        ("status/500", CameraUnavailable, "500: the camera has an internal error"),
+        ("status/503", CameraUnavailable, "503: the camera is busy"),
+        ("status/418", CameraUnavailable, "418: unexpected answer"),
+        ("html", ConfigurationError, "'text/html', not"),
+    ],
+)
+@pytest.mark.parametrize("source", [MjpegSource, StillSource])
+def test_answers_that_are_no_pictures_have_a_plain_reason(
+    source: type[MjpegSource] | type[StillSource], path: str, kind: type, reason: str
+) -> None:
+    with http_camera() as camera:
+        failure = _failure(source(url=f"{camera.url}/{path}"))
+    assert isinstance(failure, kind)
+    assert reason in str(failure)
+
+
+def test_endless_answer_that_is_no_mjpeg_is_refused_early() -> None:
+    with http_camera() as camera:
+        failure = _failure(MjpegSource(url=f"{camera.url}/endless"))
+    assert isinstance(failure, ConfigurationError)
+    assert "'video/mp2t', not MJPEG" in str(failure)
+
+
+def test_endless_answer_is_no_still_picture() -> None:
+    with http_camera() as camera:
+        failure = _failure(StillSource(url=f"{camera.url}/endless"))
+    assert "more than 50 MB" in str(failure)
+
+
+def test_stream_url_of_a_still_camera_and_the_other_way_round_are_told() -> None:
+    with http_camera(jpegs(1)) as camera:
+        assert "use the camera type still" in str(_failure(MjpegSource(url=f"{camera.url}/still")))
+
+
+@pytest.mark.parametrize("source", [MjpegSource, StillSource])
+def test_nobody_there_is_told(source: type[MjpegSource] | type[StillSource]) -> None:
+    refused = _failure(source(url="http://127.0.0.1:9/x?password=s3cret"))
+    assert str(refused).startswith("nothing listens at 127.0.0.1:9:")
+    unknown = _failure(source(url="http://no-such-camera.invalid/x"))
+    assert str(unknown).startswith("name 'no-such-camera.invalid' not found")
+    for url in ("ftp://127.0.0.1/x", "http://u:s3cret@127.0.0.1/"):
+        with pytest.raises(ConfigurationError) as wrong:
+            opened(source(url=url))
+        assert "s3cret" not in str(wrong.value)
+
+
+def test_stall_in_the_middle_of_a_picture_is_noticed() -> None:
+    with http_camera(jpegs(3)) as camera:
+        failure = _failure(MjpegSource(url=f"{camera.url}/stall"))
+    assert str(failure) == "the camera sent nothing for 0.5 s"
+
+
+def test_end_of_the_stream_is_told() -> None:
+    with http_camera(jpegs(2)) as camera:
+        camera.ends = True
+        failure = _failure(MjpegSource(url=f"{camera.url}/mjpeg"))
+    assert str(failure) == "the camera ended the stream"
+
+
+@pytest.mark.parametrize("path", ["mjpeg", "stall"])
+def test_interrupt_ends_a_read_at_once(path: str) -> None:
+    with (
+        http_camera(jpegs(2)) as camera,
+        opened(
+            MjpegSource(url=f"{camera.url}/{path}"), watchdog=Watchdog(read_timeout_s=60)
+        ) as source,
+    ):
+        source.read()
+        threading.Timer(0.1, source.interrupt).start()
+        with pytest.raises(CameraUnavailable, match="interrupted"):
+            read_until(source, lambda _: False)
+
+
+def test_pictures_nobody_reads_are_replaced_by_newer_ones() -> None:
+    with (
+        http_camera(jpegs(20)) as camera,
+        opened(MjpegSource(url=f"{camera.url}/mjpeg")) as source,
+    ):
+        wait_for(lambda: getattr(source, "dropped") == 19)  # noqa: B009 - of LiveSource, not of the port
+        picture = source.read()
+    assert picture is not None
+    assert number_of(picture) == 19
+
+
+def test_still_is_fetched_again_each_interval() -> None:
+    with http_camera(jpegs(5)) as camera:
+        url = f"{camera.url}/still"
+        with opened(StillSource(url=url, interval_ms=20)) as source:
+            read_until(source, lambda p: number_of(p) == 4)
+            assert source.info.codec == "jpeg"
+            assert source.info.nominal_fps == 50
+    assert len(camera.requests) >= 5
+
+
+def test_still_that_did_not_change_counts_again_without_a_transfer() -> None:
+    with http_camera(jpegs(1)) as camera:
+        camera.etag = '"one"'
+        url = f"{camera.url}/still"
+        with opened(StillSource(url=url, interval_ms=20)) as source:
+            first, second = source.read(), source.read()
+        assert camera.requests[1][1]["if-none-match"] == '"one"'
+    assert first is not None
+    assert second is not None
+    assert second.planes is first.planes
+    assert second.captured_at_us > first.captured_at_us
+
+
+def test_still_camera_with_a_long_interval_is_not_taken_for_dead() -> None:
+    with http_camera(jpegs(2)) as camera:
+        source = StillSource(url=f"{camera.url}/still", interval_ms=900)
+        patience = Watchdog(read_timeout_s=0.3, picture_timeout_s=0.3)
+        with opened(source, watchdog=patience) as still:
+            assert number_of(read_until(still, lambda p: number_of(p) == 1)) == 1
+
+
+def test_8k_picture_is_read() -> None:
+    with (
+        http_camera([jpeg(7, 7680, 4320)]) as camera,
+        opened(StillSource(url=f"{camera.url}/still")) as source,
+    ):
+        picture = source.read()
+    assert picture is not None
+    assert (picture.width, picture.height) == (7680, 4320)
+    assert number_of(picture) == 7
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "reason"),
+    [(60000, 60000, "more than 8192x8192"), (0, 0, "0x0 pixels"), (64, 0, "64x0 pixels")],
+)
+def test_size_is_judged_before_memory_is_taken(width: int, height: int, reason: str) -> None:
+    data = bytearray(encoded(".png", 0))
+    data[16:24] = width.to_bytes(4, "big") + height.to_bytes(4, "big")  # of its header
+    with http_camera([bytes(data)]) as camera:
+        assert reason in str(_failure(StillSource(url=f"{camera.url}/still")))
+
+
+def test_redirect_on_the_same_host_keeps_the_password() -> None:
+    with http_camera(jpegs(1)) as camera:
+        camera.user, camera.password, camera.auth = "u", "p", "digest"
+        url = f"{camera.url}/redirect//still"
+        with opened(StillSource(url=url), login("u", "p")) as source:
+            assert source.read() is not None
+
+
+def test_redirect_to_another_host_does_not_get_the_password() -> None:
+    with http_camera() as camera, http_camera(jpegs(1)) as thief:
+        thief.user, thief.password = "u", "p"
+        elsewhere = thief.url.replace("127.0.0.1", "localhost")
+        camera_url = f"{camera.url}/redirect/{elsewhere}/still"
+        failure = _failure(StillSource(url=camera_url), login("u", "p"))
+        assert str(failure).startswith("401")
+        assert thief.requests
+        assert not any("authorization" in headers for _, headers in thief.requests)
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"), [("loop", "in circles"), ("redirect/file:///etc/passwd", "not HTTP")]
+)
+def test_redirects_that_lead_nowhere_are_told(path: str, reason: str) -> None:
+    with http_camera() as camera:
+        assert reason in str(_failure(StillSource(url=f"{camera.url}/{path}")))
+
+
+def test_certificate_is_checked_unless_switched_off(tmp_path: Path) -> None:
+    with http_camera(jpegs(1), certificate=self_signed(tmp_path)) as camera:
+        url = f"{camera.url}/still"
+        assert "is not trusted" in str(_failure(StillSource(url=url)))
+        with opened(StillSource(url=url, certificate="any")) as source:
+            assert source.read() is not None
+        plain = url.replace("https", "http")
+        assert isinstance(_failure(StillSource(url=plain)), CameraUnavailable)
+
+
+def test_plain_http_at_a_https_url_is_told() -> None:
+    with http_camera(jpegs(1)) as camera:
+        url = camera.url.replace("http", "https")
+        assert "does not speak TLS" in str(_failure(MjpegSource(url=f"{url}/mjpeg")))
+
+
+def test_environment_proxies_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    with (
+        http_camera(jpegs(1)) as camera,
+        opened(StillSource(url=f"{camera.url}/still")) as source,
+    ):
+        assert source.read() is not None
