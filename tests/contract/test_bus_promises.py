@@ -14,7 +14,7 @@ from nxai_common.bus.ports import Delivery, Inbox, Subscription
 from nxai_common.contracts.base import MAX_PAYLOAD_BYTES, Message
 from nxai_common.contracts.commands import Reply, TakeSnapshot
 from nxai_common.contracts.configuration import CaptureConfiguration
-from nxai_common.contracts.frames import Frame, Transform
+from nxai_common.contracts.frames import Frame, Preview, Transform
 from nxai_common.contracts.models import ModelManifest, Task
 from nxai_common.contracts.outputs import Event, EventPhase, Snapshot
 from nxai_common.contracts.samples import Sample
@@ -156,20 +156,37 @@ def test_a_message_arrives_as_it_was_sent(world: World) -> None:
 
 def test_latest_means_the_newest_and_topics_take_turns(world: World) -> None:
     reader, sender = world.bus("reader"), world.bus("sender")
-    inbox = listen(reader)
+    inbox = reader.subscribe(Subscription(Preview))
     before = reader.statistics.received
-    for sequence in range(5):
+    for number in range(5):
         for camera in ("front", "back"):
-            sender.publish(frame(camera, sequence))
+            sender.publish(Preview(camera=camera, attachment=b"%d" % number))
             before += 1  # one by one, so that the sender itself never has to skip any
             wait_for(partial(_has_received, reader, before), PATIENCE, "arrival")
     got = [take(inbox).message for _ in range(2)]
-    assert [(m.camera, m.sequence) for m in got if isinstance(m, Frame)] == [
-        ("front", 4),
-        ("back", 4),
+    assert [(m.camera, bytes(m.attachment)) for m in got if isinstance(m, Preview)] == [
+        ("front", b"4"),
+        ("back", b"4"),
     ]
     assert inbox.receive(SILENCE) is None
     assert inbox.dropped == 8
+
+
+def test_frames_that_credits_paid_for_all_wait_up_to_their_depth(world: World) -> None:
+    reader, sender = world.bus("reader"), world.bus("sender")
+    inbox = listen(reader)
+    before = reader.statistics.received
+    for sequence in range(Frame.depth + 2):
+        for camera in ("front", "back"):
+            sender.publish(frame(camera, sequence))
+            before += 1
+            wait_for(partial(_has_received, reader, before), PATIENCE, "arrival")
+    got = [take(inbox).message for _ in range(2 * Frame.depth)]
+    assert [(m.camera, m.sequence) for m in got if isinstance(m, Frame)] == [
+        (camera, sequence) for sequence in range(2, Frame.depth + 2) for camera in ("front", "back")
+    ]
+    assert inbox.receive(SILENCE) is None
+    assert inbox.dropped == 4
 
 
 def _has_received(bus: Bus, wanted: int) -> bool:

@@ -113,7 +113,7 @@ def test_a_stalled_broker_blocks_nobody_and_the_newest_frames_survive(
     before = bus.statistics.dropped
     os.kill(broker.pid, signal.SIGSTOP)
     try:
-        for sequence in range(20):
+        for sequence in range(20 + Frame.depth):
             for camera in ("front", "back"):
                 bus.publish(frame(camera, sequence))
         for number in range(BACKLOG + 10):
@@ -132,7 +132,10 @@ def test_a_stalled_broker_blocks_nobody_and_the_newest_frames_survive(
                 newest[message.camera] = message.sequence
             elif isinstance(message, Picture):
                 last_picture = bytes(message.attachment)
-        return newest == {"front": 19, "back": 19} and last_picture == b"%d" % (BACKLOG + 9)
+        return newest == {
+            "front": 19 + Frame.depth,
+            "back": 19 + Frame.depth,
+        } and last_picture == b"%d" % (BACKLOG + 9)
 
     wait_for(all_came, PATIENCE, "the newest of everything")
     assert dropped >= 10 + 20, "frames that were replaced, and the oldest pictures"
@@ -318,7 +321,7 @@ def test_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             assert bus.wait_connected(PATIENCE), bus.trouble
             inbox = bus.subscribe(Subscription(Frame), Subscription(Sample))
             in_force(bus, inbox, frame("probe", 0))
-            for sequence in range(20):
+            for sequence in range(20 + Frame.depth):
                 bus.publish(sample(sequence))
                 bus.publish(frame("front", sequence))
             got: list[int] = []

@@ -73,6 +73,8 @@ class Message(Value):
     expires_after_s: ClassVar[int | None] = None
     """MQTT 5 message expiry, for retained messages that must not outlive their box."""
     has_attachment: ClassVar[bool] = False
+    depth: ClassVar[int] = 1
+    """LATEST only: how many of one topic may wait for a slow reader or socket; the oldest goes."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
 

@@ -31,6 +31,10 @@ class Frame(AttachedMessage):
 
     template: ClassVar = topics.FRAME
     policy: ClassVar = Policy.LATEST
+    depth: ClassVar = 16
+    """Credits bound the frames on their way, to 2 a worker and camera, 16 for files read without
+    loss. With a depth of 1 the bus would drop a frame that had been paid for whenever a worker
+    takes its next frame a moment late, and its credit would be missing for seconds."""
 
     camera: Level
     input: Level
