@@ -34,6 +34,8 @@ class Tensor:
     is_variable: bool = False
     is_sparse: bool = False
     offset: int = 0
+    buffer: int | None = None
+    """Index that the file shall state; None: the right one."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class Operator:
     outputs: Sequence[int]
     options: Mapping[str, Any] = field(default_factory=dict)
     """Fields of the options table named by its kind under the key ``kind``."""
+    code: int | None = None
+    """Index into the operator codes that the file shall state; None: the right one."""
 
 
 def constant(data: Any, dtype: str = "float32", **rest: Any) -> Tensor:
@@ -116,6 +120,8 @@ def _tensor(model: Any, tensor: Tensor, index: int) -> Any:
         buffer.offset = tensor.offset
         model.buffers.append(buffer)
         made.buffer = len(model.buffers) - 1
+    if tensor.buffer is not None:
+        made.buffer = tensor.buffer
     return made
 
 
@@ -130,7 +136,7 @@ def _operator(model: Any, operator: Operator) -> Any:
     code.version = 1
     model.operatorCodes.append(code)
     made = schema.OperatorT()
-    made.opcodeIndex = len(model.operatorCodes) - 1
+    made.opcodeIndex = len(model.operatorCodes) - 1 if operator.code is None else operator.code
     made.inputs, made.outputs = list(operator.inputs), list(operator.outputs)
     fields = dict(operator.options)
     kind = fields.pop("kind", None)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from nxai_common.errors import RejectedError
 from nxai_inference.core.conversion import convert
 from nxai_inference.core.conversion.convert import IR_VERSION, LOWERINGS, OPSET
+from nxai_inference.core.conversion.reader import TfliteOperator
 from support.tiny_tflite import Operator, Tensor, build, constant, one
 
 pytestmark = pytest.mark.unit
@@ -528,6 +529,58 @@ def test_equal_names_inside_the_file_are_kept_apart() -> None:
     assert_equal_to_litert(model)
 
 
+def test_names_that_look_like_ours_are_kept_apart() -> None:
+    names = ["y#3", "y", "y#3#", "y", "z"]
+    model = build(
+        [Tensor((1, 4), name=name) for name in names],
+        [Operator("RELU", [index], [index + 1]) for index in range(4)],
+        [0],
+        [4],
+    )
+    assert_equal_to_litert(model)
+
+
+def test_a_quantised_value_is_made_real_once() -> None:
+    source = q(1, 4, 4, 3)
+    model = build(
+        [source, q(1, 4, 4, 3, scale=0.1)],
+        [Operator("ADD", [0, 0], [1], {"kind": "AddOptions"})],
+        [0],
+        [1],
+    )
+    assert_equal_to_litert(model)
+    kinds = [n.op_type for n in onnx.load_model_from_string(convert(model)).graph.node]
+    assert kinds == ["DequantizeLinear", "Add", "QuantizeLinear"]
+
+
+def test_scales_without_as_many_zero_points_are_refused() -> None:
+    source = Tensor((1, 4), "int8", scale=0.05, zero_point=())
+    with pytest.raises(RejectedError, match="tensor 0 't0' has 1 scales and 0 zero points"):
+        convert(one("RELU", [source], q(1, 4)))
+
+
+def test_a_bias_need_not_state_its_scale() -> None:
+    parts = [q(1, 8, 8, 3), INT8_KERNEL, constant([1] * 4, "int32")]
+    assert convert(one("CONV_2D", parts, q(1, 8, 8, 4), **CONV))
+
+
+def test_an_invalid_result_would_be_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No known model reaches this; the checker is made to complain."""
+
+    def complain(*_: object, **__: object) -> None:
+        raise onnx.checker.ValidationError("made up")
+
+    monkeypatch.setattr(onnx.checker, "check_model", complain)
+    with pytest.raises(RejectedError, match="not valid ONNX: made up"):
+        convert(one("RELU", [P], RESULT))
+
+
+def test_an_option_of_another_kind_is_refused() -> None:
+    operator = TfliteOperator(0, "SOFTMAX", False, (0,), (1,), {"Beta": 1.5})
+    with pytest.raises(RejectedError, match=r"option Beta is 1\.5"):
+        operator.integer("Beta")
+
+
 def test_an_open_batch_is_one() -> None:
     source = Tensor((1, 4, 4, 3), signature=(-1, 4, 4, 3))
     assert_equal_to_litert(one("RELU", [source], Tensor((1, 4, 4, 3))))
@@ -611,6 +664,58 @@ REFUSALS: list[tuple[str, bytes, str]] = [
      "should hold 36 bytes but has 12"),
     ("data behind the file", one("ADD", [P, Tensor((3,), data=weights(3), offset=4096)], P),
      "lies behind the flatbuffer"),
+    (
+        "operator code",
+        build([P, RESULT], [Operator("RELU", [0], [1], code=9)], [0], [1]),
+        "operator 0 has code 9, but there are 1",
+    ),
+    (
+        "buffer",
+        one("RELU", [Tensor((1, 4), buffer=99)], Tensor((1, 4))),
+        "is in buffer 99, but there are 1",
+    ),
+    (
+        "truth values",
+        one("ADD", [P, constant([True], "bool")], P, kind="AddOptions"),
+        "is of a type that is not understood",
+    ),
+    (
+        "bias scales of another number",
+        one(
+            "CONV_2D",
+            [
+                q(1, 8, 8, 3),
+                INT8_KERNEL,
+                constant([1] * 4, "int32", scale=[1, 2], zero_point=[0, 0]),
+            ],
+            q(1, 8, 8, 4),
+            **CONV,
+        ),
+        "not input scale x weight scale",
+    ),
+    (
+        "scales that overflow",
+        one(
+            "CONV_2D",
+            [
+                q(1, 8, 8, 3, scale=1e30),
+                constant(np.ones((4, 3, 3, 3)), "int8", scale=1e30),
+                constant([1] * 4, "int32"),
+            ],
+            q(1, 8, 8, 4),
+            **CONV,
+        ),
+        "scales too far from 1",
+    ),
+    (
+        "padding to another type",
+        one(
+            "PAD",
+            [q(1, 4), constant([[0, 0], [0, 1]], "int32")],
+            q(1, 5, dtype="uint8"),
+        ),
+        "different types or quantisations",
+    ),
     # options
     ("no options", one("CONV_2D", [P, KERNEL], OUT), "has no Conv2DOptions"),
     ("options of another kind", one("CONV_2D", [P, KERNEL], OUT, kind="Pool2DOptions"),

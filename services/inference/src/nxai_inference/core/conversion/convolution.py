@@ -274,10 +274,14 @@ def _bias(
     assert source.quantisation is not None  # noqa: S101 - for mypy; both were checked
     assert weights.quantisation is not None  # noqa: S101
     assert output.quantisation is not None  # noqa: S101
-    scales = np.float32(source.quantisation.scale) * weights.quantisation.scales
-    if bias.quantisation is not None and bias.quantisation.scales.size in (1, scales.size):
-        apart = np.abs(bias.quantisation.scales.astype(np.float64) - scales)
-        if not (apart / output.quantisation.scale <= _BIAS_TOLERANCE).all():
+    with np.errstate(over="ignore", under="ignore"):
+        scales = np.float32(source.quantisation.scale) * weights.quantisation.scales
+    if not (np.isfinite(scales).all() and (scales > 0).all()):
+        raise refuse(operator, f"{weights} and {source} have scales too far from 1")
+    if bias.quantisation is not None:
+        stated = bias.quantisation.scales.astype(np.float64)
+        apart = np.abs(stated - scales) if stated.size in (1, scales.size) else np.inf
+        if not np.all(apart / output.quantisation.scale <= _BIAS_TOLERANCE):
             raise refuse(operator, f"{bias} has a scale that is not input scale x weight scale")
     stored = builder.initializer(value)
     real = builder.fresh("bias")

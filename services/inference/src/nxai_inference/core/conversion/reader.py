@@ -294,7 +294,7 @@ class _Reader:
             name=name,
             shape=shape,
             dtype=dtype,
-            quantisation=_quantisation(tensor.Quantization()),
+            quantisation=_quantisation(tensor.Quantization(), f"tensor {index} {name!r}"),
             data=self._constant(tensor.Buffer(), shape, dtype, f"tensor {index} {name!r}"),
             is_variable=bool(tensor.IsVariable()),
             is_sparse=tensor.Sparsity() is not None,
@@ -340,15 +340,13 @@ def _indexes(found: _Vector, tensor_count: int, what: str) -> tuple[int, ...]:
     return indexes
 
 
-def _quantisation(found: _Table) -> Quantisation | None:
+def _quantisation(found: _Table, where: str) -> Quantisation | None:
     if found is None or found.ScaleLength() == 0:
         return None
     scales = _vector(found.ScaleAsNumpy()).astype(np.float32)
     zero_points = _vector(found.ZeroPointAsNumpy()).astype(np.int64)
-    if zero_points.size == 0:
-        zero_points = np.zeros(scales.size, dtype=np.int64)
-    elif zero_points.size == 1:
-        zero_points = np.repeat(zero_points, scales.size)
+    if zero_points.size != scales.size:  # LiteRT refuses it too
+        raise RejectedError(f"{where} has {scales.size} scales and {zero_points.size} zero points")
     return Quantisation(scales, zero_points, int(found.QuantizedDimension()))
 
 
