@@ -112,6 +112,7 @@ def test_what_is_refused_is_what_the_standard_library_refuses(text: str) -> None
         ("[+1]", "line 1: a value should be here, not '+'"),
         ("{} {}", "line 1: there is more text after the end of the document"),
         ('{"a": 1,\n "a": 2}', 'line 2: "a" stands twice in one object; keep one'),
+        (f'{{"{"k" * 99}" 1}}', f'line 1: a colon is missing after the key "{"k" * 57}..."'),
         ("[1e999]", "line 1: this number is too large"),
         ("1" * 401, "line 1: this number is too large"),
         ('["C:\\dir"]', "line 1: this text has no closing quote on its line, or a wrong backsl"),

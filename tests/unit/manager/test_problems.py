@@ -116,6 +116,8 @@ def test_text_that_is_not_json_has_a_line_and_no_path() -> None:
     ("fields", "said"),
     [
         ({"modles": []}, "front.modles: unknown key; did you mean 'models'?"),
+        ({"a\nb\x85": 1}, "front.a\\nb\\x85: unknown key; known: "),
+        ({"k" * 99: 1}, f"front.{'k' * 57}...: unknown key; known: "),
         ({"zzz": 1}, "front.zzz: unknown key; known: credit_window, enabled, id, "),
         (
             {"source": RTSP | {"trnsport": "tcp"}},

@@ -22,6 +22,9 @@ MAX_DEPTH: Final = 32
 MAX_DIGITS: Final = 400
 """Any float fits; far below the 4,300 at which Python refuses to read an integer."""
 
+SHOWN_CHARACTERS: Final = 60
+"""Of a key: enough to find it."""
+
 _SPACE: Final = frozenset(" \t\n\r")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -109,10 +112,10 @@ class _Reader:
                 raise self._bad(self._why_no_value("a key in double quotes"))
             key = self._string("key")
             if key in found:
-                raise BadJson(line, f"{json.dumps(key)} stands twice in one object; keep one")
+                raise BadJson(line, f"{_shown(key)} stands twice in one object; keep one")
             self._skip_space()
             if self._peek() != ":":
-                raise self._bad(f"a colon is missing after the key {json.dumps(key)}")
+                raise self._bad(f"a colon is missing after the key {_shown(key)}")
             self._at += 1
             self._skip_space()
             found[key] = self._value((*path, key), line)
@@ -206,3 +209,8 @@ class _Reader:
 
     def _bad(self, reason: str) -> BadJson:
         return BadJson(self._text.count("\n", 0, self._at) + 1, reason)
+
+
+def _shown(key: str) -> str:
+    short = key if len(key) <= SHOWN_CHARACTERS else key[: SHOWN_CHARACTERS - 3] + "..."
+    return json.dumps(short)

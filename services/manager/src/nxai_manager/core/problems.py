@@ -21,7 +21,7 @@ from nxai_manager.core.schema import keys_at
 
 SECRET_KEYS: Final = frozenset({"username", "password"})
 SHOWN_CHARACTERS: Final = 60
-"""Of a wrong value: enough to find it."""
+"""Of a wrong value or key: enough to find it."""
 
 TYPES: Final = {
     "bool": "true or false",
@@ -116,7 +116,7 @@ def _shown_path(value: Any, path: Path) -> str:  # noqa: ANN401 - any JSON
     for step in path:
         value = value.get(step) if isinstance(value, dict) else value[int(step)]
         name = value.get("id") if isinstance(value, dict) and isinstance(step, int) else None
-        shown.append(name if isinstance(name, str) and name else str(step))
+        shown.append(_one_line(name if isinstance(name, str) and name else str(step)))
     return ".".join(shown)
 
 
@@ -155,4 +155,10 @@ def _shown(value: object) -> str:
     text = json.dumps(value, ensure_ascii=False)
     if "@" in text or "://" in text:
         return "this text"
-    return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 3] + "..."
+    return _one_line(text)
+
+
+def _one_line(text: str) -> str:
+    """Return the text without line breaks and the like, cut."""
+    short = text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 3] + "..."
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in short)
