@@ -199,8 +199,11 @@ class SqlLogger:
         with self._transaction() as connection:
             spare = _pragma(connection, "freelist_count") - SPARE_PAGES
             if spare > 0:
-                # Each row that is read gives one page back.
-                connection.exec_driver_sql(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").all()
+                # Each row that is read gives one page back. SQLAlchemy sees no columns and would
+                # not read any, so ask the driver.
+                with contextlib.closing(connection.connection.cursor()) as cursor:
+                    cursor.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")
+                    cursor.fetchall()
         return spare > VACUUM_PAGES
 
     # -- connection -----------------------------------------------------------------------------

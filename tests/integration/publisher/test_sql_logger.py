@@ -1,0 +1,487 @@
+import json
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.engine import URL
+
+from nxai_common.contracts.configuration import LoggerOptions
+from nxai_common.contracts.results import InferenceResult
+from nxai_common.errors import ConfigurationError
+from nxai_publisher.adapters import sql_logger
+from nxai_publisher.adapters.sql_archive import SqlArchive
+from nxai_publisher.adapters.sql_database import (
+    LABEL_MINUTES,
+    METADATA,
+    RESULT_MINUTES,
+    RESULTS,
+    database_url,
+)
+from nxai_publisher.adapters.sql_logger import SqlLogger
+from nxai_publisher.core.observation import observe
+from nxai_publisher.core.rows import LoggedResult, logged
+from nxai_publisher.ports import StorageUnavailable, Written
+from support.postgres import Postgres
+from support.results import SECOND_US, START_US, detection, result
+
+DAY_US = 86_400 * SECOND_US
+END_US = START_US + 1000 * DAY_US
+KEEP_ALL = LoggerOptions(keep_days=36_500, keep_mb=1e6)
+
+
+@contextmanager
+def opened(url: URL) -> Iterator[SqlLogger]:
+    store = SqlLogger(url)
+    try:
+        store.open()
+        yield store
+    finally:
+        store.close()
+
+
+def kept(*items: InferenceResult) -> list[LoggedResult]:
+    return [logged(item, observe(item), 5.0) for item in items]
+
+
+def many(count: int, first: int = 0, **changes: Any) -> list[LoggedResult]:
+    return kept(*(result(first + n, **changes) for n in range(count)))
+
+
+def stored(url: URL) -> list[int]:
+    with SqlArchive(url) as archive:
+        return [row["sequence"] for row in archive.results(0, END_US)]
+
+
+def counts(url: URL) -> dict[tuple[int, str], tuple[int, int, int]]:
+    with SqlArchive(url) as archive:
+        return {
+            (row["minute_s"] - START_US // SECOND_US, row["label"]): (
+                row["results"],
+                row["objects"],
+                row["max_objects"],
+            )
+            for row in archive.counts(0, END_US)
+        }
+
+
+def scalar(url: URL, query: sa.Select[Any]) -> Any:
+    engine = sa.create_engine(url)
+    with engine.connect() as connection:
+        value = connection.scalar(query)
+    engine.dispose()
+    return value
+
+
+def test_results_come_back_as_they_were(url: URL) -> None:
+    item = result(3, [detection(confidence=0.5)], uncertain=True)
+    with opened(url) as store:
+        assert store.write(kept(item)) == Written(1, 0)
+    with SqlArchive(url) as archive:
+        (row,) = archive.results(0, END_US)
+    assert row == kept(item)[0].row
+
+
+def test_nothing_to_write_is_fine(url: URL) -> None:
+    with opened(url) as store:
+        assert store.write([]) == Written(0, 0)
+
+
+def test_roll_ups_add_up_over_batches(url: URL) -> None:
+    two = [detection(), detection("bolt", 0.3)]
+    with opened(url) as store:
+        store.write(kept(result(0), result(1, [])))
+        store.write(kept(result(2, two), result(3, [detection()] * 3)))
+        store.write(kept(result(600)))
+    assert counts(url) == {(0, "nut"): (3, 5, 3), (0, "bolt"): (1, 1, 1), (60, "nut"): (1, 1, 1)}
+    with SqlArchive(url) as archive:
+        nut, *_ = [r for r in archive.counts(0, END_US) if r["label"] == "nut"]
+    assert nut["confidence_sum"] == pytest.approx(5 * 0.75)
+    assert [nut[f"confidence_{n}"] for n in range(10)] == [0, 0, 0, 0, 0, 0, 0, 5, 0, 0]
+    minute = sa.select(RESULT_MINUTES.c.results).order_by(RESULT_MINUTES.c.minute_s)
+    assert scalar(url, minute) == 4
+    assert scalar(url, sa.select(sa.func.max(RESULT_MINUTES.c.latency_ms_max))) == 5.0
+
+
+def test_what_is_delivered_again_is_neither_stored_nor_counted_twice(url: URL) -> None:
+    with opened(url) as store:
+        store.write(many(5))
+        assert store.write(many(10)) == Written(5, 5)
+        assert store.write(many(10)) == Written(0, 10)
+        twice = many(1, 10) * 2
+        assert store.write(twice) == Written(1, 1)
+    assert stored(url) == list(range(11))
+    assert counts(url)[0, "nut"] == (11, 11, 1)
+    assert scalar(url, sa.select(RESULT_MINUTES.c.results)) == 11
+
+
+def test_a_row_that_is_refused_for_good_does_not_stop_the_others(
+    url: URL, caplog: pytest.LogCaptureFixture
+) -> None:
+    bad = kept(result(1))
+    bad[0].row["model_version"] = None
+    with opened(url) as store:
+        assert store.write([*many(1), *bad, *many(1, 2)]) == Written(2, 0, 1)
+    assert stored(url) == [0, 2]
+    assert "refuses a result for good" in caplog.text
+
+
+def test_migrations_lead_to_the_tables_of_the_code_and_back(url: URL) -> None:
+    with opened(url) as store:
+        engine = sa.create_engine(url)
+        inspector = sa.inspect(engine)
+        for table in METADATA.sorted_tables:
+            columns = {c["name"]: c for c in inspector.get_columns(table.name)}
+            assert list(columns) == [c.name for c in table.columns]
+            key = inspector.get_pk_constraint(table.name)["constrained_columns"]
+            assert key == [c.name for c in table.primary_key.columns]
+            for column in table.columns:
+                assert columns[column.name]["nullable"] == (column.name == "scores"), column
+        store.migrate("base")
+        assert sa.inspect(engine).get_table_names() == ["alembic_version"]
+        store.migrate("head")
+        assert store.write(many(1)) == Written(1, 0)
+        engine.dispose()
+
+
+def test_opening_again_changes_nothing(url: URL) -> None:
+    for first in (0, 5):
+        with opened(url) as store:
+            store.write(many(5, first))
+    assert stored(url) == list(range(10))
+
+
+def test_a_database_of_a_newer_version_is_refused(url: URL) -> None:
+    with opened(url):
+        pass
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    engine.dispose()
+    with pytest.raises(ConfigurationError, match="newer version") as caught, opened(url):
+        pass
+    assert "s3cret" not in str(caught.value)
+
+
+def test_newest_first(url: URL) -> None:
+    with opened(url) as store:
+        store.write(many(20) + many(5, camera="back"))
+    with SqlArchive(url) as archive:
+        assert [row["sequence"] for row in archive.newest("front", 3)] == [19, 18, 17]
+
+
+def test_results_of_all_cameras_come_in_the_order_of_time(url: URL) -> None:
+    with opened(url) as store:
+        for camera, offset in (("back", 1), ("front", 0), ("side", 2)):
+            store.write(many(600, camera=camera, captured_at_us=START_US + offset))
+            store.write(
+                kept(
+                    *(
+                        result(
+                            n, camera=camera, stream="r2", captured_at_us=START_US + 3 * n + offset
+                        )
+                        for n in range(600)
+                    )
+                )
+            )
+    with SqlArchive(url) as archive:
+        times = [row["captured_at_us"] for row in archive.results(0, END_US)]
+        assert len(times) == 3600
+        assert times == sorted(times)
+        some = list(archive.results(START_US + 30, START_US + 60, "side"))
+        assert {row["camera"] for row in some} == {"side"}
+        assert [row["captured_at_us"] - START_US for row in some] == list(range(32, 60, 3))
+
+
+def test_a_label_leaves_out_results_without_it_whatever_its_letters(url: URL) -> None:
+    labels = ['a"b', "100%", "back\\slash", "a_b", "螺母"]
+    with opened(url) as store:
+        for number, label in enumerate(labels):
+            store.write(kept(result(number, [detection(label)])))
+    with SqlArchive(url) as archive:
+        for number, label in enumerate(labels):
+            found = [row["sequence"] for row in archive.results(0, END_US, label=label)]
+            assert found == [number], label
+        assert [r["label"] for r in archive.counts(0, END_US, "front", "100%")] == ["100%"]
+
+
+# -- retention --------------------------------------------------------------------------------
+
+
+def prune(store: SqlLogger, options: LoggerOptions, now_us: int) -> list[int]:
+    slices = []
+    while (step := store.prune(options, now_us)).more:
+        slices.append(step.rows)
+    return slices
+
+
+def test_what_is_too_old_goes_slice_by_slice(url: URL, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sql_logger, "SLICE_ROWS", 10)
+    with opened(url) as store:
+        store.write(many(35) + many(15, camera="back"))
+        store.write(many(4, 10_000))
+        options = KEEP_ALL.model_copy(update={"keep_days": 1.0})
+        slices = prune(store, options, START_US + DAY_US + 500 * SECOND_US)
+        assert max(slices) <= 11
+        assert sum(slices) > 50
+        assert stored(url) == [10_000, 10_001, 10_002, 10_003]
+        assert set(counts(url)) == {(960, "nut")}
+        assert prune(store, options, START_US + DAY_US + 500 * SECOND_US) == []
+
+
+def test_the_oldest_go_first_when_it_is_too_large(
+    url: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sql_logger, "SLICE_ROWS", 100)
+    found = [detection(box=(n, n, n, n)) for n in range(20)]
+    with opened(url) as store:
+        for first in range(0, 3000, 500):
+            for camera in ("front", "back"):
+                store.write(many(500, first, camera=camera, detections=found))
+        if url.get_backend_name() == "postgresql":
+            with store._transaction() as connection:  # its statistics come late
+                connection.execute(sa.text("ANALYZE results"))
+        slices = prune(store, KEEP_ALL.model_copy(update={"keep_mb": 2.0}), START_US)
+    assert len(slices) > 3
+    with SqlArchive(url) as archive:
+        left = {
+            camera: [row["sequence"] for row in archive.results(0, END_US, camera)]
+            for camera in ("front", "back")
+        }
+    for camera, sequences in left.items():
+        assert sequences == list(range(sequences[0], 3000)), camera  # only old ones are gone
+        assert 500 < sequences[0] < 2900
+    # A minute of 600 results is a turn.
+    assert abs(left["front"][0] - left["back"][0]) <= 700
+    assert counts(url)[0, "nut"][0] == 600  # the counts stay
+
+
+def test_rows_of_one_moment_go_together(sqlite_url: URL, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sql_logger, "SLICE_ROWS", 10)
+    with opened(sqlite_url) as store:
+        store.write(many(50, captured_at_us=START_US))
+        options = KEEP_ALL.model_copy(update={"keep_days": 1.0})
+        assert prune(store, options, START_US + 10 * DAY_US)[0] == 50
+
+
+def test_when_no_result_is_left_the_roll_ups_go(url: URL, monkeypatch: pytest.MonkeyPatch) -> None:
+    with opened(url) as store:
+        store.write(many(5))
+        options = KEEP_ALL.model_copy(update={"keep_mb": 1e-6})
+        if url.get_backend_name() == "postgresql":
+            with store._transaction() as connection:
+                connection.execute(sa.text("ANALYZE results"))
+            # The one that reads the statistics must not wait for them.
+            monkeypatch.setattr(sql_logger, "_postgres_bytes", lambda _: (1000.0, 1.0))
+        prune(store, options, START_US)
+    assert stored(url) == []
+    assert counts(url) == {}
+
+
+def test_empty_pages_are_given_back_to_the_disk(
+    sqlite_url: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sql_logger, "SPARE_PAGES", 10)
+    monkeypatch.setattr(sql_logger, "VACUUM_PAGES", 50)
+    with opened(sqlite_url) as store:
+        for first in range(0, 20_000, 2000):
+            store.write(many(2000, first))
+        options = KEEP_ALL.model_copy(update={"keep_days": 1.0})
+        prune(store, options, START_US + 10 * DAY_US)
+        with store._transaction() as connection:
+            assert sql_logger._pragma(connection, "page_count") < 100
+        assert not store.prune(options, START_US + 10 * DAY_US).more
+
+
+# -- faults -------------------------------------------------------------------------------------
+
+
+def test_a_full_database_says_so_and_works_again_with_room(sqlite_url: URL) -> None:
+    """SQLite's own limit on pages is the fault that a full disk causes, at the same place."""
+    written = 0
+    with opened(sqlite_url) as store:
+        store.write(many(100))
+        connection = store._connected()
+        with connection.begin():
+            pages = sql_logger._pragma(connection, "page_count")
+            connection.exec_driver_sql(f"PRAGMA max_page_count={pages + 20}")
+        with pytest.raises(StorageUnavailable, match="disk is full; make room") as caught:
+            for written in range(100, 100_000, 100):
+                store.write(many(100, written))
+        assert str(sqlite_url.database) in str(caught.value)
+        assert stored(sqlite_url) == list(range(written))  # all of each batch, or nothing
+        store.open()
+        store.write(many(100, written))
+    assert stored(sqlite_url) == list(range(written + 100))
+    assert sum(c[0] for c in counts(sqlite_url).values()) == written + 100
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(small)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode != 0:
+        pytest.skip("a small file system needs the right to mount one")
+    try:
+        url = database_url(f"sqlite:///{small}/nxai.db")
+        written = 0
+        with opened(url) as store:
+            with pytest.raises(StorageUnavailable, match="disk"):
+                for written in range(0, 100_000, 100):
+                    store.write(many(100, written))
+            assert written > 0
+            bigger = ["mount", "-o", "remount,size=8m", str(small)]
+            subprocess.run(bigger, check=True, capture_output=True)
+            store.open()
+            assert store.write(many(100, written)).stored == 100
+        assert stored(url) == list(range(written + 100))
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+
+
+def test_a_locked_database_says_so(sqlite_url: URL, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nxai_publisher.adapters.sql_database.BUSY_TIMEOUT_S", 0.05)
+    with opened(sqlite_url) as store:
+        store.write(many(1))
+        with closing(sqlite3.connect(str(sqlite_url.database), isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(StorageUnavailable, match="another program holds it locked"):
+                store.write(many(1, 1))
+            other.execute("ROLLBACK")
+        store.open()
+        assert store.write(many(2)) == Written(1, 1)
+
+
+def test_readers_do_not_hold_up_the_writer(sqlite_url: URL) -> None:
+    with opened(sqlite_url) as store:
+        store.write(many(2000))
+        with SqlArchive(sqlite_url) as archive:
+            rows = archive.results(0, END_US)
+            assert next(rows)["sequence"] == 0
+            store.write(many(2000, 2000))
+            assert len(list(rows)) == 1999  # as it was when the reader began
+
+
+@pytest.mark.parametrize("content", [b"this is no database" * 1000, b"\0" * 8192])
+def test_a_file_that_is_no_database_says_so(sqlite_url: URL, content: bytes) -> None:
+    path = Path(str(sqlite_url.database))
+    path.parent.mkdir()
+    path.write_bytes(content)
+    with pytest.raises(StorageUnavailable, match="move it away"), opened(sqlite_url):
+        pass
+    assert path.read_bytes() == content  # nobody's file is overwritten
+
+
+def test_a_damaged_database_says_so(sqlite_url: URL) -> None:
+    with opened(sqlite_url) as store:
+        store.write(many(5000))
+    path = Path(str(sqlite_url.database))
+    content = bytearray(path.read_bytes())
+    content[8192:-4096] = b"\xff" * (len(content) - 12288)
+    path.write_bytes(content)
+    with pytest.raises(StorageUnavailable, match="damaged; move it away"), opened(sqlite_url) as s:
+        s.write(many(5000, 5000))
+
+
+def test_a_folder_that_cannot_be_made_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    url = database_url(f"sqlite:///{tmp_path}/file/nxai.db")
+    with pytest.raises(StorageUnavailable, match="cannot be made"), opened(url):
+        pass
+
+
+def test_a_server_that_went_away_says_so_and_is_found_again(postgres: Postgres) -> None:
+    url = database_url(postgres.create_database())
+    with opened(url) as store:
+        store.write(many(5))
+        postgres.stop()
+        try:
+            with pytest.raises(StorageUnavailable) as caught:
+                store.write(many(10))
+            assert "s3cret" not in str(caught.value)
+            with pytest.raises(StorageUnavailable, match=f"{postgres.port}"):
+                store.open()
+        finally:
+            postgres.start()
+        store.open()
+        assert store.write(many(10)) == Written(5, 5)
+
+
+def test_a_wrong_password_is_not_shown(postgres: Postgres) -> None:
+    url = database_url(postgres.create_database()).set(password="wr0ng")
+    with pytest.raises(StorageUnavailable, match="password authentication failed") as caught:
+        SqlLogger(url).open()
+    assert "wr0ng" not in str(caught.value)
+
+
+def test_a_store_that_is_not_open_says_so(sqlite_url: URL) -> None:
+    with pytest.raises(StorageUnavailable, match="is not open"):
+        SqlLogger(sqlite_url).write(many(1))
+
+
+def test_power_loss_durability_syncs_every_commit(sqlite_url: URL) -> None:
+    for durability, expected in (("process-crash", 1), ("power-loss", 2)):
+        store = SqlLogger(sqlite_url, durability=durability)  # type: ignore[arg-type] # literals
+        store.open()
+        with store._transaction() as connection:
+            assert sql_logger._pragma(connection, "synchronous") == expected
+            mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar_one()
+        store.close()
+        assert mode == "wal"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("nonsense", "cannot be read"),
+        ("sqlite://", "names no file"),
+        ("sqlite:///:memory:", "names no file"),
+        ("mysql://root:s3cret@host/db", "'mysql' are not supported"),
+    ],
+)
+def test_addresses_that_do_not_do_are_explained(text: str, reason: str) -> None:
+    with pytest.raises(ConfigurationError, match=reason) as caught:
+        database_url(text)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_addresses_as_hosting_services_write_them() -> None:
+    url = database_url("postgres://nxai@db.example/nxai")
+    assert url.drivername == "postgresql+psycopg"
+
+
+def test_an_archive_is_not_made_by_reading(tmp_path: Path) -> None:
+    url = database_url(f"sqlite:///{tmp_path}/nothing.db")
+    with pytest.raises(StorageUnavailable, match="there is no data logger at"):
+        SqlArchive(url)
+    assert not (tmp_path / "nothing.db").exists()
+
+
+def test_the_archive_cannot_write(sqlite_url: URL) -> None:
+    with opened(sqlite_url) as store:
+        store.write(many(1))
+    with SqlArchive(sqlite_url) as archive, archive._engine.connect() as connection:
+        with pytest.raises(sa.exc.OperationalError, match="readonly"):
+            connection.execute(sa.delete(RESULTS))
+
+
+def test_rows_are_json_that_anybody_can_query(sqlite_url: URL) -> None:
+    with opened(sqlite_url) as store:
+        store.write(kept(result(0, [detection("nut", 0.5), detection("bolt", 0.6)])))
+    with closing(sqlite3.connect(str(sqlite_url.database))) as plain:
+        labels = plain.execute(
+            "SELECT json_extract(d.value, '$[0]') FROM results, json_each(detections) AS d"
+        ).fetchall()
+        (text,) = plain.execute("SELECT detections FROM results").fetchone()
+    assert labels == [("nut",), ("bolt",)]
+    assert len(json.loads(text)) == 2
+
+
+def test_label_minutes_table_is_small(sqlite_url: URL) -> None:
+    with opened(sqlite_url) as store:
+        store.write(many(3000))
+    assert scalar(sqlite_url, sa.select(sa.func.count()).select_from(LABEL_MINUTES)) == 5
