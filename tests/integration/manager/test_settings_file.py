@@ -1,0 +1,144 @@
+"""settings.json as editors treat it."""
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from nxai_common.errors import ConfigurationError, TransientError
+from nxai_manager.adapters.settings_file import MAX_BYTES, SettingsFile
+from support.waiting import wait_for
+
+
+def rewrite(path: Path, text: str) -> None:
+    path.write_text(text)
+
+
+def rename_over(path: Path, text: str) -> None:
+    fresh = path.with_name(path.name + "~")
+    fresh.write_text(text)
+    fresh.replace(path)
+
+
+def remove_and_create(path: Path, text: str) -> None:
+    path.unlink()
+    path.write_text(text)
+
+
+def move_link(path: Path, text: str) -> None:
+    """As Kubernetes and some deployment tools do."""
+    target = path.with_name("target-2")
+    target.write_text(text)
+    link = path.with_name("link")
+    link.symlink_to(target)
+    link.replace(path)
+
+
+@pytest.mark.parametrize("edit", [rewrite, rename_over, remove_and_create, move_link])
+def test_every_way_of_saving_is_noticed(tmp_path: Path, edit: Callable[[Path, str], None]) -> None:
+    path = tmp_path / "settings.json"
+    path.write_text("one")
+    with SettingsFile(path) as file:
+        assert file.read() == "one"
+        edit(path, "two")
+        found = ""
+        for _ in range(30):
+            if file.wait_for_change(1):
+                found = file.read() or ""
+            if found == "two":
+                break
+        assert found == "two"
+
+
+def test_change_without_a_notice_is_found_by_looking(tmp_path: Path) -> None:
+    path = tmp_path / "settings.json"
+    path.write_text("one")
+    file = SettingsFile(path)  # not entered: nobody watches
+    file.read()
+    assert not file.wait_for_change(0)
+    path.write_text("three")
+    assert file.wait_for_change(0)
+    path.unlink()
+    file.read()
+    assert not file.wait_for_change(0)
+    path.write_text("four")
+    assert file.wait_for_change(0)
+
+
+def test_neighbours_in_the_folder_are_not_changes(tmp_path: Path) -> None:
+    path = tmp_path / "settings.json"
+    path.write_text("one")
+    with SettingsFile(path) as file:
+        file.read()
+        while file.wait_for_change(0.5):  # the notice of our own write, if the watch saw it
+            file.read()
+        (tmp_path / "settings.json.swp").write_text("x")
+        file.keep_last_good("one")
+        assert not file.wait_for_change(1)
+
+
+def test_last_good_is_kept_beside_the_file_or_in_the_state_folder(tmp_path: Path) -> None:
+    path = tmp_path / "settings.json"
+    assert SettingsFile(path).read_last_good() is None
+    SettingsFile(path).keep_last_good("text")
+    assert (tmp_path / "settings.json.last-good").read_text() == "text"
+    state = tmp_path / "state"
+    SettingsFile(path, state).keep_last_good("other")
+    assert (state / "settings.json.last-good").read_text() == "other"
+    assert SettingsFile(path, state).read_last_good() == "other"
+
+
+def test_files_with_passwords_are_private(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "settings.json"
+    file = SettingsFile(path)
+    file.create("text")
+    file.keep_last_good("text")
+    for written in path.parent.iterdir():
+        assert stat.S_IMODE(written.stat().st_mode) == 0o600
+
+
+def test_missing_file_is_none_and_a_mark_of_windows_is_skipped(tmp_path: Path) -> None:
+    path = tmp_path / "settings.json"
+    assert SettingsFile(path).read() is None
+    path.write_bytes(b"\xef\xbb\xbf{}")
+    assert SettingsFile(path).read() == "{}"
+
+
+def test_file_that_cannot_be_read_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "settings.json"
+    path.mkdir()  # what Docker makes of a mount whose file is missing
+    with pytest.raises(ConfigurationError, match=r"settings\.json cannot be read: Is a directory"):
+        SettingsFile(path).read()
+    path.rmdir()
+    path.write_bytes(b"{\n\xff}")
+    with pytest.raises(ConfigurationError, match="line 2: not UTF-8 text"):
+        SettingsFile(path).read()
+    path.write_bytes(b" " * (MAX_BYTES + 1))
+    with pytest.raises(ConfigurationError, match="is it another file"):
+        SettingsFile(path).read()
+    (tmp_path / "settings.json.last-good").mkdir()
+    assert SettingsFile(path).read_last_good() is None
+    assert "cannot be read" in caplog.text
+
+
+def test_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    file = SettingsFile(tmp_path / "file" / "settings.json")
+    for write in (file.create, file.keep_last_good):
+        with pytest.raises(TransientError, match=r"settings\.json.* cannot be written"):
+            write("text")
+
+
+def test_folder_that_cannot_be_watched_is_looked_at(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("")
+    with SettingsFile(tmp_path / "file" / "folder" / "settings.json") as file:
+        assert not file.wait_for_change(0.1)
+        wait_for(lambda: caplog.text)
+    assert "looking every second" in caplog.text
+    assert os.listdir(tmp_path) == ["file"]  # noqa: PTH208 - names are the point
