@@ -5,6 +5,8 @@ import traceback
 from pathlib import Path
 from typing import Literal, get_args
 
+import cv2
+import numpy as np
 import pytest
 
 from nxai_capture.core.picture import Bgr
@@ -223,13 +225,14 @@ def test_still_camera_with_a_long_interval_is_not_taken_for_dead() -> None:
 
 def test_8k_picture_is_read() -> None:
     with (
-        http_camera([jpeg(7, 7680, 4320)]) as camera,
+        http_camera(
+            [bytes(cv2.imencode(".jpg", np.full((4320, 7680, 3), 90, np.uint8))[1])]
+        ) as camera,
         opened(StillSource(url=f"{camera.url}/still")) as source,
     ):
         picture = source.read()
     assert picture is not None
     assert (picture.width, picture.height) == (7680, 4320)
-    assert number_of(picture) == 7
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ class SecretsDirectory:
             ConfigurationError: no such file, not readable, or not as it should be. The message
                 never quotes what is in it.
         """
-        if name != Path(name).name or name.startswith("."):
+        if not name or name != Path(name).name or name.startswith("."):
             raise ConfigurationError(f"credentials name {name!r} must be a plain file name")
         path = self._folder / f"{name}.json"
         problem = ""
