@@ -13,11 +13,11 @@ PY := .venv/bin/python
 PORT ?= 1884
 SETTINGS ?=
 
-.PHONY: help run watch test check fmt unit coverage bench docs demo-model images compose-test \
+.PHONY: help run watch test check fmt unit coverage bench docs demo-model images compose-test container-tests \
 	packages-run packages-test env-run env-dev clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
 
 run: env-run ## start everything here, with the demo camera or SETTINGS=my.json; Ctrl-C stops
 	@exec $(PY) tools/run.py --run-dir "$(NXAI_RUN_DIR)" --broker "$(NXAI_BROKER)" \
@@ -66,6 +66,10 @@ images: ## build the container images
 compose-test: env-dev ## bring docker-compose.yml up for real and wait for detections
 	@deploy/local/packages.sh compose
 	@tools/docker/engine.sh tools/docker/compose_test.sh
+
+container-tests: env-dev ## the tests of broker and database, against those in containers
+	@deploy/local/packages.sh compose
+	@tools/docker/engine.sh tools/docker/container_tests.sh
 
 clean: ## remove what was built and set up here (.run stays: it holds your settings)
 	@rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* htmlcov \

@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Builds all images, without a container registry: the base image is made by debootstrap, once,
-# and kept in the cache folder. With BASE_IMAGE set, that image is the base of the services.
+# and kept in the cache folder. With BASE_IMAGE set, that image is the base of all.
+#
+#   images.sh [mosquitto|capture|inference|publisher|manager]...
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -33,9 +35,14 @@ make_base() {
 build() {
     local name=$1
     shift
-    # The builder's network is the host's: its own may have no way out.
-    docker build --quiet --network host -t "$name" "$@" . > /dev/null
-    echo "built $name"
+    # The builder's network is the host's: its own may have no way out. What the builder says
+    # matters only when it fails.
+    docker build --network host --build-arg BASE_IMAGE="$BASE_IMAGE" -t "$name" "$@" . \
+        > "$cache/build.log" 2>&1 || {
+        tail -40 "$cache/build.log" >&2
+        return 1
+    }
+    echo "built $name  $(docker image inspect -f '{{.Size}}' "$name" | awk '{print int($1 / 1e6) " MB"}')"
 }
 
 mkdir -p "$cache"
@@ -50,10 +57,12 @@ if [ -z "${BASE_IMAGE:-}" ]; then
     fi
     BASE_IMAGE=$base
 fi
-build nxai-mosquitto -f deploy/docker/mosquitto.Dockerfile --build-arg BASE_IMAGE="$BASE_IMAGE"
-for service in capture inference publisher manager; do
-    build "nxai-$service" -f deploy/docker/Dockerfile \
-        --build-arg BASE_IMAGE="$BASE_IMAGE" --build-arg SERVICE="$service"
+if [ $# = 0 ]; then set -- mosquitto capture inference publisher manager; fi
+for name in "$@"; do
+    if [ "$name" = mosquitto ]; then
+        build nxai-mosquitto -f deploy/docker/mosquitto.Dockerfile
+    else
+        build "nxai-$name" -f deploy/docker/Dockerfile --build-arg SERVICE="$name"
+    fi
 done
 docker image prune --force --filter until=48h > /dev/null
-docker images --format '{{.Repository}}  {{.Size}}' | grep '^nxai-' | sort -u
