@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from nxai_common.bus.memory import MemoryBroker, MemoryBus
 from nxai_common.bus.ports import Subscription
 from nxai_common.contracts.configuration import Assignment, DesiredModel, UncertainRule
-from nxai_common.contracts.frames import Transform
+from nxai_common.contracts.frames import Frame, Transform
 from nxai_common.contracts.models import ModelManifest, Task
 from nxai_common.contracts.results import Box, Detection, InferenceResult
 from nxai_common.errors import RejectedError
-from nxai_inference.core.parking import PATIENCE_S
+from nxai_inference.core.parking import PATIENCE_S, PLACES
 from nxai_inference.models import LINGER_S
 from nxai_inference.service import REMEMBERED_CAMERAS, InferenceService
 from support.inference import (
@@ -240,19 +240,19 @@ def test_a_model_is_swapped_between_two_frames_under_load() -> None:
     with line() as on:
         engines = [on.source.put(version) for version in versions]
         on.configure(M)
-        # One frame of a camera in flight: a frame is LATEST, a second one may replace the first.
-        total, cameras = 1500, ("front", "back")
+        total, window = 1500, Frame.depth // 2
+        cameras = ("front", "back")
         changes = iter(versions[1:])
         for camera in cameras:
-            on.send(frame(0, camera=camera))
+            on.send(*(frame(number, camera=camera) for number in range(window)))
         while len(answered) < total * len(cameras):
             found = on.result()
             answered.append(found)
             if len(answered) % 500 == 0 and (version := next(changes, None)):
                 # Not waited for: frames go on while it loads.
                 on.configure(M.model_copy(update={"path": version}), settle=False)
-            if found.sequence + 1 < total:
-                on.send(frame(found.sequence + 1, camera=found.camera))
+            if found.sequence + window < total:
+                on.send(frame(found.sequence + window, camera=found.camera))
         wait_for(lambda: on.status_of("m").digest == "digest of v6")
 
         for camera in cameras:
@@ -339,21 +339,23 @@ def test_a_frame_waits_for_a_model_that_is_loading() -> None:
         on.source.gate.clear()
         on.configure(M, settle=False)
         assert on.source.waiting.wait(10)
-        on.send(frame(1))
-        on.send(frame(1, camera="back"))
-        wait_for(lambda: on.service.report().counters["parked"] == 2)
+        on.send(*(frame(number) for number in range(PLACES)))
+        on.send(frame(0, camera="back"))
+        wait_for(lambda: on.service.report().counters["parked"] == PLACES + 1)
         assert on.status_of("m").state == "loading"
 
-        on.send(frame(2))  # newer: takes the place
-        replaced = on.result()
-        assert (replaced.camera, replaced.sequence) == ("front", 1)
-        assert replaced.error == "model 'm' is loading; a newer frame waits for it"
-        assert replaced.returns_credit
+        on.send(frame(PLACES))  # one more: the oldest gives way
+        displaced = on.result()
+        assert (displaced.camera, displaced.sequence) == ("front", 0)
+        assert displaced.error == "model 'm' is loading; newer frames wait for it"
+        assert displaced.returns_credit
 
         on.source.gate.set()
-        found = {(r.camera, r.sequence): r for r in (on.result(), on.result())}
-        assert set(found) == {("front", 2), ("back", 1)}
-        assert all(len(r.detections) == 1 and r.returns_credit for r in found.values())
+        found = [on.result() for _ in range(PLACES + 1)]
+        assert all(len(r.detections) == 1 and r.returns_credit for r in found)
+        front = [r.sequence for r in found if r.camera == "front"]
+        assert front == list(range(1, PLACES + 1))
+        assert [r.sequence for r in found if r.camera == "back"] == [0]
 
 
 def test_a_waiting_model_does_not_hold_up_the_others() -> None:

@@ -293,7 +293,7 @@ class InferenceService:
             ParkedFrame(frame, name, self._clock() + PATIENCE_S, debt),
         )
         if replaced is not None:
-            reason = f"model {name!r} is loading; a newer frame waits for it"
+            reason = f"model {name!r} is loading; newer frames wait for it"
             self._refuse(replaced.frame, name, reason, returns_credit=_settled(replaced.debt))
 
     def _refuse_parked(self, name: str, reason: str) -> None:
