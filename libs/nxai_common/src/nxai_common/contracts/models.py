@@ -117,12 +117,12 @@ class ModelManifest(Message):
 class PackageManifest(Value):
     """`manifest.json` of a model package: a folder with this file and the model file beside it.
 
-    Only `file` and, for detectors, `labels` are needed; what is left out is read from the model
-    file or has the default of `ModelManifest`.
+    Only the `labels` of detectors are needed; what is left out is read from the model file or has
+    the default of `ModelManifest`. A `ModelManifest` written as JSON is one of these, too.
     """
 
-    file: str
-    """Name of the model file in the same folder, ``.tflite`` or ``.onnx``."""
+    file: str = ""
+    """Name of the model file in the same folder; empty: the only .tflite, .lite or .onnx there."""
     digest: str | None = None
     """SHA-256 of the model file, hex; a file with another one is refused."""
     name: str = ""

@@ -28,6 +28,7 @@ MAX_MANIFEST_BYTES: Final = 1024 * 1024
 
 _TFLITE_SUFFIXES: Final = (".tflite", ".lite")
 """Edge Impulse's download is called .lite."""
+_SUFFIXES: Final = (*_TFLITE_SUFFIXES, ".onnx")
 _ATTEMPTS: Final = 3
 """A package that is being replaced is seen half-way at most once or twice in a row."""
 
@@ -50,8 +51,8 @@ def read_package(path: Path) -> ModelPackage:
         return ModelPackage(read_model_file(path), PackageManifest(file=path.name))
     for attempt in range(1, _ATTEMPTS + 1):
         manifest = _read_manifest(path / MANIFEST)
-        model = path / manifest.file
-        if Path(manifest.file).name != manifest.file:
+        model = path / (manifest.file or _only_model(path))
+        if model.parent != path or ".." in manifest.file:
             raise ConfigurationError(
                 f"{path / MANIFEST}: file {manifest.file!r} must be a plain file name in the same "
                 "folder"
@@ -59,6 +60,16 @@ def read_package(path: Path) -> ModelPackage:
         if model.exists() or attempt == _ATTEMPTS:
             return ModelPackage(read_model_file(model), manifest)
     raise AssertionError("the last attempt returns or raises")
+
+
+def _only_model(folder: Path) -> str:
+    found = sorted(n.name for n in folder.iterdir() if n.suffix.lower() in _SUFFIXES)
+    if len(found) != 1:
+        raise ConfigurationError(
+            f"{folder}: has {len(found)} model files ({', '.join(found) or 'none'}); say in "
+            f"{MANIFEST} which 'file' is meant"
+        )
+    return found[0]
 
 
 def _read_manifest(path: Path) -> PackageManifest:
