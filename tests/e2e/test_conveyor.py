@@ -11,7 +11,7 @@ from nxai_common.contracts.configuration import CameraSource, CaptureCamera, Des
 from nxai_common.contracts.configuration import FileSource, RtspSource
 from nxai_common.contracts.models import ResizeMode, ResizeQuality
 from nxai_common.contracts.outputs import Detections
-from support.rtsp import RtspServer
+from support.rtsp import rtsp_camera
 from support.shared import shared
 from support.stack import Listener, Stack, listening
 
@@ -91,8 +91,8 @@ def test_the_same_clip_over_rtsp_gives_the_same_detections(stack: Stack) -> None
         source = FileSource(path=str(clip), pace="fast", loop=False)
         stack.configure([camera(source, ResizeQuality.EXACT)], [nut_model()])
         by_file = [seen(found) for found in in_order(collect(listener, FRAMES))]
-    with RtspServer(clip, once=True) as server, listening(stack, Detections) as listener:
-        live = RtspSource(url=server.url)
+    with rtsp_camera(clip) as url, listening(stack, Detections) as listener:
+        live = RtspSource(url=url)
         stack.configure([camera(live, ResizeQuality.EXACT)], [nut_model()], revision="2")
         by_rtsp = []
         while len(by_rtsp) < FRAMES // 2:

@@ -109,7 +109,7 @@ class Stack:
             "NXAI_HEARTBEAT_S": "1",
             "NXAI_INFERENCE_MODELS_DIR": str(ROOT / "models"),
             "NXAI_CAPTURE_SECRETS_DIR": str(self.folder / "secrets"),
-            "NXAI_PUBLISHER_DATABASE": f"sqlite:///{self.folder}/log.db",
+            "NXAI_PUBLISHER_DATABASE_URL": f"sqlite:///{self.folder}/log.db",
             **self.environment,
         }
         if self.workers > 1:

@@ -49,6 +49,8 @@ class _Plan:
     routes: tuple[tuple[str, Route], ...]
     pacer: Pacer
     change: ChangeDetector | None
+    complete: bool
+    """All its models are on offer. A lossless source waits for that: nothing of it is skipped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +246,7 @@ class FrameSender:
         earlier = None if before is None else before.change
         if change is not None and earlier is not None and earlier.trigger == change.trigger:
             change = earlier
-        return _Plan(camera, inputs, pacer, change)
+        return _Plan(camera, inputs, pacer, change, complete=not routes.waiting_for)
 
     @staticmethod
     def _kept(windows: dict[str, CreditWindow]) -> int:
@@ -285,7 +287,9 @@ class FrameSender:
         return pending is not None and not self._refused and self._may_send(pending)
 
     def _may_take(self) -> bool:
-        return self._slot is not None and not (self._slot.lossless and self._pending is not None)
+        if self._slot is None:
+            return False
+        return not self._slot.lossless or (self._pending is None and self._plan.complete)
 
     def _may_send(self, pending: _Pending) -> bool:
         windows = (self._windows.get(input_id) for input_id, _ in pending.routes)
