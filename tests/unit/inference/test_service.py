@@ -144,8 +144,8 @@ def test_thresholds_change_without_loading_again() -> None:
         assert doubtful.uncertain
         assert doubtful.uncertain_reason == "highest probability of a cell 0.550 < 0.7"
         assert len(on.source.loads) == 1
-        assert on.status_of("m").processed == 4
-        assert on.status_of("m").uncertain == 1
+        wait_for(lambda: on.status_of("m").processed == 4)
+        wait_for(lambda: on.status_of("m").uncertain == 1)
 
 
 @pytest.mark.parametrize(
@@ -232,6 +232,27 @@ def test_an_engine_that_fails_answers_with_the_reason(error: Exception, said: st
         assert not broken.returns_credit
         assert well.returns_credit
         assert len(well.detections) == 1
+        status = on.status_of("m")
+        assert (status.state, status.reason, status.processed) == ("ready", said, 0)
+        (problem,) = on.service.report().problems
+        assert (problem.about, problem.reason) == ("model m", said)
+
+
+def test_an_engine_that_works_again_is_no_problem_any_more() -> None:
+    turns = iter((True, False))
+
+    def react(_pixels: NDArray[np.uint8]) -> list[NDArray[Any]]:
+        if next(turns):
+            raise RejectedError("busy")
+        return [fomo_map()]
+
+    with line() as on:
+        on.source.put("v1", ScriptedEngine(react=react))
+        on.configure(M)
+        assert on.ask(frame(1)).error == "busy"
+        assert on.ask(frame(2)).error == ""
+        wait_for(lambda: on.service.report().problems == ())
+        assert on.status_of("m").reason == ""
 
 
 def test_a_model_is_swapped_between_two_frames_under_load() -> None:
@@ -508,6 +529,17 @@ def test_the_same_configuration_again_changes_nothing() -> None:
         assert len(on.source.loads) == 1
 
 
+def test_the_same_configuration_again_tries_again_what_failed() -> None:
+    with line() as on:
+        on.configure(M)
+        assert on.status_of("m").state == "failed"
+        on.source.put("v1")
+        configured = on.service._configuration
+        assert configured is not None
+        on.bus.publish(configured)
+        wait_for(lambda: on.status_of("m").state == "ready")
+
+
 def test_a_worker_joins_its_group_when_its_models_are_loaded() -> None:
     broker = MemoryBroker()
     with MemoryBus(broker) as second_bus, line(broker=broker, share="g", worker="one") as on:
@@ -545,7 +577,7 @@ def test_counters_tell_what_happened() -> None:
         on.ask(frame(models=("x",)))
         counters = on.service.report().counters
         assert counters["frames"] == 2
-        assert counters["results"] == 1
+        assert counters["results"] == 1  # counted before the next frame was taken in hand
         assert counters["refused"] == 1
         assert json.dumps(dict(counters))
 

@@ -75,6 +75,8 @@ class Model:
         self.loading: DesiredModel | None = None
         self.reason = ""
         """Why the last load failed."""
+        self.trouble = ""
+        """Why the last frame could not be looked at; empty when it could."""
         self.processed = 0
         self.uncertain = 0
         self._versions: dict[Size, Version] = {}
@@ -134,8 +136,7 @@ class Model:
             state = "failed"
         else:
             state = "ready"
-            if reason:
-                reason = f"the version before stays in force: {reason}"
+            reason = f"the version before stays in force: {reason}" if reason else self.trouble
         return ModelStatus(
             model=self.desired.id,
             state=state,

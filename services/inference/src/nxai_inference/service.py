@@ -34,6 +34,8 @@ TICK_S: Final = 1.0
 REMEMBERED_CAMERAS: Final = 256
 """Cameras a model remembers; a flood of made-up names must not fill the memory."""
 
+COUNTED: Final = ("frames", "results", "results_dropped", "refused", "parked_in_all")
+
 NO_MODEL: Final = "none"
 """Stands in the result of a frame that names no model at all."""
 
@@ -77,7 +79,7 @@ class InferenceService:
         self._offered: dict[str, ModelManifest] = {}
         """Manifests as we published them last."""
         self._manifests_seen: set[str] = set()
-        self._count: Counter[str] = Counter()
+        self._count = Counter(dict.fromkeys(COUNTED, 0))
         self._next_tick = clock()
         self._inbox: Inbox = self._subscribe(frames=not share)
         self._shares_frames = not share
@@ -115,16 +117,15 @@ class InferenceService:
     def report(self) -> Report:
         """Return how it goes."""
         models = self._models.all()
-        problems = []
+        problems: list[Problem] = []
         for model in models:
-            if model.reason:
-                problems.append(Problem(about=f"model {model.desired.id}", reason=model.reason))
             current = model.current
-            if current is not None:
-                problems.extend(
-                    Problem(about=f"model {model.desired.id}", reason=warning)
-                    for warning in current.warnings
-                )
+            warnings = () if current is None else current.warnings
+            problems.extend(
+                Problem(about=f"model {model.desired.id}", reason=reason)
+                for reason in (model.reason, model.trouble, *warnings)
+                if reason
+            )
         inbox = self._inbox
         return Report(
             problems=tuple(problems),
@@ -141,8 +142,8 @@ class InferenceService:
     # -- configuration --------------------------------------------------------------------------
 
     def _configure(self, configuration: InferenceConfiguration) -> None:
-        if configuration == self._configuration:
-            return  # sent again after a reconnect
+        # The same one again (after a reconnect, or saved once more) does no harm, and tries
+        # again what could not be loaded.
         self._configuration = configuration
         self._assignments = {(a.camera, a.model): a for a in configuration.assignments}
         for name in self._models.configure(configuration.models):
@@ -225,14 +226,11 @@ class InferenceService:
         try:
             result = self._run(frame, model, version, queue_ms, returns_credit=returns_credit)
             sent = self._bus.publish(result)
-        except NxaiError as error:
-            self._refuse(frame, name, str(error), returns_credit=returns_credit)
+        except Exception as error:  # noqa: BLE001 - told, counted; the other cameras go on
+            model.trouble = self._explain(error, frame, name)
+            self._refuse(frame, name, model.trouble, returns_credit=returns_credit)
             return
-        except Exception as error:  # one bad frame must not end the loop for all cameras
-            log.exception("model %s on a frame of camera %s", name, frame.camera)
-            reason = f"{type(error).__name__}: {error}"
-            self._refuse(frame, name, reason, returns_credit=returns_credit)
-            return
+        model.trouble = ""
         model.processed += 1
         model.uncertain += result.uncertain
         self._count["results"] += 1
@@ -286,6 +284,12 @@ class InferenceService:
             f"model {name!r} reads {width}x{height}x{channels}, "
             f"the frame is {frame.width}x{frame.height}x{frame.channels}"
         )
+
+    def _explain(self, error: Exception, frame: Frame, name: str) -> str:
+        if isinstance(error, NxaiError):
+            return str(error)
+        log.error("model %s on a frame of camera %s", name, frame.camera, exc_info=error)
+        return f"{type(error).__name__}: {error}"
 
     def _park(self, frame: Frame, name: str, debt: Debt | None) -> None:
         self._count["parked_in_all"] += 1
