@@ -59,7 +59,7 @@ class ServiceSettings(BaseModel):
     share a subscription: the broker would go on giving a dead process its share."""
 
     device: Level = "box"
-    """Name of this box in every topic, `nxai/v1/{device}/...`."""
+    """Name of this box, the third level of every topic."""
     instance: Level = ""
     """Name of this process in its status topic; unset: the role; `auto`: role and host name, for
     several containers of one service."""
