@@ -106,7 +106,7 @@ class SimpleCapture:
         cameras: int,
         side: int = 96,
         channels: Literal[1, 3] = 1,
-        patience_s: float = 2.0,
+        patience_s: float = 5.0,
     ) -> None:
         self._bus = bus
         self._inbox = bus.subscribe(Subscription(InferenceResult), volatile=True)
