@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self, TypeAlias
 
-from nxai_common.contracts.configuration import CaptureCamera
 from pydantic import SecretStr
 
 from nxai_capture.core.picture import Bytes, Picture
+from nxai_common.contracts.configuration import CaptureCamera
 
 
 @dataclass(frozen=True, slots=True)
