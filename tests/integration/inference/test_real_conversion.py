@@ -38,8 +38,8 @@ def engines(request: pytest.FixtureRequest) -> Iterator[tuple[Engine, Engine]]:
     content = shared(f"models/{request.param}").read_bytes()
     scaling = InputScaling.ZERO_TO_ONE
     with (
-        LitertEngine(content, file=request.param, scaling=scaling) as litert,
-        OnnxEngine(convert(content), file=request.param, scaling=scaling) as onnx,
+        LitertEngine(content, scaling=scaling) as litert,
+        OnnxEngine(convert(content), scaling=scaling) as onnx,
     ):
         yield litert, onnx
 

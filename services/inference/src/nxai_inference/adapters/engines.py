@@ -111,12 +111,13 @@ def choose_engine(
             warnings += [f"{options.providers[0]} is not used: {error}" for _, error in failures]
         trials = [Trial(name, reason=str(error)) for name, error in failures]
         if engines:
-            return _fastest(file, engines, trials, warnings, options.clock)
+            return _fastest(engines, trials, warnings, options.clock)
     except BaseException:
         for engine in engines:
             engine.close()
         raise
-    raise failures[0][1]
+    _, first = failures[0]
+    raise ConfigurationError(f"{file.name}: {first}") from first
 
 
 def _candidates(file: ModelFile, choice: EngineChoice) -> tuple[Literal["litert", "onnx"], ...]:
@@ -136,16 +137,15 @@ def _build(
     options: EngineOptions,
 ) -> Engine:
     if name == "litert":
-        return LitertEngine(file.content, file=file.name, scaling=scaling, threads=options.threads)
+        return LitertEngine(file.content, scaling=scaling, threads=options.threads)
     content = file.content
     if file.format == "tflite":
         try:
             content = convert(content)
         except RejectedError as error:
-            raise ConfigurationError(f"{file.name}: ONNX Runtime cannot run it: {error}") from error
+            raise ConfigurationError(f"ONNX Runtime cannot run it: {error}") from error
     return OnnxEngine(
         content,
-        file=file.name,
         scaling=scaling,
         providers=options.providers,
         threads=options.threads,
@@ -153,7 +153,6 @@ def _build(
 
 
 def _fastest(
-    file: ModelFile,
     engines: Sequence[Engine],
     trials: Sequence[Trial],
     warnings: Sequence[str],
@@ -170,7 +169,7 @@ def _fastest(
             agreeing.append(engine)
             continue
         reason = f"{engine.name} disagrees with {engines[0].name}: {difference}"
-        notes.append(f"{file.name}: {reason}; {engines[0].name} is used")
+        notes.append(f"{reason}; {engines[0].name} is used")
         done.append(Trial(engine.name, reason=reason))
         engine.close()
     medians = _time(agreeing, pictures[1], clock)

@@ -20,14 +20,11 @@ _FAILURES: Final = (ValueError, RuntimeError, MemoryError, TypeError)
 class LitertEngine:
     """One interpreter with XNNPACK. Not safe for two threads at a time."""
 
-    def __init__(
-        self, content: bytes, *, file: str, scaling: InputScaling, threads: int = 1
-    ) -> None:
+    def __init__(self, content: bytes, *, scaling: InputScaling, threads: int = 1) -> None:
         """Load the model and run it once on zeros, which also settles its output shapes.
 
         Args:
             content: The whole .tflite file.
-            file: Its name, for messages.
             scaling: What the model expects of a pixel.
             threads: Of the interpreter.
 
@@ -43,9 +40,7 @@ class LitertEngine:
             interpreter.invoke()
             found = interpreter.get_output_details()  # some shapes are known only after a run
         except _FAILURES as error:
-            raise ConfigurationError(
-                f"{file}: LiteRT cannot run it: {_first_line(error)}"
-            ) from error
+            raise ConfigurationError(f"LiteRT cannot run it: {_first_line(error)}") from error
         self._inputs = inputs
         self._outputs = tuple(_info(n) for n in found)
         for tensor in self._outputs:

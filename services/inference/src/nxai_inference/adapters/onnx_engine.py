@@ -87,7 +87,6 @@ class OnnxEngine:
         self,
         content: bytes,
         *,
-        file: str,
         scaling: InputScaling,
         providers: Sequence[str] = (CPU,),
         threads: int = 1,
@@ -96,7 +95,6 @@ class OnnxEngine:
 
         Args:
             content: The whole .onnx file.
-            file: Its name, for messages.
             scaling: What the model expects of a pixel.
             providers: Hardware to use, from `execution_providers`; what is not there is left out
                 (see `warnings`).
@@ -105,10 +103,10 @@ class OnnxEngine:
         Raises:
             ConfigurationError: ONNX Runtime cannot load or run the file, or it reads no picture.
         """
-        quantisation = _quantisation(content, file)
+        quantisation = _quantisation(content)
         self.warnings: tuple[str, ...] = ()
         """Why another provider than the one asked for is in use."""
-        session = self._open(content, file, providers, threads)
+        session = self._open(content, providers, threads)
         self._inputs = tuple(_info(n, quantisation) for n in session.get_inputs())
         geometry = input_geometry(self._inputs)
         batched = self._inputs[0].model_copy(update={"shape": (1, *self._inputs[0].shape[1:])})
@@ -121,9 +119,7 @@ class OnnxEngine:
         try:
             values = session.run(self._output_names, {self._input_name: self._scaler.scale(black)})
         except _FAILURES as error:
-            raise ConfigurationError(
-                f"{file}: ONNX Runtime cannot run it: {_first_line(error)}"
-            ) from error
+            raise ConfigurationError(f"ONNX Runtime cannot run it: {_first_line(error)}") from error
         self._outputs = tuple(
             info.model_copy(update={"shape": tuple(int(n) for n in value.shape)})
             for info, value in zip(stated, values, strict=True)
@@ -134,7 +130,7 @@ class OnnxEngine:
         self._name = f"onnx:{session.get_providers()[0]}"
 
     def _open(
-        self, content: bytes, file: str, providers: Sequence[str], threads: int
+        self, content: bytes, providers: Sequence[str], threads: int
     ) -> onnxruntime.InferenceSession:
         available = onnxruntime.get_available_providers()
         usable = [name for name in providers if name in available]
@@ -142,7 +138,7 @@ class OnnxEngine:
         if missing:
             warning = (
                 f"{', '.join(missing)} is not part of the installed ONNX Runtime (it has "
-                f"{', '.join(available)}); {file} runs on {usable[0]}"
+                f"{', '.join(available)}); it runs on {usable[0]}"
             )
             self.warnings = (warning,)
         options = onnxruntime.SessionOptions()
@@ -154,24 +150,22 @@ class OnnxEngine:
         except _FAILURES as error:
             if usable == [CPU]:
                 raise ConfigurationError(
-                    f"{file}: ONNX Runtime cannot load it: {_first_line(error)}"
+                    f"ONNX Runtime cannot load it: {_first_line(error)}"
                 ) from error
-            self.warnings = (f"{usable[0]} failed ({_first_line(error)}); {file} runs on the CPU",)
-            return self._open_on_cpu(content, file, options)
+            self.warnings = (f"{usable[0]} failed ({_first_line(error)}); it runs on the CPU",)
+            return self._open_on_cpu(content, options)
         if session.get_providers()[0] != usable[0]:
-            self.warnings = (
-                f"{usable[0]} did not start; {file} runs on {session.get_providers()[0]}",
-            )
+            self.warnings = (f"{usable[0]} did not start; it runs on {session.get_providers()[0]}",)
         return session
 
     def _open_on_cpu(
-        self, content: bytes, file: str, options: onnxruntime.SessionOptions
+        self, content: bytes, options: onnxruntime.SessionOptions
     ) -> onnxruntime.InferenceSession:
         try:
             return onnxruntime.InferenceSession(content, options, providers=[CPU])
         except _FAILURES as error:
             raise ConfigurationError(
-                f"{file}: ONNX Runtime cannot load it: {_first_line(error)}"
+                f"ONNX Runtime cannot load it: {_first_line(error)}"
             ) from error
 
     @property
@@ -234,7 +228,7 @@ def _info(found: onnxruntime.NodeArg, quantisation: dict[str, tuple[float, int]]
     )
 
 
-def _quantisation(content: bytes, file: str) -> dict[str, tuple[float, int]]:
+def _quantisation(content: bytes) -> dict[str, tuple[float, int]]:
     """Return scale and zero point of the graph's quantised inputs and outputs, by name.
 
     From the metadata that our own conversion writes, otherwise from the DequantizeLinear behind
@@ -244,15 +238,13 @@ def _quantisation(content: bytes, file: str) -> dict[str, tuple[float, int]]:
         model = onnx.load_model_from_string(content)
     except (DecodeError, ValueError) as error:
         raise ConfigurationError(
-            f"{file}: not an ONNX model, or truncated ({len(content)} bytes): {_first_line(error)}"
+            f"not an ONNX model, or truncated ({len(content)} bytes): {_first_line(error)}"
         ) from error
     graph = model.graph
     if not graph.node:
-        raise ConfigurationError(f"{file}: not an ONNX model: it has no graph")
+        raise ConfigurationError("not an ONNX model: it has no graph")
     if any(tensor.data_location for tensor in graph.initializer):
-        raise ConfigurationError(
-            f"{file}: its weights lie in another file; export the model as one file"
-        )
+        raise ConfigurationError("its weights lie in another file; export the model as one file")
     constants = {tensor.name: tensor for tensor in graph.initializer}
     found: dict[str, tuple[float, int]] = {}
     for node in graph.node:
