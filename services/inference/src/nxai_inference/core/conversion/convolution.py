@@ -272,8 +272,8 @@ def _bias(
     # TensorFlow Lite adds the stored bias to an accumulator that counts in these steps,
     # whatever scale the bias itself states; it only checks that the two are close.
     assert source.quantisation is not None  # noqa: S101 - for mypy; both were checked
-    assert weights.quantisation is not None  # noqa: S101
-    assert output.quantisation is not None  # noqa: S101
+    assert weights.quantisation is not None  # noqa: S101 - for mypy, as above
+    assert output.quantisation is not None  # noqa: S101 - for mypy, as above
     with np.errstate(over="ignore", under="ignore"):
         scales = np.float32(source.quantisation.scale) * weights.quantisation.scales
     if not (np.isfinite(scales).all() and (scales > 0).all()):
