@@ -297,12 +297,19 @@ def test_empty_pages_are_given_back_to_the_disk(
         assert not store.prune(options, START_US + 10 * DAY_US).more
 
 
+def fill(store: SqlLogger, first: int, progress: list[int]) -> None:
+    """Write until it fails; the last of `progress` is where the failed batch began."""
+    for number in range(first, 100_000, 100):
+        progress.append(number)
+        store.write(many(100, number))
+
+
 # -- faults -------------------------------------------------------------------------------------
 
 
 def test_a_full_database_says_so_and_works_again_with_room(sqlite_url: URL) -> None:
     """SQLite's own limit on pages is the fault that a full disk causes, at the same place."""
-    written = 0
+    progress: list[int] = []
     with opened(sqlite_url) as store:
         store.write(many(100))
         connection = store._connected()
@@ -310,8 +317,8 @@ def test_a_full_database_says_so_and_works_again_with_room(sqlite_url: URL) -> N
             pages = sql_logger._pragma(connection, "page_count")
             connection.exec_driver_sql(f"PRAGMA max_page_count={pages + 20}")
         with pytest.raises(StorageUnavailable, match="disk is full; make room") as caught:
-            for written in range(100, 100_000, 100):
-                store.write(many(100, written))
+            fill(store, 100, progress)
+        written = progress[-1]
         assert str(sqlite_url.database) in str(caught.value)
         assert stored(sqlite_url) == list(range(written))  # all of each batch, or nothing
         store.open()
@@ -328,11 +335,11 @@ def test_a_full_disk(tmp_path: Path) -> None:
         pytest.skip("a small file system needs the right to mount one")
     try:
         url = database_url(f"sqlite:///{small}/nxai.db")
-        written = 0
+        progress: list[int] = []
         with opened(url) as store:
             with pytest.raises(StorageUnavailable, match="disk"):
-                for written in range(0, 100_000, 100):
-                    store.write(many(100, written))
+                fill(store, 0, progress)
+            written = progress[-1]
             assert written > 0
             bigger = ["mount", "-o", "remount,size=8m", str(small)]
             subprocess.run(bigger, check=True, capture_output=True)
@@ -464,9 +471,12 @@ def test_an_archive_is_not_made_by_reading(tmp_path: Path) -> None:
 def test_the_archive_cannot_write(sqlite_url: URL) -> None:
     with opened(sqlite_url) as store:
         store.write(many(1))
-    with SqlArchive(sqlite_url) as archive, archive._engine.connect() as connection:
-        with pytest.raises(sa.exc.OperationalError, match="readonly"):
-            connection.execute(sa.delete(RESULTS))
+    with (
+        SqlArchive(sqlite_url) as archive,
+        archive._engine.connect() as connection,
+        pytest.raises(sa.exc.OperationalError, match="readonly"),
+    ):
+        connection.execute(sa.delete(RESULTS))
 
 
 def test_rows_are_json_that_anybody_can_query(sqlite_url: URL) -> None:

@@ -84,10 +84,10 @@ def test_who_and_when() -> None:
 
 def test_tensors_are_flat_and_exact_float32() -> None:
     values = np.random.default_rng(3).random((1, 4, 4, 3), np.float32)
-    entry = printed(with_tensors(result(0), a=values, b=np.float32([[1, 2]])))
+    entry = printed(with_tensors(result(0), a=values, b=np.array([[1, 2]], np.float32)))
     assert entry["outputDims"] == [[1, 4, 4, 3], [1, 2]]
     assert entry["outputDataTypes"] == [1, 1]
-    assert np.array_equal(np.float32(entry["output"]["a"]), values.ravel())
+    assert np.array_equal(np.array(entry["output"]["a"], np.float32), values.ravel())
     assert entry["output"]["b"] == [1.0, 2.0]
 
 
@@ -105,7 +105,7 @@ def test_outputs_of_one_name_both_stay() -> None:
 
 
 def test_a_tensor_at_an_odd_byte_and_an_empty_one() -> None:
-    raw = np.float32([1.5, -2.25]).tobytes()
+    raw = np.array([1.5, -2.25], np.float32).tobytes()
     item = result(0).model_copy(
         update={
             "attachment": b"x" + raw,

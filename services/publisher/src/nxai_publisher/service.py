@@ -98,19 +98,17 @@ class Publisher:
     def run(self, stop: Stop) -> None:
         """Receive, decide, emit, hand over; until stopped."""
         with (
-            closing(self._bus.subscribe(Subscription(PublisherConfiguration))) as desired,
-            closing(self._bus.subscribe(Subscription(InferenceResult))) as results,
-            closing(_Intake(self._bus, results, self._settings.instance)) as intake,
+            closing(_Intake(self._bus, self._settings.instance)) as intake,
             closing(_Earlier(self._bus, self._clock.monotonic() + REMEMBER_S)) as earlier,
         ):
-            self._await_configuration(stop, desired, earlier)
+            early = self._await_configuration(stop, intake, earlier)
             while not stop.is_set():
                 self._beat()
-                self._configure_from(desired)
                 trouble = self._log.problem is not None
-                for delivery, live_only in intake.receive(trouble=trouble):
+                for delivery, live_only in early or intake.receive(trouble=trouble):
                     if self._handle(delivery, live_only=live_only):
                         intake.caught_up()
+                early = []
                 self._tick(earlier)
         self._say_goodbye()
 
@@ -138,7 +136,9 @@ class Publisher:
     def _handle(self, delivery: Delivery[Message], *, live_only: bool) -> bool:
         """Emit what a result means; return whether it is the newest that anybody knows."""
         result = delivery.message
-        assert isinstance(result, InferenceResult)  # noqa: S101 - what the inbox subscribes to
+        if not isinstance(result, InferenceResult):
+            self._apply(result)
+            return False
         self._counters["results"] += 1
         if result.error:
             # Capture got its credit back by it, and inference reports the reason in its status.
@@ -313,29 +313,33 @@ class Publisher:
 
     # -- configuration ----------------------------------------------------------------------------
 
-    def _await_configuration(self, stop: Stop, desired: Inbox, earlier: "_Earlier") -> None:
-        """Let results wait for the first configuration, so that each camera has its name."""
+    def _await_configuration(
+        self, stop: Stop, intake: "_Intake", earlier: "_Earlier"
+    ) -> "list[_Received]":
+        """Let results wait for the first configuration, so that each camera has its name.
+
+        Returns:
+            The results that came meanwhile; the broker bounds their number.
+        """
+        early: list[_Received] = []
         deadline = self._clock.monotonic() + self._settings.configuration_wait_s
         while not stop.is_set() and not self._configured:
             self._beat()
-            left = deadline - self._clock.monotonic()
-            if left <= 0:
+            self._recall(earlier)
+            if self._clock.monotonic() >= deadline:
                 log.warning("no configuration yet; each camera goes by its id until it comes")
                 self._log.configure(self._configuration.logger)
                 break
-            delivery = desired.receive(min(left, TICK_S))
-            self._recall(earlier)
-            if delivery is not None:
-                self._apply(delivery.message)
-
-    def _configure_from(self, desired: Inbox) -> None:
-        delivery = desired.receive(0)
-        if delivery is not None:
-            self._apply(delivery.message)
+            for item in intake.receive(trouble=False):
+                if isinstance(item[0].message, InferenceResult):
+                    early.append(item)
+                else:
+                    self._apply(item[0].message)
+        return early
 
     def _apply(self, wanted: Message) -> None:
         """Put a configuration in force."""
-        assert isinstance(wanted, PublisherConfiguration)  # noqa: S101 - the inbox's only class
+        assert isinstance(wanted, PublisherConfiguration)  # noqa: S101 - all else the inbox brings
         self._configuration = wanted
         self._configured = True
         self._log.configure(wanted.logger)
@@ -422,30 +426,36 @@ class _Earlier:
 class _Intake:
     """Where results come from.
 
-    Usually one inbox. Results that are not acknowledged stop the broker from sending more, and
-    while the data logger cannot store any, none are acknowledged. So that the live outputs go on,
-    a second, volatile inbox is opened then. It is a shared subscription of one member, because a
-    second plain subscription to the same topics would replace the first one.
+    Usually one inbox, of results and the configuration. Results that are not acknowledged stop
+    the broker from sending more, and while the data logger cannot store any, none are. So that
+    the live outputs go on, a second, volatile inbox is opened then. It is a shared subscription
+    of one member, because a second plain one to the same topics would replace the first.
     """
 
-    def __init__(self, bus: Bus, results: Inbox, instance: str) -> None:
+    def __init__(self, bus: Bus, instance: str) -> None:
         self._bus = bus
-        self._results = results
+        self._usual = bus.subscribe(
+            Subscription(PublisherConfiguration), Subscription(InferenceResult)
+        )
         self._group = f"live-{instance}"
         self._live: Inbox | None = None
         self._storing = True
 
-    def receive(self, *, trouble: bool) -> list[tuple[Delivery[Message], bool]]:
-        """Return what is there, each with whether it is for the live outputs only."""
+    def receive(self, *, trouble: bool) -> "list[_Received]":
+        """Return what is there, configuration first."""
         self._storing = not trouble
         if trouble and self._live is None:
             self._live = self._bus.subscribe(
                 Subscription(InferenceResult, share=self._group), volatile=True, bound=BATCH
             )
         if self._live is None:
-            return [(delivery, False) for delivery in self._results.receive_many(BATCH, TICK_S)]
-        # What is not owed here is a copy of what the live inbox has.
-        usual = [item for item in self._results.receive_many(BATCH, 0) if item.owed]
+            return [(delivery, False) for delivery in self._usual.receive_many(BATCH, TICK_S)]
+        usual = [
+            item
+            for item in self._usual.receive_many(BATCH, 0)
+            # What is not owed is a copy of what the live inbox has.
+            if item.owed or not isinstance(item.message, InferenceResult)
+        ]
         live = self._live.receive_many(BATCH, 0 if usual else TICK_S)
         return [(item, False) for item in usual] + [(item, True) for item in live]
 
@@ -456,7 +466,12 @@ class _Intake:
             self._live = None
 
     def close(self) -> None:
-        """Close the second inbox."""
+        """Close both."""
+        self._usual.close()
         if self._live is not None:
             self._live.close()
             self._live = None
+
+
+_Received = tuple[Delivery[Message], bool]
+"""What came, and whether it is for the live outputs only."""

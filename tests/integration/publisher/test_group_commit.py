@@ -1,0 +1,234 @@
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+from sqlalchemy.engine import URL
+
+from nxai_common.contracts.base import Message
+from nxai_common.contracts.commands import Reply
+from nxai_common.contracts.configuration import LoggerOptions
+from nxai_common.contracts.status import Problem
+from nxai_common.retry import RetryPolicy
+from nxai_publisher.adapters import group_commit
+from nxai_publisher.adapters.group_commit import GroupCommit
+from nxai_publisher.adapters.sql_logger import SqlLogger
+from nxai_publisher.core.observation import observe
+from nxai_publisher.core.rows import LoggedResult, logged
+from support.results import SECOND_US, START_US, result
+from support.waiting import wait_for
+
+ON = LoggerOptions(keep_days=36_500)
+OFF = LoggerOptions(enabled=False)
+
+
+class Delivered:
+    """A result in hand; remembers what was stored when it was acknowledged."""
+
+    received_at = 0.0
+    owed = True
+
+    def __init__(self, sequence: int, look: Callable[[], object] = lambda: None) -> None:
+        self.message: Message = result(sequence)
+        self.seen_at_acknowledgement: list[object] = []
+        self._look = look
+
+    @property
+    def acknowledged(self) -> bool:
+        return bool(self.seen_at_acknowledgement)
+
+    def acknowledge(self) -> None:
+        self.seen_at_acknowledgement.append(self._look())
+
+    def reply(self, reply: Reply) -> None:
+        del reply
+
+
+def kept(sequence: int) -> LoggedResult:
+    item = result(sequence)
+    return logged(item, observe(item), 1.0)
+
+
+@pytest.fixture
+def path(sqlite_url: URL) -> Path:
+    return Path(str(sqlite_url.database))
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        group_commit, "RETRY", RetryPolicy(first_s=0.02, longest_s=0.1, floor_s=0.01)
+    )
+    monkeypatch.setattr("nxai_publisher.adapters.sql_database.BUSY_TIMEOUT_S", 0.02)
+
+
+@contextmanager
+def running(url: URL, options: LoggerOptions = ON, bound: int = 1000) -> Iterator[GroupCommit]:
+    with GroupCommit(SqlLogger(url), bound=bound, wall_us=lambda: START_US) as log:
+        log.configure(options)
+        yield log
+
+
+def trouble(log: GroupCommit) -> Problem:
+    problem = wait_for(lambda: log.problem)
+    assert problem is not None
+    return problem
+
+
+def sequences(path: Path) -> list[int]:
+    with closing(sqlite3.connect(path)) as connection:
+        return [row[0] for row in connection.execute("SELECT sequence FROM results")]
+
+
+@contextmanager
+def blocked(path: Path) -> Iterator[None]:
+    """The database's folder cannot be made: a file is in its place."""
+    path.parent.write_text("in the way")
+    yield
+    path.parent.unlink()
+
+
+def test_a_result_is_stored_before_it_is_acknowledged(sqlite_url: URL, path: Path) -> None:
+    deliveries = [Delivered(n, lambda: sequences(path)) for n in range(50)]
+    with running(sqlite_url) as log:
+        for number, delivery in enumerate(deliveries):
+            assert log.offer(kept(number), delivery)
+        wait_for(lambda: all(d.acknowledged for d in deliveries))
+        assert log.held == 0
+        assert log.statistics.stored == 50
+    for number, delivery in enumerate(deliveries):
+        (stored,) = delivery.seen_at_acknowledgement
+        assert number in stored  # type: ignore[operator] # a list of sequences
+
+
+def test_one_result_does_not_wait_for_others(sqlite_url: URL) -> None:
+    with running(sqlite_url) as log:
+        for number in range(3):
+            delivery = Delivered(number)
+            log.offer(kept(number), delivery)
+            wait_for(partial(getattr, delivery, "acknowledged"))
+
+
+def test_results_are_held_while_the_database_takes_none(sqlite_url: URL, path: Path) -> None:
+    deliveries = [Delivered(n) for n in range(5)]
+    with running(sqlite_url, bound=4) as log:
+        with blocked(path):
+            problem = trouble(log)
+            assert problem.about == "data logger"
+            assert "cannot be made" in problem.reason
+            taken = [log.offer(kept(n), d) for n, d in enumerate(deliveries)]
+            assert taken == [True, True, True, True, False]
+            wait_for(lambda: log.statistics.failures > 3)
+            assert not any(d.acknowledged for d in deliveries)
+            assert log.held == 4
+        wait_for(lambda: all(d.acknowledged for d in deliveries[:4]))
+        wait_for(lambda: log.problem is None)
+        assert not deliveries[4].acknowledged  # the broker has it still
+        assert log.statistics.left_out == 1
+    assert sequences(path) == [0, 1, 2, 3]
+
+
+def test_a_database_locked_for_a_while_delays_and_loses_nothing(
+    sqlite_url: URL, path: Path
+) -> None:
+    first, second = Delivered(0), Delivered(1)
+    with running(sqlite_url) as log:
+        log.offer(kept(0), first)
+        wait_for(lambda: first.acknowledged)
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            log.offer(kept(1), second)
+            problem = trouble(log)
+            assert "another program holds it locked" in problem.reason
+            assert not second.acknowledged
+            other.execute("ROLLBACK")
+        wait_for(lambda: second.acknowledged)
+    assert sequences(path) == [0, 1]
+
+
+def test_what_is_delivered_again_is_acknowledged_by_its_new_delivery(
+    sqlite_url: URL, path: Path
+) -> None:
+    old, new, other = Delivered(0), Delivered(0), Delivered(1)
+    with running(sqlite_url, bound=2) as log:
+        with blocked(path):
+            wait_for(lambda: log.problem)
+            assert log.offer(kept(0), old)
+            assert log.offer(kept(1), other)
+            assert log.offer(kept(0), new)
+            assert log.held == 2
+        wait_for(lambda: new.acknowledged and other.acknowledged)
+        assert not old.acknowledged
+        again = Delivered(0)
+        log.offer(kept(0), again)
+        wait_for(lambda: again.acknowledged)
+        assert log.statistics.duplicates == 1
+    assert sequences(path) == [0, 1]
+
+
+def test_what_waits_is_stored_when_the_service_stops(sqlite_url: URL, path: Path) -> None:
+    deliveries = [Delivered(n) for n in range(200)]
+    with running(sqlite_url) as log:
+        for number, delivery in enumerate(deliveries):
+            log.offer(kept(number), delivery)
+    assert all(d.acknowledged for d in deliveries)
+    assert len(sequences(path)) == 200
+
+
+def test_stopping_while_the_database_is_away_acknowledges_nothing(
+    sqlite_url: URL, path: Path
+) -> None:
+    delivery = Delivered(0)
+    with blocked(path):
+        with running(sqlite_url) as log:
+            wait_for(lambda: log.problem)
+            log.offer(kept(0), delivery)
+        assert not delivery.acknowledged
+
+
+def test_a_logger_that_is_off_makes_no_database(sqlite_url: URL, path: Path) -> None:
+    with running(sqlite_url, OFF) as log:
+        assert not path.exists()
+        log.configure(ON)
+        wait_for(path.exists)
+
+
+def test_switching_it_off_lets_go_of_what_could_not_be_stored(sqlite_url: URL, path: Path) -> None:
+    delivery = Delivered(0)
+    with blocked(path), running(sqlite_url) as log:
+        wait_for(lambda: log.problem)
+        log.offer(kept(0), delivery)
+        log.configure(OFF)
+        wait_for(lambda: delivery.acknowledged)
+        wait_for(lambda: log.problem is None)
+
+
+def test_retention_follows_the_configuration_at_once(sqlite_url: URL, path: Path) -> None:
+    with GroupCommit(SqlLogger(sqlite_url), wall_us=lambda: START_US + 86_410 * SECOND_US) as log:
+        log.configure(ON)
+        for number in range(200):
+            log.offer(kept(number), Delivered(number))
+        wait_for(lambda: log.statistics.stored == 200)
+        log.configure(LoggerOptions(keep_days=1))
+        wait_for(lambda: log.statistics.pruned >= 100)
+        wait_for(lambda: sequences(path) == list(range(100, 200)))
+
+
+def test_a_fault_of_the_program_is_told_and_ends_the_thread(
+    sqlite_url: URL, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr("threading.excepthook", lambda _: None)
+    monkeypatch.setattr(SqlLogger, "write", broken)
+    with running(sqlite_url) as log:
+        delivery = Delivered(0)
+        log.offer(kept(0), delivery)
+        problem = trouble(log)
+        assert "fault of this program" in problem.reason
+        assert not delivery.acknowledged
+        assert log.held == 1
+    assert "the data logger stopped" in caplog.text

@@ -1,0 +1,296 @@
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nxai_common.bus.memory import MemoryBroker, MemoryBus
+from nxai_common.bus.ports import Subscription
+from nxai_common.contracts.configuration import (
+    EventOptions,
+    LoggerOptions,
+    NxOutputOptions,
+    PublisherCamera,
+)
+from nxai_common.contracts.outputs import CameraState, Detections, Event, EventPhase, Output
+from nxai_common.retry import RetryPolicy
+from nxai_publisher.adapters import group_commit
+from support.publisher import CAMERAS, World, configuration, publisher
+from support.results import START_US, detection, result
+from support.waiting import wait_for
+
+NO_LOG = LoggerOptions(enabled=False)
+QUICK = EventOptions(start_after=2, end_after_s=0.3, update_every_s=0.1)
+KEEP = LoggerOptions(keep_days=36_500)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with publisher(tmp_path, desired=configuration(logger=KEEP)) as running:
+        yield running
+
+
+def events(world: World) -> list[tuple[EventPhase, str]]:
+    return [(event.event, event.label) for event in world.seen(Event)]
+
+
+def states(world: World, camera: str = "front") -> list[CameraState]:
+    return [state for state in world.seen(CameraState) if state.camera == camera]
+
+
+def test_one_result_becomes_all_outputs_and_a_row(world: World) -> None:
+    world.send(result(0, [detection(), detection("bolt")]))
+    (found,) = world.wait_for(Detections)
+    assert (found.camera_name, found.counts) == ("Front door", {"nut": 1, "bolt": 1})
+    (output,) = world.wait_for(Output)
+    entry = output.entries[0]
+    assert (entry.sourceId, entry.sourceName, entry.deviceId) == ("input-1", "Front door", "box")
+    wait_for(lambda: any(state.count == 2 for state in states(world)))
+    wait_for(lambda: world.stored() == [("front", 0)])
+    assert world.seen(Event) == []
+
+
+def test_a_result_is_acknowledged_once_it_is_stored(world: World) -> None:
+    world.send(*(result(n) for n in range(100)))
+    wait_for(lambda: len(world.stored()) == 100)
+    world.broker.stop()
+    world.broker.start()  # what was not acknowledged would come again
+    world.send(result(100))
+    wait_for(lambda: len(world.stored()) == 101)
+    assert world.counter("results") == 101
+    assert world.report().problems == ()
+
+
+def test_each_camera_says_zero_at_the_start(world: World) -> None:
+    world.wait_for(CameraState, 2)
+    for camera in CAMERAS:
+        first = states(world, camera.id)[0]
+        assert (first.count, first.camera_name) == (0, camera.name)
+
+
+def test_an_event_has_one_id_from_start_to_end(tmp_path: Path) -> None:
+    with publisher(tmp_path, desired=configuration(events=QUICK, logger=NO_LOG)) as world:
+        world.send(*(result(n) for n in range(3)))
+        world.send(*(result(n, [detection()] * 2) for n in range(3, 6)))
+        wait_for(lambda: any(state.present.get("nut") for state in states(world)))
+        world.send(*(result(n, []) for n in range(6, 12)))
+        found = world.wait_for(Event, 3)
+        assert [event.event for event in found] == ["start", "update", "end"]
+        assert len({event.id for event in found}) == 1
+        start, update, end = found
+        assert (start.camera, start.camera_name, start.model) == ("front", "Front door", "m5-nut")
+        assert (update.count, end.count, end.max_count, end.duration_s) == (2, 0, 2, 0.5)
+        assert start.started_at == end.started_at
+        wait_for(lambda: states(world)[-1].present == {"nut": False, "bolt": False})
+
+
+def test_events_end_when_the_camera_falls_silent(tmp_path: Path) -> None:
+    wanted = configuration(events=QUICK, logger=NO_LOG)
+    with publisher(tmp_path, desired=wanted, silence_s=0.2) as world:
+        world.send(result(0), result(1))
+        wait_for(lambda: events(world) == [("start", "nut"), ("end", "nut")])
+        wait_for(lambda: states(world)[-1].counts == {"nut": 0, "bolt": 0})
+        world.send(result(2), result(3))
+        wait_for(lambda: events(world)[2:3] == [("start", "nut")])
+
+
+def test_a_removed_camera_ends_its_events_and_its_state(world: World) -> None:
+    world.send(result(0), result(1))
+    wait_for(lambda: events(world) == [("start", "nut")])
+    world.send(configuration("2", cameras=CAMERAS[:1], logger=KEEP))
+    wait_for(lambda: events(world) == [("start", "nut"), ("end", "nut")])
+    assert world.report().configuration_revision == "2"
+    with MemoryBus(world.broker) as late:
+        inbox = late.subscribe(Subscription(CameraState))
+        delivery = inbox.receive(1)
+        assert delivery is not None
+        assert delivery.message.model_dump()["camera"] == "back"
+        assert inbox.receive(0) is None
+    # Results on their way are stored, and bring nothing back to life.
+    count = len(world.seen(Detections))
+    world.send(result(2))
+    wait_for(lambda: ("front", 2) in world.stored())
+    assert len(world.seen(Detections)) == count
+    assert world.counter("unknown_camera") == 1
+
+
+def test_a_disabled_camera_stops_and_can_come_back(world: World) -> None:
+    world.send(result(0), result(1))
+    wait_for(lambda: events(world) == [("start", "nut")])
+    off = tuple(camera.model_copy(update={"enabled": False}) for camera in CAMERAS)
+    world.send(configuration("2", cameras=off, logger=KEEP))
+    wait_for(lambda: events(world)[1:] == [("end", "nut")])
+    wait_for(lambda: states(world)[-1].count == 0)
+    world.send(configuration("3", logger=KEEP), result(2))
+    wait_for(lambda: [d.sequence for d in world.seen(Detections)] == [0, 1, 2])
+
+
+def test_outputs_change_while_running(world: World) -> None:
+    world.send(result(0))
+    world.wait_for(Output)
+    world.send(
+        configuration(
+            "2",
+            detections=False,
+            nx_output=NxOutputOptions(format="orderedArray", device_id="serial"),
+            events=EventOptions(enabled=False),
+            cameras=(PublisherCamera(id="front", name="Gate", index=0),),
+            logger=NO_LOG,
+        )
+    )
+    wait_for(lambda: world.report().configuration_revision == "2")
+    world.send(result(1), result(2), result(3))
+    *_, last = world.wait_for(Output, 4)
+    entry = last.entries[0]
+    assert (entry.outputFormat, entry.deviceId) == ("orderedArray", "serial")
+    assert (entry.sourceId, entry.sourceName) == ("input-0", "Gate")
+    wait_for(lambda: any(state.present.get("nut") for state in states(world)))
+    assert len(world.seen(Detections)) == 1
+    assert world.seen(Event) == []
+    assert world.stored() == [("front", 0)]
+    world.send(configuration("3", nx_output=NxOutputOptions(enabled=False), logger=NO_LOG))
+    wait_for(lambda: world.report().configuration_revision == "3")
+    world.send(result(4))
+    world.wait_for(Detections, 2)
+    assert len(world.seen(Output)) == 4
+
+
+def test_results_with_an_error_are_counted_and_not_published(world: World) -> None:
+    world.send(result(0, [], error="the model is gone"), result(1))
+    (found,) = world.wait_for(Detections)
+    assert found.sequence == 1
+    assert world.counter("errors") == 1
+    wait_for(lambda: world.stored() == [("front", 1)])
+
+
+def test_impossible_results_are_refused_and_the_next_goes_on(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.send(*(result(n, captured_at_us=10**20) for n in range(3)), result(9))
+    (found,) = world.wait_for(Detections)
+    assert found.sequence == 9
+    assert world.counter("refused") == 3
+    assert caplog.text.count("refused result") == 1  # not one line each
+
+
+def test_what_is_delivered_again_is_published_once(world: World) -> None:
+    world.send(result(0), result(0), result(1))
+    wait_for(lambda: [d.sequence for d in world.seen(Detections)] == [0, 1])
+    wait_for(lambda: world.counter("log_stored") == 2)
+    assert world.counter("duplicates") == 1
+
+
+def test_an_overtaken_result_is_published_but_does_not_turn_back_the_state(world: World) -> None:
+    world.send(result(2, [detection()] * 3), result(1, []))
+    wait_for(lambda: [d.sequence for d in world.seen(Detections)] == [2, 1])
+    wait_for(lambda: states(world) and states(world)[-1].count == 3)
+    assert world.counter("overtaken") == 1
+
+
+def test_an_output_larger_than_the_bus_is_left_out(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nxai_common.bus.memory.MAX_PAYLOAD_BYTES", 40_000)
+    world.send(result(0, [detection(label="x" * 25_000)]))
+    wait_for(lambda: world.counter("too_large") >= 1)
+    monkeypatch.undo()
+    world.send(result(1))
+    world.wait_for(Detections)
+
+
+def test_without_a_configuration_cameras_go_by_their_ids(tmp_path: Path) -> None:
+    with publisher(tmp_path, configuration_wait_s=0.0) as world:
+        world.send(result(0), result(0, camera="yard"))
+        wait_for(lambda: len(world.seen(Output)) == 2)
+        entries = [
+            (o.camera, o.entries[0].sourceId, o.entries[0].sourceName) for o in world.seen(Output)
+        ]
+        assert sorted(entries) == [("front", "input-0", ""), ("yard", "input-1", "")]
+        # When it comes, it is in force.
+        world.send(configuration())
+        wait_for(lambda: world.report().configuration_revision == "1")
+        world.send(result(1), result(1, camera="yard"))
+        wait_for(lambda: world.counter("unknown_camera") == 1)
+        assert [d.camera_name for d in world.wait_for(Detections, 3)][-1] == "Front door"
+
+
+def test_results_wait_for_the_configuration_after_the_start(tmp_path: Path) -> None:
+    with publisher(tmp_path, configuration_wait_s=30.0) as world:
+        world.send(result(0))
+        assert world.seen(Detections) == []
+        world.send(configuration())
+        (found,) = world.wait_for(Detections)
+        assert found.camera_name == "Front door"
+
+
+def test_states_of_an_earlier_run_are_read_back(tmp_path: Path) -> None:
+    broker = MemoryBroker()
+    with MemoryBus(broker) as before:
+        for camera in ("front", "gone"):
+            before.publish(
+                CameraState.model_validate(
+                    {
+                        "timestamp": "2026-11-22T09:00:00Z",
+                        "timestamp_ms": 0,
+                        "device": "box",
+                        "camera": camera,
+                        "count": 3,
+                        "counts": {"person": 3},
+                        "present": {"person": True},
+                    }
+                )
+            )
+    with publisher(tmp_path, broker, configuration(logger=NO_LOG)) as world:
+        wait_for(
+            lambda: any(
+                (state.counts, state.present) == ({"person": 0}, {"person": False})
+                for state in states(world)
+            )
+        )
+        wait_for(lambda: not any(topic.endswith("gone/state") for topic in broker._retained))
+        assert any(topic.endswith("front/state") for topic in broker._retained)
+
+
+def test_events_end_and_states_are_zero_when_the_service_stops(tmp_path: Path) -> None:
+    with publisher(tmp_path, desired=configuration(logger=KEEP)) as world:
+        world.send(result(0), result(1))
+        wait_for(lambda: events(world) == [("start", "nut")])
+    assert [event.event for event in world.received if isinstance(event, Event)][-1] == "end"
+    last = [s for s in world.received if isinstance(s, CameraState) and s.camera == "front"][-1]
+    assert (last.counts, last.present) == (
+        {"nut": 0, "bolt": 0},
+        {"nut": False, "bolt": False},
+    )
+
+
+def test_live_outputs_go_on_while_the_database_takes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        group_commit, "RETRY", RetryPolicy(first_s=0.02, longest_s=0.1, floor_s=0.01)
+    )
+    blocker = tmp_path / "data"
+    blocker.write_text("a file where the folder should be")
+    with publisher(tmp_path, desired=configuration(logger=KEEP, events=QUICK)) as world:
+        wait_for(lambda: world.report().problems)
+        world.send(*(result(n) for n in range(50)))
+        wait_for(lambda: [d.sequence for d in world.seen(Detections)] == list(range(50)))
+        assert len(world.seen(Output)) == 50
+        wait_for(lambda: events(world)[:1] == [("start", "nut")])
+        wait_for(lambda: world.counter("log_held") == 50)
+        (problem,) = world.report().problems
+        assert "cannot be made" in problem.reason
+        blocker.unlink()
+        wait_for(lambda: len(world.stored()) == 50)
+        wait_for(lambda: world.report().problems == ())
+        world.send(*(result(n) for n in range(50, 100)))
+        wait_for(lambda: len(world.stored()) == 100)
+        assert [d.sequence for d in world.seen(Detections)] == list(range(100))
+        assert world.counter("log_held") == 0
+
+
+def test_payload_of_output_is_a_bare_array(world: World) -> None:
+    world.send(result(0))
+    (output,) = world.wait_for(Output)
+    (entry,) = json.loads(output.encode())
+    assert entry["timestamp"] == START_US // 1000
