@@ -1,0 +1,100 @@
+"""A service process at a real broker: what the world sees of its life and death."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nxai_common.bus.mqtt import MqttBus
+from nxai_common.bus.ports import Subscription
+from nxai_common.contracts.status import ServiceState, Status
+from support.broker import Broker
+from support.shared import ROOT
+
+
+@pytest.fixture
+def outside(broker: Broker) -> Iterator[MqttBus]:
+    with broker.bus("outside") as bus:
+        yield bus
+
+
+def start(folder: Path, broker: Broker, **variables: str) -> subprocess.Popen[str]:
+    environment = {
+        "PATH": os.defpath,
+        "NXAI_RUN_DIR": str(folder),
+        "NXAI_HEARTBEAT_S": "0.5",
+    } | broker.environment
+    return subprocess.Popen(
+        [sys.executable, "-m", "support.probe_service"],
+        cwd=ROOT / "tests",
+        env=environment | variables,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def states_until(bus: MqttBus, last: ServiceState, folder: Path) -> Iterator[Status]:
+    """Yield the states of the probe up to the wanted one, each time it changes."""
+    inbox = bus.subscribe(Subscription(Status, {"service": "capture"}))
+    before = None
+    while before is not last:
+        delivery = inbox.receive(60)
+        assert delivery is not None, f"no {last} came; run folder: {list(folder.iterdir())}"
+        assert isinstance(delivery.message, Status)
+        if delivery.message.state is not before:
+            yield delivery.message
+        before = delivery.message.state
+
+
+def test_goodbye_is_told_and_kept(tmp_path: Path, broker: Broker, outside: MqttBus) -> None:
+    with start(tmp_path, broker) as process:
+        running = list(states_until(outside, ServiceState.RUNNING, tmp_path))[-1]
+        assert running.pid == process.pid
+        assert running.configuration_revision == "r1"
+        process.terminate()
+        _, log = process.communicate(timeout=60)
+    assert process.returncode == 0, log
+    with broker.bus("later") as later:
+        kept = list(states_until(later, ServiceState.STOPPED, tmp_path))
+    assert [status.pid for status in kept] == [process.pid]
+
+
+def test_death_is_told_by_the_broker(tmp_path: Path, broker: Broker, outside: MqttBus) -> None:
+    with start(tmp_path, broker) as process:
+        list(states_until(outside, ServiceState.RUNNING, tmp_path))
+        process.send_signal(signal.SIGKILL)
+        offline = list(states_until(outside, ServiceState.OFFLINE, tmp_path))[-1]
+        process.communicate(timeout=60)
+    assert offline.pid == process.pid
+    assert offline.problems == ()
+
+
+def test_crash_is_told_with_the_kind_of_error_and_no_secret(
+    tmp_path: Path, broker: Broker, outside: MqttBus
+) -> None:
+    with start(tmp_path, broker, NXAI_CAPTURE_FATE="crash") as process:
+        offline = list(states_until(outside, ServiceState.OFFLINE, tmp_path))[-1]
+        _, log = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert offline.problems[0].reason.startswith("crashed: RuntimeError; see the log")
+    assert broker.password not in log
+
+
+def test_broker_that_comes_late_or_with_another_password_is_waited_for(
+    tmp_path: Path, broker: Broker
+) -> None:
+    broker.stop()
+    with start(tmp_path, broker, NXAI_BROKER_PASSWORD="wr0ng") as process:
+        assert process.stderr is not None
+        lines = iter(process.stderr)
+        next(line for line in lines if "WARNING" in line and "refused" in line.lower())
+        broker.start()
+        told = next(line for line in lines if "password" in line)
+        assert "wr0ng" not in told
+        process.terminate()
+        process.communicate(timeout=60)
+    assert process.returncode == 0
