@@ -33,7 +33,7 @@ mkdir -p "$secrets/viewer"
 "${compose[@]}" exec -T mosquitto cat /mosquitto/secrets/viewer/password > "$secrets/viewer/password"
 
 echo "compose is up after $((SECONDS - started)) s; what a client outside sees:"
-timeout 120 .venv/bin/python tools/watch.py --broker "mqtt://127.0.0.1:$MQTT_PORT" \
+timeout 180 .venv/bin/python tools/watch.py --broker "mqtt://127.0.0.1:$MQTT_PORT" \
     --secrets "$secrets" --lines 5 --found | tee "$secrets/lines"
 [ "$(wc -l < "$secrets/lines")" -ge 5 ]
 echo "detections after $((SECONDS - started)) s"
@@ -41,10 +41,10 @@ echo "detections after $((SECONDS - started)) s"
 # Every container says of itself that it is healthy, and none had to be started again.
 for service in mosquitto capture inference publisher manager; do
     container=$("${compose[@]}" ps -q "$service")
-    for attempt in $(seq 60); do
+    for attempt in $(seq 180); do
         health=$(docker inspect -f '{{.State.Health.Status}}' "$container")
         if [ "$health" = healthy ]; then break; fi
-        if [ "$attempt" = 60 ]; then
+        if [ "$attempt" = 180 ]; then
             echo "$service is $health, not healthy" >&2
             exit 1
         fi
