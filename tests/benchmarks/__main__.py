@@ -81,12 +81,12 @@ def fomo() -> BenchModel:
 
 def yolo(folder: Path) -> BenchModel:
     """Return YOLOv5n 320, converted, as the faster engine of both sides runs it."""
-    from nxai_inference.core.conversion import convert_tflite  # noqa: PLC0415 - only here
+    from nxai_inference.core.conversion.convert import convert  # noqa: PLC0415 - only here
 
     source = SHARED / "models/ei_yolov5n_320x320x3_2cls_fp16w.tflite"
     target = folder / "yolov5n.onnx"
     if not target.exists():
-        target.write_bytes(convert_tflite(source.read_bytes()))
+        target.write_bytes(convert(source.read_bytes()))
     return BenchModel("yolo", target, ("coffee", "lamp"), "yolov5", 320, 320, 3, ResizeMode.SQUASH)
 
 

@@ -164,7 +164,7 @@ class Findings:
 
     def __call__(self, raw: NDArray[np.float32]) -> list[dict[str, Any]]:
         """Return the detections in model pixels."""
-        decoded = self._decoder.decode([RawOutput(raw, self._info)], self._model.threshold)
+        decoded = self._decoder.decode([RawOutput(self._info, raw)], self._model.threshold)
         boxes = [] if decoded.boxes is None else decoded.boxes.tolist()
         return [
             {"label": self._model.labels[index], "value": float(score), "box": box}

@@ -108,6 +108,8 @@ def _subscribe(url: str, username: str, password: str, pipe: Connection) -> None
         inbox = bus.subscribe(Subscription(Detections), Subscription(Output), volatile=True)
         detections: list[_Seen] = []
         outputs: list[float] = []
+        inbox.receive(60)
+        pipe.send("it comes")
         while not pipe.poll(0):
             for delivery in inbox.receive_many(1000, 0.05):
                 message = delivery.message
@@ -132,6 +134,7 @@ class Subscriber:
             daemon=True,
         )
         self._process.start()
+        self._here.recv()  # it listens
 
     def result(self) -> tuple[list[_Seen], list[float]]:
         """Stop and return what came."""
@@ -185,7 +188,6 @@ def measure(stack: Stack, seconds: float, tick: Callable[[], None] | None = None
     rss_before = sum(p.memory_info().rss for p in processes.values())
     before = stack.status("capture")
     subscriber = Subscriber(stack)
-    time.sleep(1.0)  # it connects
     cpu = {name: _cpu(process) for name, process in processes.items()}
     start = time.monotonic()
     end = start + seconds
