@@ -516,7 +516,14 @@ def test_a_load_under_way_at_the_end_is_closed() -> None:
         on.source.gate.clear()
         on.configure(M, settle=False)
         assert on.source.waiting.wait(10)
-        threading.Timer(0.2, on.source.gate.set).start()
+
+        def let_it_load() -> None:
+            wait_for(lambda: on.service._models.all() == [])  # the service has begun to end
+            on.source.gate.set()
+
+        helper = threading.Thread(target=let_it_load)
+        helper.start()
+    helper.join()
     assert engine.closed
 
 
