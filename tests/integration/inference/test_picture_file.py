@@ -1,0 +1,117 @@
+"""Pictures for the command line: fitted just where the cameras' resizer fits them, and read."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nxai_capture.core.resizing import fit
+from nxai_common.contracts.models import ResizeMode
+from nxai_common.errors import RejectedError
+from nxai_inference.adapters.picture_file import (
+    Mark,
+    draw,
+    fit_picture,
+    read_picture,
+    save_picture,
+)
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.mark.parametrize("mode", ResizeMode)
+@pytest.mark.parametrize("size", [(96, 96), (320, 240), (64, 96)])
+@pytest.mark.parametrize("source", [(640, 480), (480, 641), (1281, 720), (50, 30), (7, 900)])
+def test_same_geometry_as_a_camera(
+    mode: ResizeMode, size: tuple[int, int], source: tuple[int, int]
+) -> None:
+    pixels, transform = fit_picture(Image.new("RGB", source, "white"), size, 3, mode)
+    geometry = fit(mode, source, size)
+    assert transform == geometry.transform
+    assert pixels.shape == (size[1], size[0], 3)
+    inner = np.zeros(pixels.shape[:2], bool)
+    inner[
+        geometry.target_top : geometry.target_top + geometry.target_height,
+        geometry.target_left : geometry.target_left + geometry.target_width,
+    ] = True
+    assert (pixels[inner] == 255).all()
+    assert (pixels[~inner] == 0).all()
+
+
+def test_a_picture_of_the_models_size_is_not_touched() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
+    for mode in ResizeMode:
+        pixels, transform = fit_picture(Image.fromarray(noise), (32, 24), 3, mode)
+        assert (pixels == noise).all()
+        assert (transform.scale_x, transform.scale_y) == (1, 1)
+        assert (transform.offset_x, transform.offset_y) == (0, 0)
+
+
+def test_gray_has_the_weights_of_edge_impulse() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
+    pixels, _ = fit_picture(Image.fromarray(noise), (32, 24), 1, ResizeMode.SQUASH)
+    wanted = noise @ np.array([0.299, 0.587, 0.114])
+    assert pixels.shape == (24, 32, 1)
+    assert np.abs(pixels[:, :, 0] - wanted).max() <= 1
+
+
+@pytest.mark.parametrize("kind", ["L", "LA", "RGBA", "P", "CMYK", "1"])
+def test_every_kind_of_picture_becomes_rgb(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / ("x.tif" if kind == "CMYK" else "x.png")
+    Image.new("RGB", (8, 6), "white").convert(kind).save(path)
+    found = read_picture(path)
+    assert (found.mode, found.size) == ("RGB", (8, 6))
+
+
+def test_a_photograph_is_turned_as_its_camera_says(tmp_path: Path) -> None:
+    path = tmp_path / "x.jpg"
+    picture = Image.new("RGB", (8, 6))
+    exif = picture.getexif()
+    exif[0x0112] = 6  # orientation: a quarter turn
+    picture.save(path, exif=exif)
+    assert read_picture(path).size == (6, 8)
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"\x89PNG\r\n\x1a\n" + bytes(40)])
+def test_what_is_no_picture_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "x.png"
+    path.write_bytes(content)
+    with pytest.raises(RejectedError, match=r"x\.png: not a picture that can be read"):
+        read_picture(path)
+    with pytest.raises(RejectedError, match="no such file"):
+        read_picture(tmp_path / "gone.png")
+    with pytest.raises(RejectedError, match="not a picture"):
+        read_picture(tmp_path)
+
+
+def test_an_absurdly_large_picture_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.png"
+    Image.new("L", (100, 100)).save(path)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(RejectedError, match=r"x\.png: not a picture"):
+        read_picture(path)
+
+
+def test_boxes_and_circles_are_drawn_on_a_copy() -> None:
+    picture = Image.new("RGB", (200, 100), "white")
+    box = Mark("nut", 0, 20, 30, 60, 40, is_centroid=False)
+    circle = Mark("can", 1, 20, 30, 60, 40, is_centroid=True)
+    for mark, outline, empty in ((box, (20, 50), (42, 42)), (circle, (42, 50), (20, 50))):
+        drawn = draw(picture, [mark])
+        assert drawn.getpixel(outline) != (255, 255, 255)
+        assert drawn.getpixel(empty) == (255, 255, 255)
+    assert picture.getcolors() == [(20_000, (255, 255, 255))]
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(RejectedError, match="cannot be written"):
+        save_picture(Image.new("RGB", (4, 4)), Path("a.gif"), tmp_path / "file" / "x")
+
+
+def test_formats_that_cannot_be_drawn_on_are_saved_as_png(tmp_path: Path) -> None:
+    assert save_picture(Image.new("RGB", (4, 4)), Path("a.gif"), tmp_path).name == "a.png"
+    assert save_picture(Image.new("RGB", (4, 4)), Path("a.JPG"), tmp_path).name == "a.jpg"
