@@ -1,0 +1,82 @@
+"""Credit window."""
+
+import pytest
+
+from nxai_capture.core.credits import LOSSLESS_WINDOW, CreditWindow, FrameKey
+
+
+def key(sequence: int) -> FrameKey:
+    return FrameKey("a", sequence)
+
+
+def test_two_frames_then_none_until_a_result_comes() -> None:
+    window = CreditWindow(None)
+    assert window.expires_at() is None
+    for sequence in range(2):
+        assert window.available
+        window.take(key(sequence), 0.0)
+    assert not window.available
+    assert window.give_back(key(0), "w", 0.1)
+    assert window.available
+    assert window.in_flight == 1
+
+
+def test_a_result_counts_once_and_only_when_it_is_ours() -> None:
+    window = CreditWindow(1)
+    window.take(key(7), 0.0)
+    assert not window.give_back(FrameKey("b", 7), "w", 0.1)
+    assert window.give_back(key(7), "w", 0.1)
+    assert not window.give_back(key(7), "w", 0.1)
+
+
+def test_the_window_grows_with_the_workers_and_shrinks_when_they_go() -> None:
+    window = CreditWindow(None)
+    assert window.size == 2
+    for number, worker in enumerate(("a", "b", "c")):
+        window.take(key(number), 0.0)
+        window.give_back(key(number), worker, 0.1)
+    assert window.size == 6
+    window.take(key(9), 20.0)
+    window.give_back(key(9), "a", 20.1)
+    assert window.size == 2
+
+
+def test_a_configured_size_rules() -> None:
+    window = CreditWindow(5, lossless=True)
+    assert window.size == 5
+
+
+def test_lossless_sources_fill_the_line() -> None:
+    window = CreditWindow(None, lossless=True)
+    assert window.size == LOSSLESS_WINDOW
+    window.lossless = False
+    assert window.size == 2
+
+
+def test_overdue_credits_come_back_and_are_counted() -> None:
+    window = CreditWindow(2)
+    window.take(key(0), 10.0)
+    window.take(key(1), 11.0)
+    assert window.expires_at() == 12.0
+    assert window.expire(11.9) == 0
+    assert window.expire(12.0) == 1
+    assert window.available
+    assert window.lost == 1
+    assert not window.give_back(key(0), "w", 12.5), "too late"
+
+
+def test_slow_models_get_more_time() -> None:
+    window = CreditWindow(1)
+    for sequence in range(20):
+        window.take(key(sequence), 0.0)
+        window.give_back(key(sequence), "w", 0.8)
+    assert window.timeout_s == pytest.approx(8.0)
+
+
+def test_a_frame_that_could_not_be_sent_costs_nothing() -> None:
+    window = CreditWindow(1)
+    window.take(key(0), 0.0)
+    window.cancel(key(0))
+    window.cancel(key(0))
+    assert window.available
+    assert window.expire(100.0) == 0
