@@ -71,6 +71,8 @@ def clip(  # noqa: PLR0913 - each has a default; a builder would hide what a tes
     first: int = 0,
     fps: int = 30,
     gop: int = 10,
+    first_pts: int = 0,
+    metadata: dict[str, str] | None = None,
     container_options: dict[str, str] | None = None,
 ) -> Path:
     """Write a video of `frames` numbered pictures; the suffix of `path` chooses the container."""
@@ -82,11 +84,13 @@ def clip(  # noqa: PLR0913 - each has a default; a builder would hide what a tes
         pixel_format=pixel_format,
         fps=fps,
         gop=gop,
+        first_pts=first_pts,
+        metadata=metadata or {},
         container_options=container_options or {},
     )
 
 
-def write_video(
+def write_video(  # noqa: PLR0913 - see clip
     path: Path,
     pictures: Iterable[npt.NDArray[np.uint8]],
     *,
@@ -94,10 +98,13 @@ def write_video(
     pixel_format: str,
     fps: int,
     gop: int,
+    first_pts: int = 0,
+    metadata: dict[str, str] | None = None,
     container_options: dict[str, str],
 ) -> Path:
     """Encode RGB pictures of one size."""
     with av.open(str(path), "w", container_options=container_options) as container:
+        container.metadata.update(metadata or {})
         stream: Any = None
         for number, rgb in enumerate(pictures):
             if stream is None:
@@ -109,7 +116,7 @@ def write_video(
                 if codec == "libx264":
                     stream.codec_context.options = {"preset": "ultrafast", "crf": "18"}
             frame = av.VideoFrame.from_ndarray(rgb, format="rgb24")
-            frame.pts = number
+            frame.pts = first_pts + number
             frame.time_base = Fraction(1, fps)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))

@@ -186,6 +186,25 @@ def test_realtime_after_a_pause_does_not_race_to_catch_up(tmp_path: Path) -> Non
         assert clock.now - before == pytest.approx(0.2, abs=0.01)
 
 
+def test_time_that_jumps_in_a_joined_recording_costs_one_step(tmp_path: Path) -> None:
+    late = clip(tmp_path / "late.ts", frames=10, first_pts=3600 * 30)
+    early = clip(tmp_path / "early.ts", frames=10)
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(early.read_bytes() + late.read_bytes() + early.read_bytes())
+    clock = FakeClock()
+    with VideoFileSource(FileSource(path=str(joined), loop=False), clock, 10) as source:
+        began = clock.now
+        assert len(read_all(source)) == 30
+        assert clock.now - began == pytest.approx(29 / 30, abs=0.1)
+
+
+def test_title_that_is_no_text_does_no_harm(tmp_path: Path) -> None:
+    path = clip(tmp_path / "a.mkv", frames=3, metadata={"title": "Gate camera"})
+    path.write_bytes(path.read_bytes().replace(b"Gate", b"\xff\xfe\xad\xc0"))
+    with opened(fast(path)) as source:
+        assert len(read_all(source)) == 3
+
+
 def test_interrupt_wakes_a_reader_that_waits_for_its_time(tmp_path: Path) -> None:
     path = clip(tmp_path / "a.mp4", frames=3, fps=1)
     source = FileSource(path=str(path), loop=False)

@@ -167,7 +167,12 @@ class VideoFileSource:
             self._open()
 
     def _advance(self, frame: VideoFrame) -> None:
-        """Take the media time of `frame`."""
+        """Take the media time of `frame`.
+
+        Where the file's time jumps (joined recordings, damage) the next picture comes after one
+        step: nobody waits for an hour that a broken number claims.
+        """
+        before = self._media_s
         pts_s = frame.time if frame.pts is not None else None
         if pts_s is None:
             self._media_s = self._pass_began_s + (self._played - 1) * self._step_s
@@ -175,6 +180,9 @@ class VideoFileSource:
         if self._first_pts_s is None:
             self._first_pts_s = pts_s
         self._media_s = self._pass_began_s + pts_s - self._first_pts_s
+        if self._played > 1 and not 0 <= self._media_s - before <= self._timeout_s / 2:
+            self._pass_began_s += before + self._step_s - self._media_s
+            self._media_s = before + self._step_s
 
     def _wait_until_due(self) -> None:
         now = self._clock.monotonic()
@@ -198,6 +206,7 @@ class VideoFileSource:
                 f"file:{path.resolve()}",
                 options={"protocol_whitelist": "file"},
                 timeout=(self._timeout_s, self._timeout_s),
+                metadata_errors="replace",  # titles need not be UTF-8, and are not used
             )
             self._decoder = VideoDecoder(self._container, live=False)
         except av.error.PermissionError as error:

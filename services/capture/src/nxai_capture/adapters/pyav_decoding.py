@@ -79,7 +79,7 @@ class VideoDecoder:
                 heard()
             try:
                 frames = packet.decode()
-            except av.error.InvalidDataError:
+            except av.error.FFmpegError:  # decoding touches nothing outside: it is the packet
                 self.broken += 1
                 self._damaged = True
                 if self.broken % LOG_EVERY == 1:

@@ -199,6 +199,7 @@ class RtspConnection:
                     # the stream. The stale second of pictures is skipped by LiveSource.
                 },
                 timeout=(timeout_s, self._read_timeout_s),
+                metadata_errors="replace",  # titles need not be UTF-8, and are not used
             )
         except av.error.FFmpegError as error:
             return error
