@@ -59,7 +59,7 @@ def _overlaps(
 
 
 def _best_first(scores: NDArray[np.float32]) -> NDArray[np.intp]:
-    """Return the order in which the SDK takes candidates: best first, equals as its heap has them."""
+    """Return the SDK's order of candidates: best first, equals as its heap has them."""
     order = np.argsort(-scores, kind="stable")
     ranked = scores[order]
     if (ranked[1:] != ranked[:-1]).all():
