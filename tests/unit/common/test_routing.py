@@ -30,11 +30,11 @@ def test_a_filter_matches(text: str, topic: str, *, matching: bool) -> None:
 
 def test_a_filter_knows_the_service_of_its_message() -> None:
     wanted = filter_of(Subscription(CaptureConfiguration), "box", volatile=False)
-    assert wanted == Filter("nxai/v1/box/services/capture/configuration", 1)
+    assert wanted == Filter("nxai/v1/box/services/capture/configuration", 0)
     wanted = filter_of(Subscription(TakeSnapshot), "box", volatile=False)
     assert wanted == Filter("nxai/v1/box/services/capture/command/snapshot", 0)
     wanted = filter_of(Subscription(Status), "box", volatile=False)
-    assert wanted == Filter("nxai/v1/box/services/+/status", 1)
+    assert wanted == Filter("nxai/v1/box/services/+/status", 0)
 
 
 def test_a_filter_has_the_levels_and_the_group_that_were_asked_for() -> None:

@@ -31,6 +31,9 @@ TICK_S: Final = 0.1
 """How often silence and heartbeats are looked for; an event ends at most so much too late."""
 BATCH: Final = 64
 """Results taken before looking at the clock and the configuration again: a few milliseconds."""
+LIVE_BOUND: Final = 2000
+"""Results waiting for the live outputs while nothing is stored, in two copies each: some seconds
+of four cameras, and at most 60 MB when every one of them carries a doubtful picture."""
 REMEMBER_S: Final = 5.0
 """After the start: retained states of an earlier run arrive within a second of subscribing."""
 COMPLAIN_EVERY_S: Final = 10.0
@@ -446,7 +449,7 @@ class _Intake:
         self._storing = not trouble
         if trouble and self._live is None:
             self._live = self._bus.subscribe(
-                Subscription(InferenceResult, share=self._group), volatile=True, bound=BATCH
+                Subscription(InferenceResult, share=self._group), volatile=True, bound=LIVE_BOUND
             )
         if self._live is None:
             return [(delivery, False) for delivery in self._usual.receive_many(BATCH, TICK_S)]

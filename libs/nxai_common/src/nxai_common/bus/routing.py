@@ -35,7 +35,11 @@ def filter_of(subscription: Subscription[Message], device: str, *, volatile: boo
     text = kind.filter(device, **levels)
     if subscription.share is not None:
         text = f"$share/{subscription.share}/{text}"
-    qos: Literal[0, 1] = 0 if volatile and kind.policy is Policy.RELIABLE else kind.policy.qos
+    # STATE is asked for at QoS 0: a resumed session first brings up to a window of unacknowledged
+    # results, and a retained configuration at QoS 1 would wait behind them. Nothing is lost by
+    # it: subscribing again after a break brings what is retained.
+    downgraded = kind.policy is Policy.STATE or (volatile and kind.policy is Policy.RELIABLE)
+    qos: Literal[0, 1] = 0 if downgraded else kind.policy.qos
     return Filter(text, qos)
 
 
