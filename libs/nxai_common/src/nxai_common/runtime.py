@@ -63,6 +63,9 @@ LOOK_INTERVAL_S: Final = 1.0
 BEATS_MISSED: Final = 3
 """One late beat is a busy disk, two a long model load; three is a service that hangs."""
 
+LAST_WORDS_S: Final = 3.0
+"""A broker that is there answers in less; a supervisor must not wait long for the restart."""
+
 Beat = Callable[[], None]
 """Called by a service's loop at least every few seconds: it is alive."""
 
@@ -451,7 +454,12 @@ def run_service(
     log.info("%s starts", settings.instance, extra={"device": settings.device})
     try:
         with signals_set(stop), bus:
-            serve(settings, bus, build, stop)
+            try:
+                serve(settings, bus, build, stop)
+            except Exception:
+                # It may have failed before the broker answered; the reason shall still be told.
+                bus.wait_connected(LAST_WORDS_S)
+                raise
     except ConfigurationError as error:
         log.error("%s", error)  # noqa: TRY400 - a person's mistake needs no traceback
         return EXIT_CONFIGURATION
