@@ -24,8 +24,9 @@ run: env-run ## start everything here, with the demo camera or SETTINGS=my.json;
 		--port "$(PORT)" --settings "$(SETTINGS)"
 
 watch: env-run ## print what the cameras of a running `make run` see
-	@exec $(PY) tools/watch.py --broker mqtt://127.0.0.1:$(PORT) \
-		--secrets "$(or $(NXAI_RUN_DIR),.run)/mosquitto/secrets"
+	@NXAI_BROKER=mqtt://127.0.0.1:$(PORT) \
+		EDGE_SECRETS="$(or $(NXAI_RUN_DIR),.run)/mosquitto/secrets" \
+		deploy/local/service.sh viewer $(PY) tools/watch.py
 
 test: packages-test check coverage ## set up and pass every test
 
@@ -46,7 +47,6 @@ unit: env-dev ## only the fast tests: pure code and promises
 # own closing line last.
 coverage: env-dev
 	@$(PY) -W error -m coverage run -m pytest tests --ignore=tests/benchmarks 2>&1 | tee .coverage.log
-	@$(PY) -m coverage combine --quiet 2> /dev/null || true
 	@$(PY) -m coverage report --skip-covered --fail-under=100 \
 		--include='*/nxai_common/contracts/*,*/nxai_common/bus/*,*/core/*'
 	@tail -1 .coverage.log

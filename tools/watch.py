@@ -10,11 +10,13 @@ import sys
 import time
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
+from typing import ClassVar
 
 from nxai_common.bus.mqtt import MqttBus
 from nxai_common.bus.ports import Inbox, Subscription
 from nxai_common.contracts.outputs import Detections
+from nxai_common.errors import ConfigurationError
+from nxai_common.settings import ServiceSettings, describe, load
 
 EVERY_S = 1.0
 
@@ -27,28 +29,34 @@ class Seen:
     frames: int = 0
 
 
+class WatchSettings(ServiceSettings):
+    """The broker and the account, from the same variables as the services'."""
+
+    role: ClassVar[str] = "watch"
+
+
 def main() -> int:
     """Connect and print."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--broker", default="mqtt://127.0.0.1:1884")
-    parser.add_argument("--device", default="box")
-    parser.add_argument("--secrets", default="", help="folder of the accounts' passwords")
-    parser.add_argument("--username", default="viewer")
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").splitlines()[0],
+        epilog=describe(WatchSettings),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--lines", type=int, default=0, help="stop after so many (0: never)")
     parser.add_argument("--found", action="store_true", help="only lines with something found")
     arguments = parser.parse_args()
-    password = (
-        (Path(arguments.secrets) / arguments.username / "password").read_text().strip()
-        if arguments.secrets
-        else None
-    )
+    try:
+        settings = load(WatchSettings)
+    except ConfigurationError as error:
+        sys.exit(str(error))
+    password = settings.broker_password
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     bus = MqttBus(
-        arguments.device,
-        arguments.broker,
+        settings.device,
+        settings.broker,
         client_id=f"watch-{os.getpid()}",
-        username=arguments.username if password else None,
-        password=password,
+        username=settings.broker_username,
+        password=None if password is None else password.get_secret_value(),
     )
     try:
         with bus, closing(bus.subscribe(Subscription(Detections), volatile=True)) as inbox:

@@ -1,9 +1,13 @@
 #!/bin/sh
-# Starts one service of `make run` with its own account at the local broker (a broker of the
-# user's own has the account that the NXAI_BROKER_... variables say).
+# Starts one process of `make run` with its own account at the local broker (a broker of the user's
+# own has the account that the NXAI_BROKER_... variables say).
+#
+#   service.sh ACCOUNT COMMAND...
 set -eu
+account=$1
+shift
 if [ -n "$EDGE_SECRETS" ]; then
-    export NXAI_BROKER_USERNAME="$1"
-    export NXAI_BROKER_PASSWORD_FILE="$EDGE_SECRETS/$1/password"
+    export NXAI_BROKER_USERNAME="$account"
+    export NXAI_BROKER_PASSWORD_FILE="$EDGE_SECRETS/$account/password"
 fi
-exec "$EDGE_BIN/nxai-$1"
+exec "$@"

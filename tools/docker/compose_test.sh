@@ -29,12 +29,12 @@ trap 'exit 130' INT TERM
 "${compose[@]}" down --volumes > /dev/null 2>&1 || true # of a run that was cut off
 started=$SECONDS
 "${compose[@]}" up --detach --no-build > /dev/null 2>&1
-mkdir -p "$secrets/viewer"
-"${compose[@]}" exec -T mosquitto cat /mosquitto/secrets/viewer/password > "$secrets/viewer/password"
+"${compose[@]}" exec -T mosquitto cat /mosquitto/secrets/viewer/password > "$secrets/password"
 
 echo "compose is up after $((SECONDS - started)) s; what a client outside sees:"
-timeout 180 .venv/bin/python tools/watch.py --broker "mqtt://127.0.0.1:$MQTT_PORT" \
-    --secrets "$secrets" --lines 5 --found | tee "$secrets/lines"
+NXAI_BROKER=mqtt://127.0.0.1:$MQTT_PORT NXAI_BROKER_USERNAME=viewer \
+    NXAI_BROKER_PASSWORD_FILE=$secrets/password \
+    timeout 180 .venv/bin/python tools/watch.py --lines 5 --found | tee "$secrets/lines"
 [ "$(wc -l < "$secrets/lines")" -ge 5 ]
 echo "detections after $((SECONDS - started)) s"
 
