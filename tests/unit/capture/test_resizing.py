@@ -11,7 +11,7 @@ import pyvips
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nxai_capture.core.picture import Bgr, Bytes, Picture, Yuv420, check_size
+from nxai_capture.core.picture import Bgr, Bytes, Picture, Yuv420, as_bytes, check_size
 from nxai_capture.core.resizing import (
     Geometry,
     Resizer,
@@ -259,11 +259,11 @@ def photographs() -> Iterator[Picture]:
     with av.open(str(shared("media/conveyor.mp4"))) as clip:
         for number, frame in enumerate(clip.decode(video=0)):
             if number % 100 == 0:
-                i420 = frame.to_ndarray(format="yuv420p")
+                i420 = as_bytes(frame.to_ndarray(format="yuv420p"))
                 u, v = i420[480:600].reshape(240, 320), i420[600:].reshape(240, 320)
                 picture = Picture(Yuv420(i420[:480], u, v), 640, 480, 0)
                 yield picture
-                larger = frame.reformat(1280, 720, format="yuv420p").to_ndarray()
+                larger = as_bytes(frame.reformat(1280, 720, format="yuv420p").to_ndarray())
                 u, v = larger[720:900].reshape(360, 640), larger[900:].reshape(360, 640)
                 yield Picture(Yuv420(larger[:720], u, v), 1280, 720, 0)
                 yield Picture(Bgr(picture.to_bgr()), 640, 480, 0)

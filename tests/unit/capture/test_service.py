@@ -1,0 +1,591 @@
+"""The capture service on a bus in memory, with cameras that do what the test says."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import SecretStr
+
+from nxai_capture.core.picture import Picture
+from nxai_capture.ports import Credentials
+from nxai_capture.reading import OBEY_S
+from nxai_capture.service import MOST_ABANDONED, CaptureService, TooManyStuckDecoders
+from nxai_common.bus.memory import MemoryBroker, MemoryBus
+from nxai_common.bus.ports import Inbox, Subscription
+from nxai_common.contracts import frames
+from nxai_common.contracts.commands import TakeSnapshot, TriggerCamera, WatchCamera
+from nxai_common.contracts.configuration import CaptureCamera, CaptureConfiguration
+from nxai_common.contracts.frames import Frame, Preview
+from nxai_common.contracts.models import ModelManifest, Task
+from nxai_common.contracts.outputs import Event, EventPhase, Snapshot
+from nxai_common.contracts.results import InferenceResult
+from nxai_common.contracts.samples import Sample
+from nxai_common.contracts.status import CameraStatus, LinkState
+from nxai_common.errors import CameraUnavailable, ConfigurationError
+from nxai_common.retry import RetryPolicy
+from nxai_common.runtime import Stop
+from support.pictures import flat
+from support.scripted_source import ScriptedCameras, ScriptedSource
+from support.waiting import wait_for
+
+SOON = RetryPolicy(first_s=0.001, longest_s=0.001, floor_s=0.001)
+SILENCE = 0.15
+
+
+class TurnedClock:
+    """Real time, and whatever a test adds to it."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.ahead
+
+    def unix(self) -> float:
+        return time.time() + self.ahead
+
+
+def encode(picture: Picture, *, max_width: int | None = None) -> bytes:
+    """Stand for a JPEG: size and brightness."""
+    return b"%d %d %d" % (
+        picture.width,
+        int(picture.to_rgb().mean()),
+        0 if max_width is None else max_width,
+    )
+
+
+def read_credentials(name: str) -> Credentials:
+    return Credentials(name, SecretStr("secret"))
+
+
+class Line:
+    """A running service and everybody around it."""
+
+    def __init__(self) -> None:
+        self.broker = MemoryBroker()
+        self.bus, self.outside = MemoryBus(self.broker), MemoryBus(self.broker)
+        self.cameras = ScriptedCameras()
+        self.clock = TurnedClock()
+        self.stop = Stop()
+        self.failure: BaseException | None = None
+        self.beats = 0
+        self.service = CaptureService(
+            bus=self.bus,
+            beat=self._beat,
+            clock=self.clock,
+            open_source=self.cameras.open,
+            read_credentials=read_credentials,
+            encode=encode,
+            push_picture=self.cameras.push,
+            forget_camera=self.cameras.forget,
+            retry=SOON,
+            mend=SOON,
+        )
+        self.thread = threading.Thread(target=self._run)
+
+    def _beat(self) -> None:
+        self.beats += 1
+
+    def _run(self) -> None:
+        try:
+            self.service.run(self.stop)
+        except TooManyStuckDecoders as error:
+            self.failure = error
+
+    def offer(self, *models: str, side: int = 96) -> None:
+        for model in models:
+            self.outside.publish(
+                ModelManifest(
+                    model=model,
+                    task=Task.FOMO,
+                    labels=("nut",),
+                    width=side,
+                    height=side,
+                    channels=3,
+                    digest="0" * 64,
+                )
+            )
+
+    def configure(self, *cameras: dict[str, Any], revision: str = "1") -> None:
+        options = [
+            CaptureCamera.model_validate(
+                {"id": "front", "source": {"type": "demo"}, "models": ("m",), **camera}
+            )
+            for camera in cameras
+        ]
+        self.outside.publish(CaptureConfiguration(revision=revision, cameras=tuple(options)))
+        wait_for(lambda: self.service.report().configuration_revision == revision, what=revision)
+
+    def source(self, number: int = 0) -> ScriptedSource:
+        source = wait_for(
+            lambda: self.cameras.opened[number] if len(self.cameras.opened) > number else None,
+            what=f"source {number}",
+        )
+        assert source.entered.wait(10)
+        return source
+
+    def listen(self, *kinds: type[Any]) -> Inbox:
+        return self.outside.subscribe(*(Subscription(kind) for kind in kinds))
+
+    def status(self, camera: str = "front") -> CameraStatus:
+        return next(c for c in self.service.report().cameras if c.camera == camera)
+
+    def reaches(self, condition: Callable[[CameraStatus], bool], camera: str = "front") -> None:
+        try:
+            wait_for(lambda: condition(self.status(camera)))
+        except AssertionError:
+            raise AssertionError(self.status(camera)) from None
+
+    def answer(self, frame: Frame, **more: Any) -> None:
+        self.outside.publish(result(frame, **more))
+
+
+def result(frame: Frame, **more: Any) -> InferenceResult:
+    fields = {
+        "camera": frame.camera,
+        "input": frame.input,
+        "model": frame.models[0],
+        "task": Task.FOMO,
+        "worker": "inference",
+        "stream": frame.stream,
+        "sequence": frame.sequence,
+        "captured_at_us": frame.captured_at_us,
+        "width": frame.width,
+        "height": frame.height,
+        "channels": frame.channels,
+        "source_width": frame.source_width,
+        "source_height": frame.source_height,
+        "transform": frame.transform,
+        "labels": ("nut",),
+        **more,
+    }
+    return InferenceResult.model_validate(fields)
+
+
+def event(phase: EventPhase) -> Event:
+    return Event.model_validate(
+        {
+            "event": phase,
+            "id": "1",
+            "device": "box",
+            "camera": "front",
+            "model": "m",
+            "label": "nut",
+            "timestamp": "2026-01-01T00:00:00Z",
+            "timestamp_ms": 0,
+            "started_at": "2026-01-01T00:00:00Z",
+            "duration_s": 0,
+            "count": 1,
+            "max_count": 1,
+            "confidence": 1,
+        }
+    )
+
+
+@pytest.fixture
+def line() -> Iterator[Line]:
+    made = Line()
+    with made.bus, made.outside:
+        made.thread.start()
+        yield made
+        made.stop.set()
+        made.cameras.release_all()
+        made.thread.join(20)
+        assert not made.thread.is_alive()
+
+
+def take(inbox: Inbox) -> Any:
+    delivery = inbox.receive(10)
+    assert delivery is not None, "nothing came"
+    return delivery.message
+
+
+# -- frames -------------------------------------------------------------------------------------
+
+
+def test_a_picture_becomes_the_pixels_of_each_input(line: Line) -> None:
+    inbox = line.listen(Frame)
+    line.offer("m", "n")
+    line.offer("large", side=160)
+    line.configure({"models": ("m", "n", "large")})
+    line.source().steps.put(flat(640, 480, luma=126))
+    got = sorted((take(inbox) for _ in range(2)), key=lambda frame: frame.width)
+    assert [(f.models, f.width, f.sequence) for f in got] == [
+        (("m", "n"), 96, 0),
+        (("large",), 160, 0),
+    ]
+    small, large = got
+    assert np.abs(np.frombuffer(small.attachment, np.uint8).astype(int) - 128).max() <= 1
+    assert small.transform.scale_x == pytest.approx(640 / 96)
+    assert (small.source_width, small.source_height) == (640, 480)
+    assert small.stream == large.stream
+    line.reaches(lambda s: (s.decoded, s.sent, s.state) == (1, 1, LinkState.RUNNING))
+    assert (line.status().width, line.status().codec) == (640, "scripted")
+
+
+def test_at_most_two_frames_are_in_flight_and_the_newest_picture_goes_next(line: Line) -> None:
+    inbox = line.listen(Frame)
+    line.offer("m")
+    line.configure({})
+    source = line.source()
+    source.steps.put(flat())
+    first = take(inbox)
+    source.steps.put(flat())
+    assert take(inbox).sequence == 1
+    for decoded in range(3, 8):
+        source.steps.put(flat())
+        line.reaches(lambda s, decoded=decoded: s.decoded == decoded)  # type: ignore[misc]  # mypy cannot infer lambdas with defaults
+    assert inbox.receive(SILENCE) is None
+    line.answer(first)
+    assert take(inbox).sequence == 6
+    line.reaches(lambda s: (s.sent, s.dropped) == (3, 4))
+
+
+def test_only_the_last_result_of_a_frame_returns_the_credit(line: Line) -> None:
+    inbox = line.listen(Frame)
+    line.offer("m", "n")
+    line.configure({"models": ("m", "n"), "credit_window": 1})
+    source = line.source()
+    source.steps.put(flat())
+    frame = take(inbox)
+    source.steps.put(flat())
+    line.answer(frame, returns_credit=False)
+    assert inbox.receive(SILENCE) is None
+    line.answer(frame)
+    assert take(inbox).sequence == 1
+
+
+def test_a_credit_whose_result_never_comes_returns_by_time_out(line: Line) -> None:
+    inbox = line.listen(Frame)
+    line.offer("m")
+    line.configure({"credit_window": 1})
+    source = line.source()
+    source.steps.put(flat())
+    take(inbox)
+    source.steps.put(flat())
+    assert inbox.receive(SILENCE) is None
+    line.clock.ahead = 2.5
+    assert take(inbox).sequence == 1
+    assert line.status().credits_lost == 1
+
+
+def test_a_file_read_fast_loses_nothing(line: Line) -> None:
+    inbox = line.listen(Frame)
+    line.cameras.lossless = True
+    line.offer("m")
+    line.configure({})
+    source = line.source()
+    for _ in range(60):
+        source.steps.put(flat())
+    source.steps.put(None)
+    for sequence in range(60):
+        frame = take(inbox)
+        assert frame.sequence == sequence
+        line.answer(frame)
+    line.reaches(lambda s: s.state is LinkState.ENDED)
+    line.reaches(lambda s: (s.decoded, s.sent, s.dropped) == (60, 60, 0))
+
+
+def test_while_the_broker_is_away_frames_are_dropped_and_the_camera_goes_on(line: Line) -> None:
+    inbox = line.listen(Frame)
+    line.offer("m")
+    line.configure({})
+    source = line.source()
+    line.broker.stop()
+    for decoded in range(1, 6):
+        source.steps.put(flat())
+        line.reaches(lambda s, decoded=decoded: s.dropped == decoded)  # type: ignore[misc]  # as above
+    line.broker.start()
+    source.steps.put(flat())
+    assert take(inbox).sequence == 5
+
+
+def test_a_file_read_fast_waits_for_the_broker(line: Line) -> None:
+    inbox = line.listen(Frame)
+    line.cameras.lossless = True
+    line.offer("m")
+    line.configure({})
+    source = line.source()
+    line.broker.stop()
+    for _ in range(4):
+        source.steps.put(flat())
+    line.reaches(lambda s: s.decoded >= 2)
+    line.broker.start()
+    assert [take(inbox).sequence for _ in range(4)] == [0, 1, 2, 3]
+
+
+def test_the_limit_and_the_trigger_on_change_skip_pictures_and_a_command_overrules(
+    line: Line,
+) -> None:
+    inbox = line.listen(Frame)
+    line.offer("m")
+    line.configure({"inference_limit_ms": 3_600_000, "on_change": {"enabled": True}})
+    source = line.source()
+    source.steps.put(flat())
+    line.answer(take(inbox))
+    source.steps.put(flat(luma=200))
+    line.reaches(lambda s: s.skipped == 1)
+    reply = line.outside.request(TriggerCamera(camera="front"))
+    assert reply.ok
+    assert take(inbox).sequence == 1
+    line.configure({"on_change": {"enabled": True}}, revision="2")
+    for skipped, luma in enumerate((200, 205), 1):  # compared with the last picture sent
+        source.steps.put(flat(luma=luma))
+        line.reaches(lambda s, skipped=skipped: s.skipped == skipped)  # type: ignore[misc]  # as above
+    source.steps.put(flat(luma=250))
+    assert take(inbox).sequence == 4
+
+
+def test_masks_are_burned_in_before_any_pixel_leaves(line: Line) -> None:
+    inbox = line.listen(Frame)
+    line.offer("m")
+    line.configure({"masks": (((0, 0), (1, 0), (1, 1), (0, 1)),)})
+    line.source().steps.put(flat(luma=200))
+    assert not any(take(inbox).attachment)
+    reply = line.outside.request(TakeSnapshot(camera="front"))
+    assert reply.attachment == b"64 0 0"
+
+
+def test_another_picture_size_in_mid_stream(line: Line) -> None:
+    inbox = line.listen(Frame)
+    line.offer("m")
+    line.configure({})
+    source = line.source()
+    for picture in (flat(64, 48), flat(128, 96), flat(64, 48)):
+        source.steps.put(picture)
+        frame = take(inbox)
+        line.answer(frame)
+        assert (frame.source_width, frame.source_height) == (picture.width, picture.height)
+
+
+# -- connections --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "error", [CameraUnavailable("it rains"), ConfigurationError("it rains"), OSError("it rains")]
+)
+def test_a_failed_camera_is_tried_again_and_says_why(line: Line, error: Exception) -> None:
+    line.offer("m")
+    line.cameras.refuse = error
+    line.configure({}, {"id": "back"})
+    line.reaches(lambda s: s.reconnects >= 3)
+    reason = "unexpected OSError; see the log" if isinstance(error, OSError) else "it rains"
+    assert line.status().reason == reason
+    assert ("camera front", reason) in {(p.about, p.reason) for p in line.service.report().problems}
+    line.cameras.refuse = None
+    line.source(0).steps.put(flat())
+    line.source(1).steps.put(flat())
+    line.reaches(lambda s: s.state is LinkState.RUNNING and not s.reason)
+    line.reaches(lambda s: s.state is LinkState.RUNNING, "back")
+
+
+def test_a_broken_stream_is_opened_again_under_another_name(line: Line) -> None:
+    inbox = line.listen(Frame)
+    line.offer("m")
+    line.configure({"credentials": "front"})
+    line.source(0).steps.put(flat())
+    first = take(inbox)
+    line.source(0).steps.put(CameraUnavailable("no packet for 10 s"))
+    line.source(1).steps.put(flat())
+    second = take(inbox)
+    assert (second.sequence, second.stream == first.stream) == (0, False)
+    assert line.source(0).closed.is_set()
+    assert [c and c.username for c in line.cameras.credentials] == ["front", "front"]
+
+
+def test_a_size_that_no_camera_has_is_refused_with_the_size(line: Line) -> None:
+    line.configure({})
+    line.source().steps.put(Picture(flat().planes, 0, 0, 0))
+    line.reaches(lambda s: "0x0" in s.reason)
+
+
+def test_a_stuck_source_is_interrupted_and_a_deaf_one_replaced(line: Line) -> None:
+    inbox = line.listen(Frame)
+    line.offer("m")
+    line.cameras.deaf = True
+    line.configure({})
+    source = line.source(0)
+    line.clock.ahead += 100
+    wait_for(lambda: source.interrupted)
+    assert line.status().stalls == 1
+    line.cameras.deaf = False
+    line.clock.ahead += OBEY_S + 1
+    line.source(1).steps.put(flat())
+    stream = take(inbox).stream
+    source.steps.put(flat())  # the thread left behind comes back: too late
+    wait_for(source.closed.is_set)
+    line.source(1).steps.put(flat())
+    following = take(inbox)
+    assert (following.stream, following.sequence) == (stream, 1)
+    assert line.service.report().counters["decoders_abandoned"] == 1
+
+
+def test_an_interrupted_source_that_obeys_is_opened_again(line: Line) -> None:
+    line.configure({})
+    line.source(0)
+    line.clock.ahead += 100
+    line.source(1)
+    assert line.service.report().counters["decoders_abandoned"] == 0
+
+
+def test_too_many_stuck_decoders_end_the_process(line: Line) -> None:
+    line.cameras.deaf = True
+    line.configure(*({"id": f"camera-{number}"} for number in range(MOST_ABANDONED)))
+    for number in range(MOST_ABANDONED):
+        line.source(number)
+    line.clock.ahead += 100
+    wait_for(lambda: all(s.interrupted for s in line.cameras.opened[:MOST_ABANDONED]))
+    line.clock.ahead += OBEY_S + 1
+    line.thread.join(20)
+    assert isinstance(line.failure, TooManyStuckDecoders)
+
+
+def test_a_frozen_picture_reconnects(line: Line) -> None:
+    line.configure({"watchdog": {"frozen_timeout_s": 10}})
+    source = line.source(0)
+    source.steps.put(flat())
+    line.reaches(lambda s: s.decoded == 1)
+    line.clock.ahead += 11
+    source.steps.put(flat())
+    line.source(1)
+    assert "very same picture for 10 s" in line.status().reason
+
+
+# -- configuration --------------------------------------------------------------------------------
+
+
+def test_only_cameras_whose_connection_changed_start_anew(line: Line) -> None:
+    inbox = line.listen(Frame)
+    line.offer("m")
+    line.offer("large", side=160)
+    line.configure({}, {"id": "back"})
+    front, back = line.source(0), line.source(1)
+    if front.camera.id == "back":
+        front, back = back, front
+    line.configure({"models": ("large",)}, {"id": "back", "source": {"type": "push"}}, revision="2")
+    assert line.source(2).camera.source.type == "push"
+    assert back.closed.wait(10)
+    front.steps.put(flat())
+    assert take(inbox).models == ("large",)
+    assert front.interrupted == 0
+    line.configure({"enabled": False}, revision="3")
+    assert front.closed.wait(10)
+    assert line.status().state is LinkState.DISABLED
+    assert line.cameras.forgotten == ["back"]
+
+
+def test_frames_flow_as_soon_as_inference_offers_the_model(line: Line) -> None:
+    inbox = line.listen(Frame)
+    line.configure({})
+    source = line.source()
+    source.steps.put(flat())
+    line.reaches(lambda s: s.skipped == 1)
+    assert "inference does not offer its model m" in line.service.report().problems[0].reason
+    line.offer("m")
+    wait_for(lambda: not line.service.report().problems)
+    source.steps.put(flat())
+    assert take(inbox).sequence == 1
+
+
+def test_the_loop_beats(line: Line) -> None:
+    wait_for(lambda: line.beats >= 2)
+
+
+# -- pictures for people --------------------------------------------------------------------------
+
+
+def test_an_uncertain_result_becomes_a_sample_of_that_very_frame(line: Line) -> None:
+    inbox = line.listen(Frame, Sample)
+    line.offer("m")
+    line.configure({"samples": True})
+    source = line.source()
+    source.steps.put(flat(luma=60))
+    frame = take(inbox)
+    source.steps.put(flat(luma=200))
+    take(inbox)
+    line.answer(frame, uncertain=True, uncertain_reason="a cell below 0.6")
+    sample = take(inbox)
+    assert (sample.sequence, sample.reason) == (0, "a cell below 0.6")
+    assert bytes(sample.attachment) == encode(flat(luma=60))
+
+
+def test_no_sample_of_damaged_or_forgotten_pictures_nor_without_being_asked(line: Line) -> None:
+    inbox = line.listen(Frame, Sample)
+    line.offer("m")
+    line.configure({"samples": True})
+    source = line.source()
+    damaged = flat()
+    source.steps.put(Picture(damaged.planes, 64, 48, 0, corrupt=True))
+    frame = take(inbox)
+    line.answer(frame, uncertain=True)
+    line.answer(frame, uncertain=True, sequence=99)
+    line.answer(frame, uncertain=True, camera="nobody")
+    wait_for(lambda: line.service.report().counters["samples_missed"] == 2)
+    line.configure({"samples": False}, revision="2")
+    source.steps.put(flat())
+    line.answer(take(inbox), uncertain=True)
+    assert inbox.receive(SILENCE) is None
+
+
+def test_an_event_becomes_a_snapshot_when_it_starts(line: Line) -> None:
+    inbox = line.listen(Frame, Snapshot)
+    line.offer("m")
+    line.configure({})
+    line.outside.publish(event(EventPhase.START))  # before any picture: nothing to show
+    line.source().steps.put(flat())
+    take(inbox)
+    line.outside.publish(event(EventPhase.UPDATE))
+    line.outside.publish(event(EventPhase.START))
+    assert bytes(take(inbox).attachment) == encode(flat())
+    line.configure({"snapshots": False}, revision="2")
+    line.outside.publish(event(EventPhase.START))
+    assert inbox.receive(SILENCE) is None
+
+
+def test_previews_only_while_watched(line: Line) -> None:
+    inbox = line.listen(Preview)
+    line.configure({})
+    source = line.source()
+    source.steps.put(flat())
+    line.reaches(lambda s: s.skipped == 1)
+    assert inbox.receive(SILENCE) is None
+    assert line.outside.request(WatchCamera(camera="front", fps=30, max_width=40)).ok
+    assert bytes(take(inbox).attachment).endswith(b" 40"), "the newest one at once"
+    assert line.outside.request(WatchCamera(camera="front", fps=1, max_width=50)).ok
+    take(inbox)
+    source.steps.put(flat())
+    assert bytes(take(inbox).attachment).endswith(b" 50"), "both watchers are suited"
+    line.clock.ahead += 60
+    source.steps.put(flat())
+    line.reaches(lambda s: s.decoded == 3)
+    assert inbox.receive(SILENCE) is None
+
+
+def test_snapshot_by_command(line: Line) -> None:
+    inbox = line.listen(Frame, Snapshot)
+    line.offer("m")
+    line.configure({})
+    reply = line.outside.request(TakeSnapshot(camera="front"))
+    assert (reply.ok, reply.reason) == (False, "camera 'front' has not given a picture yet")
+    line.source().steps.put(flat(luma=60))
+    frame = take(inbox)
+    reply = line.outside.request(TakeSnapshot(camera="front", publish=True))
+    assert reply.ok
+    assert bytes(reply.attachment) == encode(flat(luma=60))
+    assert reply.details["width"] == 64
+    assert bytes(take(inbox).attachment) == bytes(reply.attachment)
+    asked = TakeSnapshot(camera="front", stream=frame.stream, sequence=frame.sequence)
+    assert line.outside.request(asked).ok
+    gone = TakeSnapshot(camera="front", stream=frame.stream, sequence=99)
+    assert "no longer kept" in line.outside.request(gone).reason
+    unknown = line.outside.request(TriggerCamera(camera="nobody"))
+    assert unknown.reason == "no camera 'nobody' is running here (running: front)"
+
+
+def test_pushed_pictures_reach_their_camera(line: Line) -> None:
+    wait_for(lambda: line.beats)
+    line.outside.publish(frames.Picture(camera="front", attachment=b"jpeg"))
+    wait_for(lambda: line.cameras.pushed == [("front", b"jpeg")])
