@@ -1,12 +1,12 @@
 """Settings from the environment: named, checked, never shown when secret."""
 
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
-from pydantic import SecretStr
+from pydantic import SecretStr, model_validator
 
 from nxai_common.contracts.topics import check_level
 from nxai_common.errors import ConfigurationError
@@ -203,6 +203,28 @@ def test_automatic_instance_names_role_and_host() -> None:
     assert instance_of_host("inference", "Box.LOCAL") == "inference-box-local"
     assert load(ProbeSettings, {"NXAI_INSTANCE": "auto"}).instance.startswith("capture-")
     assert load(ProbeSettings, {"NXAI_INSTANCE": "capture-2"}).instance == "capture-2"
+
+
+class FussySettings(ServiceSettings):
+    """Settings that must fit together."""
+
+    role: ClassVar[str] = "capture"
+
+    low: int = 1
+    """Lower bound."""
+    high: int = 2
+    """Upper bound."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.low > self.high:
+            raise ValueError("NXAI_CAPTURE_LOW must not be above NXAI_CAPTURE_HIGH")
+        return self
+
+
+def test_settings_that_do_not_fit_together_are_refused() -> None:
+    text = refusal({"NXAI_CAPTURE_LOW": "3"}, FussySettings)
+    assert text == "NXAI_CAPTURE_LOW must not be above NXAI_CAPTURE_HIGH"
 
 
 def test_instance_of_the_wrong_type_is_refused() -> None:
