@@ -1,7 +1,7 @@
 """The shortcuts around paho, byte by byte."""
 
 import pytest
-from paho.mqtt.client import MQTTv5
+from paho.mqtt.client import MQTTMessage, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion, MessageType, MQTTErrorCode
 
 from nxai_common.bus.lean_paho import Incoming, LeanClient
@@ -16,7 +16,7 @@ def client() -> LeanClient:
 
 
 def handle(client: LeanClient, header: int, packet: bytes) -> list[Incoming]:
-    client._in_packet = {  # type: ignore[assignment]  # the parts that the method reads
+    client._in_packet = {  # type: ignore[typeddict-item]  # the parts that the method reads
         "command": MessageType.PUBLISH | header,
         "packet": bytearray(packet),
     }
@@ -41,7 +41,7 @@ def test_a_publish_with_properties_goes_through_paho(client: LeanClient) -> None
     (message,) = handle(client, 0x00, b"\x00\x03a/b\x05\x02\x00\x00\x00\x07payload")
     assert message.payload == b"payload"
     assert message.properties is not None
-    assert message.properties.MessageExpiryInterval == 7
+    assert message.properties.json()["MessageExpiryInterval"] == 7
 
 
 def test_a_topic_that_is_not_text_goes_through_paho_and_is_its_to_refuse(
@@ -49,3 +49,34 @@ def test_a_topic_that_is_not_text_goes_through_paho_and_is_its_to_refuse(
 ) -> None:
     client.suppress_exceptions = True
     assert handle(client, 0x00, b"\x00\x03\xff\xfe\xfd\x00payload") == []
+
+
+def told(client: LeanClient, packet: bytes) -> list[tuple[int, str]]:
+    """Return what on_publish heard of an acknowledgement."""
+    heard: list[tuple[int, str]] = []
+    client.on_publish = lambda _client, _data, mid, reason, _properties: heard.append(
+        (mid, str(reason))
+    )
+    client._out_messages[7] = MQTTMessage(7, b"a/b")
+    client._in_packet = {  # type: ignore[typeddict-item]  # the parts that the method reads
+        "command": MessageType.PUBACK,
+        "packet": bytearray(packet),
+    }
+    assert client._handle_pubackcomp("PUBACK") == MQTTErrorCode.MQTT_ERR_SUCCESS
+    return heard
+
+
+@pytest.mark.parametrize(
+    ("packet", "heard"),
+    [
+        (b"\x00\x07", [(7, "Success")]),
+        (b"\x00\x07\x10", [(7, "No matching subscribers")]),
+        (b"\x00\x07\x87", [(7, "Not authorized")]),
+        (b"\x00\x07\x87\x00", [(7, "Not authorized")]),  # with properties: paho's own way
+        (b"\x00\x08", []),  # not one of ours
+    ],
+)
+def test_an_acknowledgement(
+    client: LeanClient, packet: bytes, heard: list[tuple[int, str]]
+) -> None:
+    assert told(client, packet) == heard

@@ -17,7 +17,7 @@ class NoNetwork:
     """A pump that never brings anything."""
 
     def wait_for_mail(self, mailbox: Mailbox, timeout: float | None) -> None:
-        raise AssertionError("there is mail")
+        raise AssertionError(f"{mailbox} has mail, no need to wait {timeout}")
 
     def forget(self, mailbox: Mailbox) -> None:
         """Nothing to unsubscribe."""
