@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from nxai_capture.adapters.sources import Sources
 from nxai_capture.core.picture import Bgr
 from nxai_capture.ports import Credentials
 from nxai_common.contracts.configuration import MjpegSource, StillSource, Watchdog
@@ -179,6 +180,20 @@ def test_interrupt_ends_a_read_at_once(path: str) -> None:
         threading.Timer(0.1, source.interrupt).start()
         with pytest.raises(CameraUnavailable, match="interrupted"):
             read_until(source, lambda _: False)
+
+
+@pytest.mark.parametrize("secure", [False, True])
+def test_leaving_a_silent_camera_hangs_up_at_once(tmp_path: Path, secure: bool) -> None:
+    """Many cameras serve one viewer: the next attempt must not find the last one still there."""
+    sources = Sources()
+    certificate = self_signed(tmp_path) if secure else None
+    with http_camera(jpegs(1), certificate=certificate) as camera:
+        url = f"{camera.url}/mjpeg"
+        patient = Watchdog(read_timeout_s=60)
+        stream = MjpegSource(url=url, certificate="any")
+        with opened(stream, sources=sources, watchdog=patient) as source:
+            source.read()
+        wait_for(lambda: sources._memories["camera-1"].stuck.alive() == 0)
 
 
 def test_pictures_nobody_reads_are_replaced_by_newer_ones() -> None:

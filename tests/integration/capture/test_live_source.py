@@ -40,6 +40,9 @@ class Hanging:
     ) -> None:
         self.left.set()
 
+    def hang_up(self) -> None:
+        """Cannot."""
+
     def pictures(self, heard: Callable[[], None]) -> Iterator[Picture]:
         yield PICTURE
         while self.packets and not self.release.wait(0.01):

@@ -1,6 +1,7 @@
 """Asking a camera over HTTP, with httpx: passwords, redirects, time-outs, plain reasons."""
 
 import logging
+import socket
 import ssl
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -77,6 +78,7 @@ class HttpCamera:
         self._url = parse_camera_url(url, ("http", "https"))
         self._auth = None if credentials is None else CameraAuth(credentials)
         self._read_timeout_s = read_timeout_s
+        self._response: httpx.Response | None = None
         context = ssl.create_default_context()
         if certificate == "any":
             context.check_hostname = False
@@ -107,6 +109,17 @@ class HttpCamera:
         """Close all connections."""
         self._client.close()
 
+    def hang_up(self) -> None:
+        """From another thread: end the answer that is being read.
+
+        Many cameras serve one viewer at a time; without this, the next attempt would find the
+        last one still there until its read time-out.
+        """
+        stream = None if self._response is None else self._response.extensions["network_stream"]
+        if stream is not None:
+            with suppress(OSError):  # closed just now
+                stream.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+
     @contextmanager
     def get(self, headers: Mapping[str, str] | None = None) -> Iterator[httpx.Response]:
         """Give the answer, 200 or 304, its body not read yet.
@@ -118,7 +131,7 @@ class HttpCamera:
             ConfigurationError: only a person can mend it.
         """
         with self.translated():
-            response = self._send(headers or {})
+            response = self._response = self._send(headers or {})
             try:
                 if response.status_code not in (200, 304):
                     raise status_error(
@@ -126,6 +139,7 @@ class HttpCamera:
                     )
                 yield response
             finally:
+                self._response = None
                 response.close()
 
     def _send(self, headers: Mapping[str, str]) -> httpx.Response:

@@ -44,6 +44,10 @@ class Connection(Protocol):
         """
         ...
 
+    def hang_up(self) -> None:
+        """From another thread: make a blocked call return soon, where the library lets us."""
+        ...
+
     def __enter__(self) -> Self: ...
 
     def __exit__(
@@ -191,12 +195,14 @@ class LiveSource:
 
     def _leave(self) -> None:
         self._unwanted = True
+        self._connection.hang_up()
         self._thread.join(CLOSE_WAIT_S)
         if self._thread.is_alive():
             self._stuck.add(self._thread)
             logger.info("a camera connection does not close; it is left to end by itself")
 
     def _pump(self) -> None:
+        """Run the connection; on the thread."""
         failure: Exception = CameraUnavailable("the camera ended the stream")
         try:
             with self._connection as connection:

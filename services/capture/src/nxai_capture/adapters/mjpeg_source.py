@@ -55,6 +55,10 @@ class MjpegConnection:
         """Always JPEG; such a stream does not say how fast it is."""
         return SourceInfo(codec="mjpeg")
 
+    def hang_up(self) -> None:
+        """From another thread: make a blocked read return soon."""
+        self._camera.hang_up()
+
     def __enter__(self) -> Self:
         """Ask for the stream.
 

@@ -119,6 +119,9 @@ class RtspConnection:
         """Codec, transport and frame rate."""
         return self._info
 
+    def hang_up(self) -> None:
+        """Nothing: FFmpeg cannot be woken; it ends at its time-out."""
+
     def __enter__(self) -> Self:
         """Connect, over TCP first, unless the camera was seen to refuse it.
 

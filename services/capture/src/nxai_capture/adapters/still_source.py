@@ -54,6 +54,10 @@ class StillConnection:
         """Kind of picture and wished rate."""
         return self._info
 
+    def hang_up(self) -> None:
+        """From another thread: make a blocked read return soon."""
+        self._camera.hang_up()
+
     def __enter__(self) -> Self:
         """Connect nothing yet: the first picture does."""
         self._camera.__enter__()

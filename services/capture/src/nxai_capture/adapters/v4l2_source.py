@@ -53,6 +53,9 @@ class V4l2Connection:
         """Codec and frame rate."""
         return self._info
 
+    def hang_up(self) -> None:
+        """Nothing: the driver cannot be woken."""
+
     def __enter__(self) -> Self:
         """Open the device.
 
