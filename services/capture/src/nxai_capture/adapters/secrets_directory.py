@@ -6,6 +6,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 
 from nxai_capture.ports import Credentials
 from nxai_common.errors import ConfigurationError
+from nxai_common.logs import register_secret
 
 
 class _CredentialsFile(BaseModel):
@@ -43,5 +44,6 @@ class SecretsDirectory:
         except ValidationError:  # its text quotes the values
             problem = 'must hold {"username": "...", "password": "..."}'
         else:
+            register_secret(found.password.get_secret_value())
             return Credentials(found.username, found.password)
         raise ConfigurationError(f"credentials file {str(path)!r} {problem}")
