@@ -18,10 +18,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import psutil
-
 from benchmarks import bare
 from benchmarks.bare import BenchModel
 from benchmarks.line import Measured, camera, measure, median, percentile, running
+
 from nxai_common.contracts.models import ResizeMode, ResizeQuality
 from support.demo_clip import demo_clip
 from support.shared import ROOT, SHARED
@@ -102,12 +102,13 @@ def throughput(options: Options, folder: Path) -> Iterator[Row]:
     ):
         clip = options.clips.get(width, height)
         for quality in QUALITIES:
-            ratios, lines, bares = [], [], []
+            ratios, lines, bares, costs = [], [], [], {}
             for _ in range(options.rounds):
                 with running([camera(1, clip, model, quality, pace="fast")], model) as stack:
                     line = measure(stack, options.seconds)
                 loop = bare.as_fast_as_possible(clip, model, quality, options.seconds)
                 lines.append(line.fps)
+                costs = _cpu_per_frame(line)
                 bares.append(loop.fps)
                 ratios.append(line.fps / loop.fps)
             ratio = median(ratios)
@@ -116,8 +117,7 @@ def throughput(options: Options, folder: Path) -> Iterator[Row]:
                 f"{ratio:.2f} x ({median(lines):.0f} against {median(bares):.0f} fps)",
                 f"{goal:g} x",
                 ratio >= goal,
-                {"ratio": ratio, "line_fps": median(lines), "bare_fps": median(bares)}
-                | _cpu_per_frame(line),
+                {"ratio": ratio, "line_fps": median(lines), "bare_fps": median(bares)} | costs,
             )
 
 
@@ -147,30 +147,30 @@ def live(options: Options, folder: Path) -> Iterator[Row]:
         "4 x 720p15: results a second",
         f"{line.fps:.1f}",
         "60",
-        line.fps >= 59.4,  # the last second is cut anywhere  # noqa: PLR2004 - 1 % of 60
+        line.fps >= 59.4,  # the last second is cut anywhere
     )
-    yield Row("4 x 720p15: added latency p50", f"{added_50:.1f} ms", "4 ms", added_50 <= 4)  # noqa: PLR2004
-    yield Row("4 x 720p15: added latency p99", f"{added_99:.1f} ms", "20 ms", added_99 <= 20)  # noqa: PLR2004
+    yield Row("4 x 720p15: added latency p50", f"{added_50:.1f} ms", "4 ms", added_50 <= 4)
+    yield Row("4 x 720p15: added latency p99", f"{added_99:.1f} ms", "20 ms", added_99 <= 20)
     yield Row(
         "4 x 720p15: CPU against the bare process",
         f"{cpu:.2f} x ({line.cpu_total_s / line.seconds * 100:.0f} % of a core "
         f"against {loop.cpu_s / loop.seconds * 100:.0f} %)",
         "1.6 x",
-        cpu <= 1.6,  # noqa: PLR2004
+        cpu <= 1.6,
         {f"{name}_percent": s / line.seconds * 100 for name, s in line.cpu_s.items()},
     )
     yield Row(
         "4 x 720p15: resident memory",
         f"{line.rss_total_mb:.0f} MB",
         "600 MB",
-        line.rss_total_mb <= 600,  # noqa: PLR2004
+        line.rss_total_mb <= 600,
         dict(line.rss_mb),
     )
     yield Row(
         f"4 x 720p15: growth over {options.minutes:g} min",
         f"{line.rss_growth_mb:+.1f} MB",
         "flat",
-        line.rss_growth_mb < 12,  # 2 % of the limit is allocator noise  # noqa: PLR2004
+        line.rss_growth_mb < 12,  # 2 % of the limit is allocator noise
     )
     fast_clips = [options.clips.get(1280, 720, 30, seed) for seed in range(1, 5)]
     cameras = [camera(n, clip, model, quality) for n, clip in enumerate(fast_clips, 1)]
@@ -180,7 +180,7 @@ def live(options: Options, folder: Path) -> Iterator[Row]:
         "4 x 720p30 keep up",
         f"{line.fps:.1f} results a second, {line.dropped} of {line.decoded} dropped",
         "120",
-        line.fps >= 118.8,  # noqa: PLR2004 - 1 % less
+        line.fps >= 118.8,
         {f"{name}_percent": s / line.seconds * 100 for name, s in line.cpu_s.items()},
     )
 
@@ -210,13 +210,13 @@ def overload(options: Options, folder: Path) -> Iterator[Row]:
     )
     yield Row(
         "overload: memory growth", f"{line.rss_growth_mb:+.1f} MB", "flat", line.rss_growth_mb < 12
-    )  # noqa: PLR2004
+    )
     shares = [count / max(1, line.results) for count in line.per_camera.values()]
     yield Row(
         "overload: fairness (least / most served camera)",
         f"{min(shares) / max(shares):.2f}",
         "0.8",
-        min(shares) / max(shares) >= 0.8,  # noqa: PLR2004
+        min(shares) / max(shares) >= 0.8,
     )
 
 
@@ -253,7 +253,7 @@ def logger(options: Options, folder: Path) -> Iterator[Row]:
         "data logger: results a second in",
         f"{result['results_per_s']:.0f}",
         "5000",
-        result["results_per_s"] >= 5000,  # noqa: PLR2004
+        result["results_per_s"] >= 5000,
         result,
     )
     for name, what in (("newest_ms", "newest 200 of a camera"), ("counts_ms", "an hour's counts")):
@@ -261,7 +261,7 @@ def logger(options: Options, folder: Path) -> Iterator[Row]:
             f"data logger: {what}, out of {result['rows'] / 1e6:.0f} million rows",
             f"{result[name]:.1f} ms",
             "100 ms",
-            result[name] < 100,  # noqa: PLR2004
+            result[name] < 100,
         )
 
 
@@ -307,7 +307,7 @@ def table(rows: Sequence[Row]) -> str:
 def quiet_machine() -> Iterator[None]:
     """Say when somebody else is busy; the ratios stay, the absolute figures do not."""
     busy = psutil.cpu_percent(interval=1.0)
-    if busy > 20:  # noqa: PLR2004 - a tenth of the smallest box is noise
+    if busy > 20:
         print(f"note: the machine is {busy:.0f} % busy before anything was started")
     yield
 

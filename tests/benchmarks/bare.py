@@ -142,7 +142,7 @@ class Engine:
         scale, zero = self._output["quantization"]
         if raw.dtype == np.float32:
             return np.asarray(raw)
-        return (raw.astype(np.float32) - np.float32(zero)) * np.float32(scale)
+        return np.asarray((raw.astype(np.float32) - zero) * scale, np.float32)
 
 
 class Findings:

@@ -11,8 +11,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import psutil
-
 from benchmarks.bare import BenchModel
+
 from nxai_common.bus.mqtt import MqttBus
 from nxai_common.bus.ports import Subscription
 from nxai_common.contracts.configuration import CaptureCamera, DesiredModel, FileSource

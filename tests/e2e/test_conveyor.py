@@ -7,8 +7,13 @@ from typing import Any
 
 import pytest
 
-from nxai_common.contracts.configuration import CameraSource, CaptureCamera, DesiredModel
-from nxai_common.contracts.configuration import FileSource, RtspSource
+from nxai_common.contracts.configuration import (
+    CameraSource,
+    CaptureCamera,
+    DesiredModel,
+    FileSource,
+    RtspSource,
+)
 from nxai_common.contracts.models import ResizeMode, ResizeQuality
 from nxai_common.contracts.outputs import Detections
 from support.rtsp import rtsp_camera
@@ -94,7 +99,7 @@ def test_the_same_clip_over_rtsp_gives_the_same_detections(stack: Stack) -> None
     with rtsp_camera(clip) as url, listening(stack, Detections) as listener:
         live = RtspSource(url=url)
         stack.configure([camera(live, ResizeQuality.EXACT)], [nut_model()], revision="2")
-        by_rtsp = []
+        by_rtsp: list[tuple[tuple[object, ...], ...]] = []
         while len(by_rtsp) < FRAMES // 2:
             message = listener.next(30)
             assert isinstance(message, Detections)

@@ -32,6 +32,7 @@ from support.waiting import wait_for
 DEVICE = "box"
 SERVICES = ("capture", "inference", "publisher")
 STOP_S = 15.0
+RUNS = (ServiceState.RUNNING, ServiceState.DEGRADED)
 
 
 @dataclass
@@ -163,9 +164,9 @@ class Stack:
         def all_run() -> bool:
             self.check_alive()
             delivery = inbox.receive(0.2)
-            if delivery is not None and isinstance(delivery.message, Status):
-                if delivery.message.state in (ServiceState.RUNNING, ServiceState.DEGRADED):
-                    missing.discard(delivery.message.service)
+            message = None if delivery is None else delivery.message
+            if isinstance(message, Status) and message.state in RUNS:
+                missing.discard(message.service)
             return not missing
 
         try:
@@ -177,11 +178,12 @@ class Stack:
         """Return the next status of a service."""
         inbox = self.bus.subscribe(Subscription(Status, {"service": service}))
         try:
-            message = wait_for(lambda: inbox.receive(0.2), deadline, f"status of {service}").message
+            delivery = wait_for(lambda: inbox.receive(0.2), deadline, f"status of {service}")
         finally:
             inbox.close()
-        assert isinstance(message, Status)
-        return message
+        assert delivery is not None
+        assert isinstance(delivery.message, Status)
+        return delivery.message
 
     def check_alive(self) -> None:
         """Fail with the log of a process that ended by itself."""

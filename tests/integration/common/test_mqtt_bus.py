@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -188,7 +189,8 @@ def test_mail_of_an_old_session_that_nobody_wants_is_given_up(
     assert connection is not None
     old._client.disconnect = lambda *_a, **_k: None  # type: ignore[assignment, method-assign]  # it crashes
     old._closing.set()
-    connection.shutdown(2)
+    assert isinstance(connection, socket.socket)
+    connection.shutdown(socket.SHUT_RDWR)
     old._thread.join(PATIENCE)
     connection.close()
     old._wake_reader.close()
@@ -234,9 +236,10 @@ def test_an_answer_that_cannot_be_read_is_no_answer(bus: MqttBus, plain: paho.Cl
     def answer(client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
         assert message.properties is not None
         properties = Properties(PacketTypes.PUBLISH)
-        properties.CorrelationData = message.properties.CorrelationData
-        client.publish(message.properties.ResponseTopic, b"{", properties=properties)
-        client.publish(message.properties.ResponseTopic, b"no correlation")
+        properties.CorrelationData = getattr(message.properties, "CorrelationData", b"")
+        topic = getattr(message.properties, "ResponseTopic", "")
+        client.publish(topic, b"{", properties=properties)
+        client.publish(topic, b"no correlation")
         asked.set()
 
     plain.on_message = answer
@@ -298,9 +301,11 @@ def test_two_askers_on_one_bus(bus: MqttBus, other: MqttBus) -> None:
 def test_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
-        + ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
-        + ["-keyout", str(key), "-out", str(certificate)],
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
+            *("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"),
+            *("-keyout", str(key), "-out", str(certificate)),
+        ],
         check=True,
         capture_output=True,
     )
