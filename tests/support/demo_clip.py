@@ -19,9 +19,7 @@ GOP: Final = 30
 """Pictures from one key frame to the next: a second or two, as cameras come set."""
 
 
-def demo_clip(
-    path: Path, width: int, height: int, fps: int, seconds: float, seed: int
-) -> None:
+def demo_clip(path: Path, width: int, height: int, fps: int, seconds: float, seed: int) -> None:
     """Write an H.264 clip (x264 veryfast, 4:2:0) and its truth.
 
     The truth goes beside it, to `truth_path(path)`: width, height, fps, frames, and for each
