@@ -269,6 +269,28 @@ def test_heartbeat_file_on_a_full_disk_degrades_the_service(tmp_path: Path) -> N
     assert [problem.about for problem in status.problems] == ["disk"]
 
 
+def test_service_that_cannot_report_goes_on_and_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(runtime, "LOOK_INTERVAL_S", 0.01)
+
+    class Speechless(Probe):
+        asked = 0
+
+        def report(self) -> Report:
+            self.asked += 1
+            if self.asked < 10:
+                raise KeyError("hunter2")
+            return Report()
+
+    probe = Speechless()
+    with running(settings_in(tmp_path), probe) as (next_status, _):
+        degraded = wait_for_state(next_status, ServiceState.DEGRADED)
+        assert degraded.problems[0].reason == "no report: KeyError; see the log of capture"
+        assert next_status().state is ServiceState.RUNNING
+    assert [record.message for record in caplog.records] == ["capture cannot report"]
+
+
 @pytest.mark.parametrize(
     ("fate", "state", "reason"),
     [

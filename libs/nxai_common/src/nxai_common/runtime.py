@@ -237,6 +237,7 @@ class StatusReporter:
         self._service: Service | None = None
         self._last: Status | None = None
         self._last_at = float("-inf")
+        self._untold = False
         self._lock = threading.Lock()
 
     def attend(self, service: Service) -> None:
@@ -265,8 +266,23 @@ class StatusReporter:
         self._bus.publish(status)
         self._last, self._last_at = status, time.monotonic()
 
+    def _report(self) -> Report:
+        if self._service is None:
+            return Report()
+        try:
+            report = self._service.report()
+        except Exception as error:
+            # A mistake in the telling must not end the doing, nor go unseen.
+            if not self._untold:
+                log.exception("%s cannot report", self._settings.instance)
+            self._untold = True
+            reason = f"no report: {type(error).__name__}; see the log of {self._settings.instance}"
+            return Report(problems=(Problem(about="status", reason=reason),))
+        self._untold = False
+        return report
+
     def _status(self) -> Status:
-        report = self._service.report() if self._service is not None else Report()
+        report = self._report()
         problems = list(report.problems)
         if self._heartbeat.problem is not None:
             problems.append(self._heartbeat.problem)
