@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from nxai_capture.core.picture import Picture
 from nxai_capture.ports import Credentials
-from nxai_capture.reading import OBEY_S
+from nxai_capture.core.watchdog import OBEY_S
 from nxai_capture.service import MOST_ABANDONED, CaptureService, TooManyStuckDecoders
 from nxai_common.bus.memory import MemoryBroker, MemoryBus
 from nxai_common.bus.ports import Inbox, Subscription
@@ -120,10 +120,8 @@ class Line:
         wait_for(lambda: self.service.report().configuration_revision == revision, what=revision)
 
     def source(self, number: int = 0) -> ScriptedSource:
-        source = wait_for(
-            lambda: self.cameras.opened[number] if len(self.cameras.opened) > number else None,
-            what=f"source {number}",
-        )
+        wait_for(lambda: len(self.cameras.opened) > number, what=f"source {number}")
+        source = self.cameras.opened[number]
         assert source.entered.wait(10)
         return source
 
