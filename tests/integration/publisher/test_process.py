@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,9 @@ class Listener:
             delivery.acknowledge()
         return [message for message in self.received if isinstance(message, kind)]
 
+    def has(self, kind: type[Message], count: int) -> bool:
+        return len(self.of(kind)) >= count
+
     def status(self) -> Status | None:
         found = self.of(Status)
         last = found[-1] if found else None
@@ -92,6 +96,10 @@ def stored(folder: Path) -> list[int]:
             return [row[0] for row in rows]
         except sqlite3.OperationalError:  # the tables are being made
             return []
+
+
+def _at_least(folder: Path, count: int) -> bool:
+    return len(stored(folder)) >= count
 
 
 def running(outside: Listener, revision: str = "1") -> bool:
@@ -137,7 +145,7 @@ def test_nothing_acknowledged_is_lost_when_the_process_is_killed(
             if number % 250 == 0:  # a sender keeps 1,000 at most
                 wait_for(lambda: len(bus._waiting) < 250)
         sent += 1500
-        wait_for(lambda goal=before + 100: len(stored(tmp_path)) >= goal)
+        wait_for(partial(_at_least, tmp_path, before + 100))
         service.kill()
         service.wait(10)
     with process(broker, tmp_path):
@@ -167,7 +175,7 @@ def test_live_outputs_go_on_while_nothing_is_acknowledged(
             for number in range(sent, sent + 300):
                 bus.publish(result(number))
             sent += 300
-            wait_for(lambda n=sent: len(outside.of(Detections)) >= n, 20)
+            wait_for(partial(outside.has, Detections, sent), 20)
         sequences = [m.sequence for m in outside.of(Detections) if isinstance(m, Detections)]
         assert sequences == list(range(1500))
         blocker.unlink()
