@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from nxai_common import logs
 from support.broker import Broker
 from support.shared import ROOT
 
@@ -44,3 +45,9 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     folder: Path = tmp_path_factory.mktemp("broker")
     with Broker(folder) as running:
         yield running
+
+
+@pytest.fixture(autouse=True)
+def _own_redaction(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget the secrets of other tests: their passwords may be words of this one's log."""
+    monkeypatch.setattr(logs, "_process", logs.Redactor())
