@@ -97,7 +97,7 @@ def line(seen: Seen) -> str:
         what = f"{best} {message.scores[best]:.0%}"
     clock = message.timestamp.astimezone().strftime("%H:%M:%S")
     return (
-        f"{clock}  {message.camera_name or message.camera}  {what:<24} "
+        f"{clock}  {message.camera_name or message.camera}  {what:<32} "
         f"{message.latency_ms:5.1f} ms {seen.frames / EVERY_S:5.1f} a second"
     )
 
