@@ -1,3 +1,4 @@
+import hashlib
 import logging
 import socket
 import threading
@@ -10,12 +11,13 @@ import pytest
 from nxai_capture.adapters.camera_url import parse_camera_url
 from nxai_capture.adapters.rtsp_source import TransportMemory
 from nxai_capture.adapters.sources import Sources
-from nxai_capture.core.picture import Yuv420
-from nxai_common.contracts.configuration import RtspSource, Watchdog
+from nxai_capture.core.picture import Picture, Yuv420
+from nxai_common.contracts.configuration import FileSource, RtspSource, Watchdog
 from nxai_common.errors import CameraUnavailable, ConfigurationError
-from support.cameras import PASSWORDS, login, opened, read_until
+from support.cameras import PASSWORDS, login, opened, read_all, read_until
 from support.clips import clip, number_of
 from support.rtsp import rtsp_camera
+from support.shared import shared
 
 IMPATIENT = Watchdog(open_timeout_s=5, read_timeout_s=1)
 
@@ -35,6 +37,26 @@ def test_pictures_come_over_tcp_and_the_file_loops(video: Path) -> None:
     assert (again.width, again.height) == (640, 480)
     assert (info.codec, info.transport, info.lossless) == ("h264", "tcp", False)
     assert abs(again.captured_at_us / 1e6 - time.time()) < 10
+
+
+def test_pictures_over_rtsp_are_those_of_the_file_to_the_last_bit() -> None:
+    path = shared("media/conveyor.mp4")
+    with opened(FileSource(path=str(path), pace="fast", loop=False)) as source:
+        known = {_fingerprint(picture): n for n, picture in enumerate(read_all(source))}
+    with rtsp_camera(path) as url, opened(RtspSource(url=url)) as source:
+        numbers = [
+            known[_fingerprint(picture)]  # a KeyError here: a picture the file does not have
+            for _ in range(60)
+            if (picture := source.read()) is not None
+        ]
+    assert numbers == sorted(numbers)
+    assert len(set(numbers)) == 60
+
+
+def _fingerprint(picture: Picture) -> bytes:
+    planes = picture.planes
+    assert isinstance(planes, Yuv420)
+    return hashlib.sha256(b"".join(p.tobytes() for p in (planes.y, planes.u, planes.v))).digest()
 
 
 def test_camera_that_refuses_tcp_is_read_over_udp_and_that_is_remembered(video: Path) -> None:
