@@ -10,8 +10,8 @@ import pytest
 from pydantic import SecretStr
 
 from nxai_capture.core.picture import Picture
-from nxai_capture.ports import Credentials
 from nxai_capture.core.watchdog import OBEY_S
+from nxai_capture.ports import Credentials
 from nxai_capture.service import MOST_ABANDONED, CaptureService, TooManyStuckDecoders
 from nxai_common.bus.memory import MemoryBroker, MemoryBus
 from nxai_common.bus.ports import Inbox, Subscription
