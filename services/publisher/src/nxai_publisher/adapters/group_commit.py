@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 LINGER_S: Final = 0.02
 """Wait so long for more before a commit: at 600 results a second 12 share one, and a commit costs
 as much as writing ten rows."""
-ENOUGH: Final = 10
+ENOUGH: Final = 16
 """Do not wait when so many are here: a broker may hand out only 20 before an acknowledgement."""
 LARGEST_BATCH: Final = 2000
 """One transaction after an outage; more would hold the write lock for too long."""
