@@ -23,6 +23,7 @@ fi
 if [ "$1" = test ]; then
     command_of mosquitto_sub mosquitto-clients
     command_of ffmpeg ffmpeg
+    command_of openssl openssl
     package postgresql
     # The RTSP server that plays the cameras in tests.
     for name in python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base \
