@@ -3,6 +3,7 @@
 #   docker build -f deploy/docker/mosquitto.Dockerfile -t nxai-mosquitto .
 ARG BASE_IMAGE=debian:bookworm-slim
 FROM ${BASE_IMAGE}
+LABEL nxai=image
 RUN apt-get update -qq \
     && apt-get install -y -qq --no-install-recommends mosquitto mosquitto-clients \
     && apt-get clean && rm -rf /var/lib/apt/lists/* /etc/mosquitto

@@ -62,7 +62,11 @@ for name in "$@"; do
     if [ "$name" = mosquitto ]; then
         build nxai-mosquitto -f deploy/docker/mosquitto.Dockerfile
     else
+        # The build stage has a name of its own, so that tidying up below leaves it for next time.
+        build "nxai-build:$name" -f deploy/docker/Dockerfile --build-arg SERVICE="$name" \
+            --target build > /dev/null
         build "nxai-$name" -f deploy/docker/Dockerfile --build-arg SERVICE="$name"
     fi
 done
-docker image prune --force --filter until=48h > /dev/null
+# Images of earlier builds, half a gigabyte each.
+docker image prune --force --filter label=nxai=image > /dev/null
