@@ -40,6 +40,28 @@ def test_the_window_grows_with_the_workers_and_shrinks_when_they_go() -> None:
     assert window.size == 2
 
 
+def flight(window: CreditWindow, seconds: float, run_s: float) -> int:
+    window.take(key(0), 0.0)
+    window.give_back(key(0), "w", seconds, run_s)
+    return window.size
+
+
+def test_where_other_cameras_crowd_the_workers_one_frame_is_enough() -> None:
+    window = CreditWindow(None)
+    assert flight(window, 0.096, 0.012) == 1, "waited for seven other frames"
+    assert flight(window, 0.048, 0.012) == 1, "three others: still crowded, no swinging"
+    assert flight(window, 0.014, 0.012) == 2, "nobody else any more"
+    assert flight(window, 0.048, 0.012) == 2, "not crowded enough to change"
+
+
+def test_one_camera_alone_and_a_short_hiccup_do_not_count_as_a_crowd() -> None:
+    window = CreditWindow(None)
+    assert flight(window, 0.200, 0.100) == 2, "a slow model, one frame of our own before it"
+    assert flight(window, 0.025, 0.0003) == 2, "a fast model, a busy box"
+    window.lossless = True
+    assert flight(window, 0.5, 0.012) == LOSSLESS_WINDOW, "nothing grows stale there"
+
+
 def test_a_configured_size_rules() -> None:
     window = CreditWindow(5, lossless=True)
     assert window.size == 5

@@ -156,13 +156,13 @@ class FrameSender:
             self._changed.notify_all()
             return True
 
-    def give_back(self, input_id: str, key: FrameKey, worker: str) -> None:
+    def give_back(self, input_id: str, key: FrameKey, worker: str, run_s: float) -> None:
         """Take the credit that a result brings."""
         with self._changed:
             window = self._windows.get(input_id)
             if window is None:
                 return
-            window.give_back(key, worker, self._clock.monotonic())
+            window.give_back(key, worker, self._clock.monotonic(), run_s)
             self._ring.count = self._kept(self._windows)
             self._changed.notify_all()
 

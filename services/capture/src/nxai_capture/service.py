@@ -176,7 +176,8 @@ class CaptureService:
         if result.uncertain and camera.options.samples:
             self._take_sample(camera, key, result)
         if result.returns_credit:
-            camera.sender.give_back(result.input, key, result.worker)
+            run_s = result.timing.engine_ms / 1000
+            camera.sender.give_back(result.input, key, result.worker, run_s)
 
     def _handle_event(self, event: Event) -> None:
         camera = self._cameras.get(event.camera)
