@@ -135,7 +135,7 @@ def live(options: Options, folder: Path) -> Iterator[Row]:
     clips = [options.clips.get(1280, 720, 15, seed) for seed in range(1, 5)]
     seconds = options.minutes * 60
     cameras = [camera(n, clip, model, quality) for n, clip in enumerate(clips, 1)]
-    with running(cameras, model) as stack:
+    with running(cameras, model, stagger_s=1 / 60) as stack:
         line = measure(stack, seconds)
     # The same number of seconds would waste time: a bare loop has no memory to grow.
     loop = bare.paced(clips, model, ResizeQuality.FAST, 15, min(seconds, 30))
@@ -174,7 +174,7 @@ def live(options: Options, folder: Path) -> Iterator[Row]:
     )
     fast_clips = [options.clips.get(1280, 720, 30, seed) for seed in range(1, 5)]
     cameras = [camera(n, clip, model, quality) for n, clip in enumerate(fast_clips, 1)]
-    with running(cameras, model) as stack:
+    with running(cameras, model, stagger_s=1 / 120) as stack:
         line = measure(stack, options.seconds)
     yield Row(
         "4 x 720p30 keep up",

@@ -146,15 +146,29 @@ class Subscriber:
 
 @contextmanager
 def running(
-    cameras: Sequence[CaptureCamera], model: BenchModel, *, workers: int = 1
+    cameras: Sequence[CaptureCamera],
+    model: BenchModel,
+    *,
+    workers: int = 1,
+    stagger_s: float = 0.0,
 ) -> Iterator[Stack]:
-    """Start the stack and wait until every camera gives results."""
+    """Start the stack and wait until every camera gives results.
+
+    Args:
+        cameras: To run.
+        model: For all of them.
+        workers: Inference processes.
+        stagger_s: Time from one camera's pictures to the next one's. Cameras in the field are
+            not in step; files opened in the same instant would be.
+    """
     with (
         tempfile.TemporaryDirectory(prefix="nxai-bench-") as folder,
         Stack(Path(folder) / "stack", workers=workers) as stack,
     ):
         stack.wait_running()
-        stack.configure(cameras, [desired(model)])
+        for count in range(1 if stagger_s else len(cameras), len(cameras) + 1):
+            stack.configure(cameras[:count], [desired(model)], revision=str(count))
+            time.sleep(1.0 + stagger_s if stagger_s else 0.0)
         waiting = {camera.id for camera in cameras}
         inbox = stack.bus.subscribe(Subscription(Detections), volatile=True)
 
