@@ -82,7 +82,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", "0")
             self.end_headers()
             return
-        name, _, argument = self.path.lstrip("/").partition("/")
+        name, _, argument = self.path.partition("?")[0].lstrip("/").partition("/")
         with suppress(BrokenPipeError, ConnectionResetError, ssl.SSLError):
             getattr(self, f"_{name}")(argument)
 

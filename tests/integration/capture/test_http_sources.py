@@ -4,6 +4,7 @@ import time
 import traceback
 from pathlib import Path
 from typing import Literal, get_args
+from urllib.parse import parse_qsl, quote, urlsplit
 
 import cv2
 import numpy as np
@@ -311,3 +312,18 @@ def test_environment_proxies_are_not_used(monkeypatch: pytest.MonkeyPatch) -> No
         opened(StillSource(url=f"{camera.url}/still")) as source,
     ):
         assert source.read() is not None
+
+
+@pytest.mark.parametrize("password", PASSWORDS)
+def test_a_login_in_the_query_is_filled_in_when_opening_and_never_shown(
+    password: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    with http_camera(jpegs(1)) as camera:
+        url = f"{camera.url}/still?user={{username}}&pwd={{password}}"
+        with opened(StillSource(url=url), login("us@er", password)) as source_opened:
+            assert source_opened.read() is not None
+        path = camera.requests[0][0]
+    sent = dict(parse_qsl(urlsplit(path).query, keep_blank_values=True))
+    assert sent == {"user": "us@er", "pwd": password}
+    assert password == "plain" or quote(password, safe="") not in caplog.text

@@ -324,3 +324,13 @@ def test_no_password_is_ever_repeated(password: str) -> None:
 def test_document_holds_what_capture_needs() -> None:
     assert set(Camera.model_fields) >= {"id", "source", "username", "password", "models"}
     assert Settings.model_config["frozen"]
+
+
+@pytest.mark.parametrize("key", ["password", "PWD", "pass", "loginpas"])
+def test_a_password_in_the_query_is_refused_with_the_way_out(key: str) -> None:
+    url = f"http://192.0.2.17/video?user=me&{key}=s3cret"
+    [problem] = of_camera(source={"type": "mjpeg", "url": url})
+    assert f"write {key}={{password}} there" in problem
+    assert "s3cret" not in problem
+    allowed = url.replace("s3cret", "{password}")
+    assert url_problem(allowed, ("http", "https")) == ""

@@ -10,6 +10,11 @@ from nxai_common.errors import ConfigurationError
 
 DEFAULT_PORTS: Final = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 
+USERNAME_PLACE: Final = "{username}"
+PASSWORD_PLACE: Final = "{password}"  # noqa: S105 - where one goes, not one itself
+"""Some cheap cameras want the login in the query of the URL. The URL goes over the bus, so it only
+says where; the login itself comes from the secret file and is filled in when the camera opens."""
+
 SAFE_IN_USERINFO: Final = "!$&'()*+,;=-._~"
 """What RFC 3986 section 3.2.1 allows unquoted beside letters and digits; `:` is not here because
 it ends the user name."""
@@ -29,10 +34,23 @@ class CameraUrl:
         """host:port, the part that may be shown."""
         return f"{self.host}:{self.port}"
 
-    def with_credentials(self, credentials: Credentials | None) -> str:
-        """Return the URL with user and password in it, each percent-encoded. Never log it."""
+    @property
+    def has_places(self) -> bool:
+        """Whether the URL says itself where user and password go (`?user={username}&...`)."""
+        return any(place in self.text for place in (USERNAME_PLACE, PASSWORD_PLACE))
+
+    def filled(self, credentials: Credentials | None) -> str:
+        """Return the URL with `{username}` and `{password}` replaced. Never log it."""
         if credentials is None:
             return self.text
+        username = quote(credentials.username, safe="")
+        password = quote(credentials.password.get_secret_value(), safe="")
+        return self.text.replace(USERNAME_PLACE, username).replace(PASSWORD_PLACE, password)
+
+    def with_credentials(self, credentials: Credentials | None) -> str:
+        """Return the URL with user and password in it, each percent-encoded. Never log it."""
+        if credentials is None or self.has_places:
+            return self.filled(credentials)
         userinfo = ":".join(
             quote(part, safe=SAFE_IN_USERINFO)
             for part in (credentials.username, credentials.password.get_secret_value())

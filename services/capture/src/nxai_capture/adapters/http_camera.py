@@ -76,6 +76,7 @@ class HttpCamera:
         certificate: Literal["verify", "any"],
     ) -> None:
         self._url = parse_camera_url(url, ("http", "https"))
+        self._credentials = credentials
         self._auth = None if credentials is None else CameraAuth(credentials)
         self._read_timeout_s = read_timeout_s
         self._response: httpx.Response | None = None
@@ -143,7 +144,7 @@ class HttpCamera:
                 response.close()
 
     def _send(self, headers: Mapping[str, str]) -> httpx.Response:
-        url = httpx.URL(self._url.text)
+        url = httpx.URL(self._url.filled(self._credentials))
         for _ in range(MOST_REDIRECTS + 1):
             # At another host the password would be given away; over http after https, shown.
             own = url.host == self._url.host and (url.scheme, self._url.scheme) != ("http", "https")

@@ -4,7 +4,7 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from nxai_common.contracts.configuration import MjpegSource, RtspSource, StillSource
 from nxai_manager.core.document import Camera, Settings
@@ -16,6 +16,12 @@ SCHEMES: Final = {
     "still": ("http", "https"),
 }
 """URL schemes of each type of source."""
+
+PASSWORD_KEYS: Final = frozenset({"password", "passwd", "pwd", "pass", "loginpas"})
+"""How cameras call a password in the query of their URLs (lower case)."""
+
+PASSWORD_PLACE: Final = "{password}"  # noqa: S105 - where one goes, not one itself
+"""Capture fills it in from the secret file when it opens the camera."""
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,15}")
 
@@ -68,7 +74,17 @@ def url_problem(url: str, schemes: tuple[str, ...]) -> str:
         return "is not a URL: the host or the port is malformed"
     if not parts.hostname:
         return f"has no host; write {schemes[0]}://HOST/..."
-    return "has port 0" if port == 0 else ""
+    return "has port 0" if port == 0 else _query_problem(parts.query)
+
+
+def _query_problem(query: str) -> str:
+    for key, value in parse_qsl(query):
+        if key.lower() in PASSWORD_KEYS and value != PASSWORD_PLACE:
+            return (
+                f"a password in the URL would be readable by others; write {key}={PASSWORD_PLACE} "
+                'there and the password into "password" beside "source"'
+            )
+    return ""
 
 
 def _twice(what: str, ids: Iterable[str]) -> Iterator[tuple[Path, str]]:
