@@ -566,3 +566,59 @@ def test_a_broker_that_is_not_there_is_said(tmp_path: Path) -> None:
     with MqttBus(DEVICE, "mqtt://127.0.0.1:1", "early", None, None, None) as bus:
         wait_for(lambda: "no connection" in bus.trouble, PATIENCE, "it is told")
         assert "mqtt://127.0.0.1:1" in bus.trouble
+
+
+def test_a_bus_knows_its_device(world: World) -> None:
+    assert world.bus("one").device == DEVICE
+
+
+def test_closing_twice_is_closing(world: World) -> None:
+    bus = world.bus("one")
+    bus.close()
+    bus.close()
+    assert not bus.connected
+
+
+def test_what_is_subscribed_while_the_broker_is_away_comes_later(world: World) -> None:
+    reader, sender = world.bus("reader"), world.bus("sender")
+    world.go_away()
+    inbox = reader.subscribe(Subscription(ModelManifest))
+    sender.publish(manifest("one"))
+    world.come_back()
+    assert isinstance(take(inbox).message, ModelManifest)
+
+
+def test_what_is_cleared_while_the_broker_is_away_is_gone(world: World) -> None:
+    reader, sender = world.bus("reader"), world.bus("sender")
+    sender.publish(manifest("one"))
+    sender.publish(manifest("two"))
+    listen(sender)
+    world.go_away()
+    sender.clear(ModelManifest, model="one")
+    world.come_back()
+    listen(sender)
+    inbox = reader.subscribe(Subscription(ModelManifest))
+    message = take(inbox).message
+    assert isinstance(message, ModelManifest)
+    assert message.model == "two"
+
+
+def test_a_group_is_not_told_what_was_retained_before(world: World) -> None:
+    reader, sender = world.bus("reader"), world.bus("sender")
+    sender.publish(manifest("one"))
+    listen(sender)
+    alone = reader.subscribe(Subscription(ModelManifest))
+    assert isinstance(take(alone).message, ModelManifest)
+    group = world.bus("member").subscribe(Subscription(ModelManifest, share="group"))
+    assert group.receive(SILENCE) is None
+
+
+def test_a_bus_opened_before_the_broker_is_there(world: World) -> None:
+    world.go_away()
+    bus = MemoryBus(world._broker) if isinstance(world, MemoryWorld) else world.broker.bus("early")
+    with bus:
+        assert not bus.connected
+        inbox = bus.subscribe(Subscription(ModelManifest))
+        bus.publish(manifest("one"))
+        world.come_back()
+        assert isinstance(take(inbox).message, ModelManifest)

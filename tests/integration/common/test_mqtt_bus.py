@@ -16,6 +16,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from nxai_common.bus import mqtt
+from nxai_common.bus.lean_paho import Incoming
 from nxai_common.bus.mqtt import BACKLOG, MqttBus
 from nxai_common.bus.ports import Inbox, Subscription
 from nxai_common.contracts.base import Message
@@ -111,6 +112,14 @@ def test_a_stalled_broker_blocks_nobody_and_the_newest_frames_survive(
 ) -> None:
     inbox = other.subscribe(Subscription(Frame), Subscription(Picture), bound=BACKLOG * 2)
     in_force(bus, inbox, Picture(camera="probe", attachment=b"x"))
+    mail = bus.subscribe(Subscription(Sample), Subscription(Picture))
+    in_force(other, mail, Picture(camera="probe", attachment=b"x"))
+    other.publish(sample(1))
+    owed = mail.receive(PATIENCE)
+    assert owed is not None
+    mail.close()
+    while inbox.receive(0.1) is not None:
+        pass
     before = bus.statistics.dropped
     os.kill(broker.pid, signal.SIGSTOP)
     try:
@@ -120,6 +129,7 @@ def test_a_stalled_broker_blocks_nobody_and_the_newest_frames_survive(
         for number in range(BACKLOG + 10):
             bus.publish(Picture(camera="front", attachment=b"%d" % number))
         dropped = bus.statistics.dropped - before
+        owed.acknowledge()  # behind all that: it must not wait for the broker either
     finally:
         os.kill(broker.pid, signal.SIGCONT)
     newest: dict[str, int] = {}
@@ -337,3 +347,33 @@ def test_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
                     got.append(delivery.message.sequence)
                     delivery.acknowledge()
             assert got == list(range(20))
+
+
+def test_mail_for_somebody_who_may_still_subscribe_is_kept(bus: MqttBus) -> None:
+    bus._on_incoming(Incoming(sample(1).topic("box"), sample(1).encode(), 1, 99, retain=False))
+    bus.subscribe(Subscription(Picture))
+    assert len(bus._orphans) == 1
+    inbox = bus.subscribe(Subscription(Sample))
+    delivery = inbox.receive(PATIENCE)
+    assert delivery is not None
+    assert delivery.message == sample(1)
+    assert not bus._orphans
+
+
+def test_what_is_retained_and_wanted_by_nobody_is_given_up_at_once(bus: MqttBus) -> None:
+    for qos in (0, 1):
+        bus._on_incoming(Incoming("nxai/v1/box/nonsense", b"", qos, 99, retain=True))
+    assert not bus._orphans
+
+
+def test_a_bus_that_was_never_opened_closes(broker: Broker) -> None:
+    bus = broker.bus("never")
+    bus.close()
+    assert not bus.connected
+
+
+def test_the_same_trouble_is_logged_once(bus: MqttBus, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            bus._complain("the cable is out")
+    assert caplog.text.count("the cable is out") == 1

@@ -6,6 +6,7 @@ import pytest
 
 from nxai_common.bus import mailbox as module
 from nxai_common.bus.mailbox import Letter, Mailbox, Parcel, nothing
+from nxai_common.bus.memory import MemoryBroker, MemoryBus
 from nxai_common.bus.ports import Subscription
 from nxai_common.contracts.base import Message
 from nxai_common.contracts.commands import Reply, TakeSnapshot
@@ -109,3 +110,10 @@ def test_a_letter_without_sender_takes_no_reply() -> None:
     letter.reply(Reply(ok=True))
     letter.acknowledge()
     assert not letter.owed
+
+
+def test_waiting_ends_at_once_when_there_is_mail() -> None:
+    bus = MemoryBus(MemoryBroker())
+    box = Mailbox((Subscription(Picture),), bus, volatile=False, bound=1)
+    box.put(picture(1))
+    bus.wait_for_mail(box, None)

@@ -145,10 +145,12 @@ class Mailbox:
             return  # bounded by the broker: no more than our receive maximum unacknowledged
         queues.droppable += 1
         if queues.droppable > self._bound:
-            for index, old in enumerate(queues.ordered):
-                if old.kind.policy is Policy.STREAM or self.volatile:
-                    del queues.ordered[index]
-                    break
+            oldest = next(
+                index
+                for index, old in enumerate(queues.ordered)
+                if old.kind.policy is Policy.STREAM or self.volatile
+            )
+            del queues.ordered[oldest]
             queues.droppable -= 1
             self._dropped += 1
 

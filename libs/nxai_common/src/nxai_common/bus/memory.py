@@ -229,6 +229,7 @@ class MemoryBus:
         """Send what waited, then hear again what was never acknowledged."""
         with self._lock:
             waiting = [*self._state.values(), *self._backlog]
+            self._state = {t: packet for t, packet in self._state.items() if packet.payload}
             self._backlog.clear()
             again = list(self._unacknowledged.values())
             self._unacknowledged.clear()
@@ -258,7 +259,7 @@ class MemoryBus:
         with self._lock:
             if packet.policy is Policy.STATE:
                 self._state[packet.topic] = packet
-                if not packet.payload:
+                if not packet.payload and self.connected:
                     del self._state[packet.topic]
             if not self.connected:
                 return self._keep(packet)
