@@ -46,10 +46,10 @@ unit: env-dev ## only the fast tests: pure code and promises
 # Contracts, the bus and every core must be covered completely. The table comes first, pytest's
 # own closing line last.
 coverage: env-dev
-	@$(PY) -W error -m coverage run -m pytest tests --ignore=tests/benchmarks 2>&1 | tee .coverage.log
+	@$(PY) -W error -m coverage run -m pytest tests --ignore=tests/benchmarks 2>&1 | tee .pytest.log
 	@$(PY) -m coverage report --skip-covered --fail-under=100 \
 		--include='*/nxai_common/contracts/*,*/nxai_common/bus/*,*/core/*'
-	@tail -1 .coverage.log
+	@tail -1 .pytest.log
 
 bench: env-dev ## measure speed and memory against a bare loop (many minutes)
 	@PYTHONPATH=tests $(PY) -m benchmarks $(ARGS)

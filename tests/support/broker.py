@@ -6,6 +6,7 @@ Started from the system's `mosquitto`, or, where a Docker engine answers and
 
 import getpass
 import os
+import random
 import shutil
 import signal
 import socket
@@ -24,6 +25,9 @@ from support.waiting import wait_for
 USERNAME = "nxai"
 PASSWORD = "pa ss:w@rd/ä%41"
 """With every kind of character that a careless URL or shell would break on."""
+
+UNASSIGNED_PORTS = (20_000, 32_000)
+"""Below Linux's range for outgoing connections (32768 and up)."""
 
 IMAGE_VARIABLE = "NXAI_TEST_MOSQUITTO_IMAGE"
 
@@ -231,8 +235,13 @@ def _write_configuration(broker: Broker, port: int, address: str, seen_as: Path)
 
 
 def free_port() -> int:
-    """Return a TCP port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a TCP port that is free, and stays so while its server restarts.
+
+    Not one that the kernel picks: it lies in the range for outgoing connections, and one of those
+    may take it while the server is down for a moment.
+    """
+    while True:
+        port = random.randint(*UNASSIGNED_PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
