@@ -72,7 +72,7 @@ container-tests: env-dev ## the tests of broker and database, against those in c
 	@tools/docker/engine.sh tools/docker/container_tests.sh
 
 clean: ## remove what was built and set up here (.run stays: it holds your settings)
-	@rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* htmlcov \
+	@rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* .pytest.log htmlcov \
 		.import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -241,7 +241,7 @@ def free_port() -> int:
     may take it while the server is down for a moment.
     """
     while True:
-        port = random.randint(*UNASSIGNED_PORTS)
+        port = random.randint(*UNASSIGNED_PORTS)  # noqa: S311 - a port, not a secret
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
