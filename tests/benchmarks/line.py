@@ -1,19 +1,19 @@
 """The running services, measured from outside."""
 
-import multiprocessing
+import json
 import statistics
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
+from datetime import datetime
 from pathlib import Path
 
 import psutil
 from benchmarks.bare import BenchModel
 
-from nxai_common.bus.mqtt import MqttBus
 from nxai_common.bus.ports import Subscription
 from nxai_common.contracts.configuration import CaptureCamera, DesiredModel, FileSource
 from nxai_common.contracts.models import ResizeQuality
@@ -62,7 +62,7 @@ class Measured:
 class _Seen:
     camera: str
     at: float
-    """`time.monotonic()`, which is one clock for all processes of a machine."""
+    """Unix seconds."""
     latency_ms: float
 
 
@@ -101,47 +101,46 @@ def desired(model: BenchModel) -> DesiredModel:
     )
 
 
-def _subscribe(url: str, username: str, password: str, pipe: Connection) -> None:
-    """Outside subscriber of `detections` and `output`, in a process of its own."""
-    with MqttBus("box", url, "bench-subscriber", username, password) as bus:
-        bus.wait_connected(10)
-        inbox = bus.subscribe(Subscription(Detections), Subscription(Output), volatile=True)
-        detections: list[_Seen] = []
-        outputs: list[float] = []
-        inbox.receive(60)
-        pipe.send("it comes")
-        while not pipe.poll(0):
-            for delivery in inbox.receive_many(1000, 0.05):
-                message = delivery.message
-                if isinstance(message, Detections):
-                    late = time.monotonic() - delivery.received_at
-                    latency = time.time() - late - message.timestamp.timestamp()
-                    detections.append(_Seen(message.camera, delivery.received_at, latency * 1000))
-                else:
-                    outputs.append(delivery.received_at)
-        pipe.recv()
-        pipe.send((detections, outputs))
-
-
 class Subscriber:
-    """Counts what comes between `__enter__` and `result`."""
+    """Two outside programs, `mosquitto_sub` on `detections` and on `output`, writing to files."""
 
     def __init__(self, stack: Stack) -> None:
-        self._here, there = multiprocessing.Pipe()
-        self._process = multiprocessing.get_context("spawn").Process(
-            target=_subscribe,
-            args=(stack.broker.url, stack.broker.username, stack.broker.password, there),
-            daemon=True,
-        )
-        self._process.start()
-        self._here.recv()  # it listens
+        broker = stack.broker
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._files: list[Path] = []
+        # %U: Unix seconds with nanoseconds at arrival; %p: payload; %l: its length.
+        for kind, what in ((Detections, "%U %p"), (Output, "%U %l")):
+            file = stack.folder / f"{kind.__name__}.lines"
+            with file.open("wb") as output:
+                process = subprocess.Popen(
+                    [
+                        *("mosquitto_sub", "-V", "5", "-h", broker.host, "-p", str(broker.port)),
+                        *("-u", broker.username, "-P", broker.password, "-F", what),
+                        *("-t", kind.filter("box")),
+                    ],
+                    stdout=output,
+                )
+            self._processes.append(process)
+            self._files.append(file)
+        wait_for(lambda: all(file.stat().st_size for file in self._files), 30, "it comes")
 
     def result(self) -> tuple[list[_Seen], list[float]]:
-        """Stop and return what came."""
-        self._here.send(None)
-        got: tuple[list[_Seen], list[float]] = self._here.recv()
-        self._process.join(10)
-        return got
+        """Stop and return what came, with Unix seconds."""
+        for process in self._processes:
+            process.terminate()
+            process.wait(10)
+        detections, outputs = self._files
+        seen = []
+        for line in _whole_lines(detections):
+            at, _, payload = line.partition(b" ")
+            message = json.loads(payload)
+            captured = datetime.fromisoformat(message["timestamp"]).timestamp()
+            seen.append(_Seen(message["camera"], float(at), (float(at) - captured) * 1000))
+        return seen, [float(line.split()[0]) for line in _whole_lines(outputs)]
+
+
+def _whole_lines(file: Path) -> list[bytes]:
+    return file.read_bytes().rpartition(b"\n")[0].splitlines()
 
 
 @contextmanager
@@ -203,14 +202,14 @@ def measure(stack: Stack, seconds: float, tick: Callable[[], None] | None = None
     before = stack.status("capture")
     subscriber = Subscriber(stack)
     cpu = {name: _cpu(process) for name, process in processes.items()}
-    start = time.monotonic()
+    start = time.time()
     end = start + seconds
-    while time.monotonic() < end:
-        time.sleep(min(1.0, max(0.0, end - time.monotonic())))
+    while time.time() < end:
+        time.sleep(min(1.0, max(0.0, end - time.time())))
         if tick is not None:
             tick()
     cpu_after = {name: _cpu(process) for name, process in processes.items()}
-    end = time.monotonic()
+    end = time.time()
     everything, outputs = subscriber.result()
     seen = [item for item in everything if start <= item.at < end]
     after = stack.status("capture")

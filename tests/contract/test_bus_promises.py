@@ -14,7 +14,7 @@ from nxai_common.bus.ports import Delivery, Inbox, Subscription
 from nxai_common.contracts.base import MAX_PAYLOAD_BYTES, Message
 from nxai_common.contracts.commands import Reply, TakeSnapshot
 from nxai_common.contracts.configuration import CaptureConfiguration
-from nxai_common.contracts.frames import Frame, Preview, Transform
+from nxai_common.contracts.frames import Frame, Picture, Preview, Transform
 from nxai_common.contracts.models import ModelManifest, Task
 from nxai_common.contracts.outputs import Event, EventPhase, Snapshot
 from nxai_common.contracts.samples import Sample
@@ -622,3 +622,23 @@ def test_a_bus_opened_before_the_broker_is_there(world: World) -> None:
         bus.publish(manifest("one"))
         world.come_back()
         assert isinstance(take(inbox).message, ModelManifest)
+
+
+def test_what_is_published_together_arrives_in_order(world: World) -> None:
+    inbox = listen(world.bus("reader"), Event, Sample, Picture)
+    sender = world.bus("sender")
+    with sender.together():
+        for number in range(3):
+            sender.publish(Picture(camera="front", attachment=b"%d" % number))
+            sender.publish(sample(number))
+    with sender.together():
+        pass
+    pictures, samples = [], []
+    for _ in range(6):
+        delivery = take(inbox)
+        delivery.acknowledge()
+        if isinstance(delivery.message, Picture):
+            pictures.append(bytes(delivery.message.attachment))
+        elif isinstance(delivery.message, Sample):
+            samples.append(delivery.message.sequence)
+    assert (pictures, samples) == ([b"0", b"1", b"2"], [0, 1, 2])

@@ -1,11 +1,16 @@
 """The running services when something is wrong: it is named, counted, and the rest goes on."""
 
 import shutil
+import threading
+import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import cv2
+import paho.mqtt.client as paho
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion
 
 from nxai_capture.core.demo_scene import DemoScene
 from nxai_common.contracts.base import Message
@@ -23,6 +28,7 @@ from nxai_common.contracts.configuration import (
 )
 from nxai_common.contracts.frames import Picture
 from nxai_common.contracts.outputs import Detections, Event, Output
+from nxai_common.contracts.results import InferenceResult
 from nxai_common.contracts.samples import Sample
 from nxai_common.contracts.status import LinkState, ServiceState, Status
 from support.demo_clip import demo_clip
@@ -171,6 +177,82 @@ def test_services_are_killed_one_by_one_and_the_line_recovers(stack: Stack) -> N
                 pass
             stack.start(service, service)
             sees(listener, "good")
+
+
+def test_services_that_start_before_the_broker_wait_for_it(stack: Stack) -> None:
+    with listening(stack, Detections) as listener:
+        stack.configure([demo_camera()], [demo_model()])
+        sees(listener, "good")
+        stack.broker.stop()
+        for service in ("capture", "inference", "publisher"):
+            stack.processes[service].kill()
+            stack.start(service, service)
+        publisher = stack.processes["publisher"]
+        wait_for(lambda: "no connection to the broker" in publisher.text(), PATIENCE, "it is told")
+        stack.broker.start()
+        wait_for(lambda: stack.bus.connected, PATIENCE, "it is back")
+        sees(listener, "good")
+        stack.check_alive()
+
+
+def test_a_giant_message_ends_its_sender_and_nobody_else(stack: Stack) -> None:
+    with listening(stack, Detections) as listener:
+        stack.configure([demo_camera()], [demo_model()])
+        frame_topic = f"nxai/v1/box/cameras/{sees(listener, 'good').camera}/frame/any"
+        giant = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+        giant.username_pw_set(stack.broker.username, stack.broker.password)
+        gone = threading.Event()
+        giant.on_disconnect = lambda *_args: gone.set()
+        giant.connect(stack.broker.host, stack.broker.port)
+        giant.loop_start()
+        giant.publish(frame_topic, bytes(200_000_000))
+        assert gone.wait(PATIENCE), "the broker takes no such packet"
+        giant.loop_stop()
+        while listener.try_next(0.01) is not None:
+            pass
+        sees(listener, "good")
+        stack.check_alive()
+
+
+def test_two_workers_share_the_frames_and_one_may_die(tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mp4"
+    demo_clip(clip, 320, 240, 30, 2, 1)
+    with Stack(tmp_path / "stack", workers=2) as stack:
+        stack.wait_running()
+        with listening(stack, InferenceResult) as listener:
+            cameras = [
+                CaptureCamera(
+                    id=name, source=FileSource(path=str(clip), pace="fast"), models=("demo",)
+                )
+                for name in ("one", "two")
+            ]
+            stack.configure(cameras, [demo_model()])
+            workers: set[str] = set()
+
+            def both_work() -> bool:
+                message = listener.try_next()
+                if isinstance(message, InferenceResult):
+                    workers.add(message.worker)
+                return workers == {"inference", "inference-2"}
+
+            wait_for(both_work, PATIENCE, "both workers give results")
+            stack.processes["inference-2"].kill()
+            later_us = time.time_ns() // 1000 + 1_000_000
+            for camera_id in ("one", "two"):
+                wait_for(
+                    partial(_answered, listener, camera_id, later_us),
+                    PATIENCE,
+                    f"the other worker looks at {camera_id}",
+                )
+
+
+def _answered(listener: Listener, camera_id: str, since_us: int) -> bool:
+    message = listener.try_next()
+    return (
+        isinstance(message, InferenceResult)
+        and message.camera == camera_id
+        and message.captured_at_us > since_us
+    )
 
 
 def test_cameras_and_models_change_without_restarting_the_others(stack: Stack) -> None:

@@ -315,6 +315,24 @@ def test_a_file_read_fast_waits_for_the_broker(line: Line) -> None:
     assert [take(inbox).sequence for _ in range(4)] == [0, 1, 2, 3]
 
 
+def test_a_file_read_fast_waits_for_all_its_models(line: Line) -> None:
+    inbox = line.listen(Frame)
+    line.cameras.lossless = True
+    line.offer("m")
+    line.configure({"models": ("m", "late")})
+    source = line.source()
+    for _ in range(3):
+        source.steps.put(flat())
+    line.reaches(lambda s: s.decoded >= 1)
+    assert inbox.receive(SILENCE) is None
+    line.offer("late")
+    got = [take(inbox) for _ in range(3)]
+    assert [(frame.sequence, frame.models) for frame in got] == [
+        (sequence, ("m", "late")) for sequence in range(3)
+    ]
+    assert line.status().skipped == 0
+
+
 def test_the_limit_and_the_trigger_on_change_skip_pictures_and_a_command_overrules(
     line: Line,
 ) -> None:

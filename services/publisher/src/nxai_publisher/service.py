@@ -174,7 +174,8 @@ class Publisher:
         if not lane.seen.admit(result.stream, result.sequence):
             self._counters["duplicates"] += 1
             return lane.seen.is_newest(result.stream, result.sequence)
-        self._emit_frame(result, seen, camera.settings, now_us)
+        with self._bus.together():
+            self._emit_frame(result, seen, camera.settings, now_us)
         camera.view.observe(
             result.captured_at_us,
             latency_ms=latency_ms(result.captured_at_us, now_us),

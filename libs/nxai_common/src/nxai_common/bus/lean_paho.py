@@ -64,6 +64,7 @@ class LeanClient(paho.Client):
         super().__init__(*args, **kwargs)
         self._ahead = b""
         self._ahead_at = 0
+        self._together: bytearray | None = None
         self._nobody = paho.MQTTMessageInfo(0)
         self.on_message = self._from_paho
 
@@ -75,6 +76,18 @@ class LeanClient(paho.Client):
     def forget_read_ahead(self) -> None:
         """Drop the rest of an old connection."""
         self._ahead, self._ahead_at = b"", 0
+
+    def gather(self) -> None:
+        """Keep back what is published at QoS 0 from now on."""
+        self._together = bytearray()
+
+    def let_go(self) -> None:
+        """Send what was kept back, in one write: a system call costs more than a small message."""
+        together, self._together = self._together, None
+        if together:
+            told, self.on_publish = self.on_publish, None
+            self._packet_queue(_PUBLISH, together, 0, 0, self._nobody)
+            self.on_publish = told
 
     def publish_once(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
         """Send at QoS 0 without properties; nobody waits for it."""
@@ -98,6 +111,9 @@ class LeanClient(paho.Client):
         qos: int,
         info: paho.MQTTMessageInfo | None = None,
     ) -> MQTTErrorCode:
+        if self._together is not None and command & 0xF0 == _PUBLISH and qos == 0:
+            self._together += packet
+            return MQTTErrorCode.MQTT_ERR_SUCCESS
         # A slice of a memoryview is free; paho slices at every partial write.
         return super()._packet_queue(command, memoryview(packet), mid, qos, info)  # type: ignore[arg-type]  # a buffer is all that is needed
 

@@ -25,7 +25,7 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from types import TracebackType
@@ -205,6 +205,18 @@ class MqttBus:
                 message.depth,
             )
         )
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Let what this thread publishes inside leave in one write."""
+        with self._lock:
+            self._client.gather()
+            try:
+                yield
+            finally:
+                self._client.let_go()
+                if self._client.want_write():
+                    self._wake()
 
     def clear(self, message: type[Message], **levels: str) -> None:
         """Remove a retained message from the broker."""

@@ -18,6 +18,7 @@ Promises:
 """
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Generic, Protocol, Self, TypeVar
@@ -129,6 +130,10 @@ class Bus(Protocol):
 
     def publish(self, message: Message) -> bool:
         """Send; False when it was dropped at once."""
+        ...
+
+    def together(self) -> AbstractContextManager[None]:
+        """Let what this thread publishes inside leave in one write. Keep it short: no I/O."""
         ...
 
     def clear(self, message: type[Message], **levels: str) -> None:
