@@ -215,7 +215,7 @@ class MqttBus:
                 yield
             finally:
                 self._client.let_go()
-                if self._client.want_write():  # pragma: no cover - the socket is full just then
+                if self._client.want_write():
                     self._wake()
 
     def clear(self, message: type[Message], **levels: str) -> None:
