@@ -17,8 +17,8 @@ from paho.mqtt.properties import Properties
 
 from nxai_common.bus import mqtt
 from nxai_common.bus.lean_paho import Incoming
-from nxai_common.bus.mqtt import BACKLOG, MqttBus
-from nxai_common.bus.ports import Inbox, Subscription
+from nxai_common.bus.mqtt import BACKLOG, KEEPALIVE_S, MqttBus
+from nxai_common.bus.ports import Delivery, Inbox, Subscription
 from nxai_common.contracts.base import Message
 from nxai_common.contracts.commands import Reply, TakeSnapshot
 from nxai_common.contracts.frames import Frame, Picture, Transform
@@ -152,6 +152,43 @@ def test_a_stalled_broker_blocks_nobody_and_the_newest_frames_survive(
 
     wait_for(all_came, PATIENCE, "the newest of everything")
     assert dropped >= 10 + 20, "frames that were replaced, and the oldest pictures"
+
+
+def test_what_waits_is_sent_when_something_else_empties_the_socket(
+    broker: Broker, bus: MqttBus, other: MqttBus
+) -> None:
+    inbox = other.subscribe(Subscription(Picture), bound=BACKLOG * 2)
+    in_force(bus, inbox, Picture(camera="probe", attachment=b"x"))
+    mail = bus.subscribe(Subscription(Sample))
+    in_force(other, mail, sample(0))
+    for sequence in range(200):
+        other.publish(sample(sequence))
+    owed: list[Delivery[Message]] = []
+    while len(owed) < 200:
+        came = mail.receive_many(200, PATIENCE)
+        assert came, "a sample is missing"
+        owed += came
+
+    def acknowledgements_empty_the_socket() -> bool:
+        owed.pop().acknowledge()
+        return not bus._client.want_write()
+
+    os.kill(broker.pid, signal.SIGSTOP)
+    try:
+        for number in range(30):
+            bus.publish(Picture(camera="front", attachment=bytes(SIDE * SIDE) + b"%d" % number))
+        assert bus._waiting, "the socket is full"
+    finally:
+        with bus._lead:  # nobody else writes to the network now
+            os.kill(broker.pid, signal.SIGCONT)
+            wait_for(acknowledgements_empty_the_socket, PATIENCE)
+
+    def last_came() -> bool:
+        delivery = inbox.receive(0.1)
+        message = None if delivery is None else delivery.message
+        return isinstance(message, Picture) and bytes(message.attachment).endswith(b"\x0029")
+
+    wait_for(last_came, KEEPALIVE_S * 0.6, "the last picture, before the next ping")
 
 
 def test_reliable_messages_wait_for_the_window_and_all_arrive(bus: MqttBus, other: MqttBus) -> None:

@@ -215,8 +215,7 @@ class MqttBus:
                 yield
             finally:
                 self._client.let_go()
-                if self._client.want_write():
-                    self._wake()
+                self._go_on()
 
     def clear(self, message: type[Message], **levels: str) -> None:
         """Remove a retained message from the broker."""
@@ -232,6 +231,7 @@ class MqttBus:
             self._adopt_orphans()
             if self.connected:
                 self._ask_for(filters)
+                self._go_on()
         return mailbox
 
     def request(self, command: Command, timeout: float = 5.0) -> Reply:
@@ -333,7 +333,7 @@ class MqttBus:
             if self.connected and not self._closing.is_set():
                 for gone in filters:
                     self._client.unsubscribe(gone.text)
-                self._wake()
+                self._go_on()
 
     # -- sending ------------------------------------------------------------------------------
 
@@ -346,7 +346,7 @@ class MqttBus:
             fits = True
             if packet.policy is not Policy.LATEST:
                 self._waiting.append(packet)
-                self._flush()
+                self._flush()  # first: what the socket takes now need not be dropped
                 fits = self._bound_waiting()
             elif not self._unsent_latest and not self._client.want_write():
                 self._hand_to_paho(packet)
@@ -357,9 +357,7 @@ class MqttBus:
                 if not fits:
                     waiting.popleft()
                 self._count(dropped=int(not fits))
-                self._flush()
-            if self._client.want_write():
-                self._wake()  # the thread in poll() does not know yet that there is more to write
+            self._go_on()
             return fits
 
     def _keep(self, packet: _Outgoing) -> bool:
@@ -391,6 +389,16 @@ class MqttBus:
             self._hand_to_paho(unsent.popleft())
             if unsent:
                 self._unsent_latest[topic] = unsent  # to the end of the line: topics take turns
+
+    def _go_on(self) -> None:
+        """See to what still waits, after anything was given to paho. Lock held.
+
+        Each call into paho writes what it can, of earlier packets too: then the socket is free
+        while messages wait here, and nothing else would send them before the next ping.
+        """
+        self._flush()
+        if self._client.want_write():
+            self._wake()  # the thread in poll() does not know yet that there is more to write
 
     def _hand_to_paho(self, packet: _Outgoing) -> None:
         self._count(published=1)
@@ -689,8 +697,7 @@ class MqttBus:
         with self._lock:
             if self.connected and connection == self._connection:
                 self._client.ack(mid, 1)
-                if self._client.want_write():
-                    self._wake()
+                self._go_on()
 
     def _adopt_orphans(self) -> None:
         for _ in range(len(self._orphans)):
