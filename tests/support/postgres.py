@@ -28,6 +28,7 @@ ACCOUNT = "postgres"
 
 class _Server(Protocol):
     def start(self) -> None: ...
+    def ended(self) -> bool: ...
     def stop(self) -> None: ...
     def close(self) -> None: ...
 
@@ -67,7 +68,7 @@ class Postgres:
     def start(self) -> None:
         """Start and wait until it answers."""
         self._server.start()
-        wait_for(self._answers, 60, f"PostgreSQL on port {self.port}")
+        wait_for(self._answers, 60, f"PostgreSQL on port {self.port}, see {self.folder}")
 
     def stop(self) -> None:
         """Stop at once; clients lose their connection."""
@@ -86,6 +87,9 @@ class Postgres:
         self._server.close()
 
     def _answers(self) -> bool:
+        if self._server.ended():
+            # A child of the one before held its shared memory, or something held the port.
+            self._server.start()
         with suppress(psycopg.OperationalError), self.connect():
             return True
         return False
@@ -112,6 +116,9 @@ class _Process:
             *("-c", f"listen_addresses={self._postgres.host}"),
             *("-c", f"unix_socket_directories={self._postgres.folder}", "-c", "fsync=off"),
         )
+
+    def ended(self) -> bool:
+        return self._process is not None and self._process.poll() is not None
 
     def stop(self) -> None:
         if self._process is not None:
@@ -177,6 +184,9 @@ class _Container:
         else:
             self._container.start()
             self._created = True
+
+    def ended(self) -> bool:
+        return False  # testcontainers looks after it
 
     def stop(self) -> None:
         self._container.get_wrapped_container().kill()

@@ -242,9 +242,6 @@ def test_the_oldest_go_first_when_it_is_too_large(
         for first in range(0, 3000, 500):
             for camera in ("front", "back"):
                 store.write(many(500, first, camera=camera, detections=found))
-        if url.get_backend_name() == "postgresql":
-            with store._transaction() as connection:  # its statistics come late
-                connection.execute(sa.text("ANALYZE results"))
         slices = prune(store, KEEP_ALL.model_copy(update={"keep_mb": 2.0}), START_US)
     assert len(slices) > 3
     with SqlArchive(url) as archive:
@@ -268,15 +265,10 @@ def test_rows_of_one_moment_go_together(sqlite_url: URL, monkeypatch: pytest.Mon
         assert prune(store, options, START_US + 10 * DAY_US)[0] == 50
 
 
-def test_when_no_result_is_left_the_roll_ups_go(url: URL, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_when_no_result_is_left_the_roll_ups_go(url: URL) -> None:
     with opened(url) as store:
         store.write(many(5))
         options = KEEP_ALL.model_copy(update={"keep_mb": 1e-6})
-        if url.get_backend_name() == "postgresql":
-            with store._transaction() as connection:
-                connection.execute(sa.text("ANALYZE results"))
-            # The one that reads the statistics must not wait for them.
-            monkeypatch.setattr(sql_logger, "_postgres_bytes", lambda _: (1000.0, 1.0))
         prune(store, options, START_US)
     assert stored(url) == []
     assert counts(url) == {}

@@ -181,7 +181,7 @@ class SqlLogger:
             if is_sqlite(self._url):
                 self._excess_bytes = _sqlite_bytes(connection) - limit_bytes
             else:
-                # Its statistics learn of deleted rows a second late: count them down ourselves.
+                # An estimate, good to a minute's results: made once a round, then counted down.
                 live_bytes, row_bytes = _postgres_bytes(connection)
                 if self._excess_bytes is None:
                     self._excess_bytes = live_bytes - limit_bytes
@@ -314,9 +314,11 @@ def _pragma(connection: Connection, name: str) -> int:
 
 
 def _postgres_bytes(connection: Connection) -> tuple[float, float]:
-    """Return about how many bytes all live rows take, and one row of `results`.
+    """Return about how many bytes all results and roll-ups take, and one row of `results`.
 
-    The size of the files does not do: it keeps the room of deleted rows for new ones.
+    The size of the files does not do: it keeps the room of deleted rows for new ones. Nor do the
+    server's statistics: they come late, and an ANALYZE in between counts rows twice. The roll-ups
+    are exact, but for the minute that each camera's results begin in.
     """
     row_bytes = connection.scalar(
         sa.text(
@@ -324,14 +326,29 @@ def _postgres_bytes(connection: Connection) -> tuple[float, float]:
             "(SELECT * FROM results ORDER BY camera, captured_at_us LIMIT 1000) AS r"
         )
     )
-    rows = connection.scalar(
-        sa.text("SELECT n_live_tup FROM pg_stat_user_tables WHERE relname = 'results'")
-    )
+    one = float(row_bytes or 0) + ROW_OVERHEAD_BYTES
+    rows = sum(_count_results(connection, camera) for camera in cameras_of(connection))
     roll_ups = connection.scalar(
         sa.text(
             "SELECT pg_total_relation_size('result_minutes') "
             "+ pg_total_relation_size('label_minutes')"
         )
     )
-    one = float(row_bytes or 0) + ROW_OVERHEAD_BYTES
-    return float(rows or 0) * one + float(roll_ups or 0), one
+    return rows * one + float(roll_ups or 0), one
+
+
+def _count_results(connection: Connection, camera: str) -> int:
+    """Count a camera's results by its roll-ups; at most a minute's too many."""
+    minutes = RESULT_MINUTES.c
+    first_us = connection.scalar(
+        sa.select(sa.func.min(RESULTS.c.captured_at_us)).where(RESULTS.c.camera == camera)
+    )
+    first_s = int(first_us or 0) // 60_000_000 * 60
+    return int(
+        connection.scalar(
+            sa.select(sa.func.sum(minutes.results)).where(
+                minutes.camera == camera, minutes.minute_s >= first_s
+            )
+        )
+        or 0
+    )
