@@ -113,8 +113,9 @@ def test_one_result_does_not_wait_for_others(sqlite_url: URL) -> None:
 
 def test_results_are_held_while_the_database_takes_none(sqlite_url: URL, path: Path) -> None:
     deliveries = [Delivered(n) for n in range(5)]
-    with running(sqlite_url, bound=4) as log:
+    with running(sqlite_url, OFF, bound=4) as log:
         with blocked(path):
+            log.configure(ON)
             problem = trouble(log)
             assert problem.about == "data logger"
             assert "cannot be made" in problem.reason
@@ -152,8 +153,9 @@ def test_what_is_delivered_again_is_acknowledged_by_its_new_delivery(
     sqlite_url: URL, path: Path
 ) -> None:
     old, new, other = Delivered(0), Delivered(0), Delivered(1)
-    with running(sqlite_url, bound=2) as log:
+    with running(sqlite_url, OFF, bound=2) as log:
         with blocked(path):
+            log.configure(ON)
             wait_for(lambda: log.problem)
             assert log.offer(kept(0), old)
             assert log.offer(kept(1), other)

@@ -52,7 +52,8 @@ def test_one_result_becomes_all_outputs_and_a_row(world: World) -> None:
 
 def test_a_result_is_acknowledged_once_it_is_stored(world: World) -> None:
     world.send(*(result(n) for n in range(100)))
-    wait_for(lambda: len(world.stored()) == 100)
+    wait_for(lambda: world.counter("log_stored") == 100)
+    assert len(world.stored()) == 100
     world.broker.stop()
     world.broker.start()  # what was not acknowledged would come again
     world.send(result(100))
