@@ -36,3 +36,15 @@ def test_one_picture_for_several_inputs_is_kept_once() -> None:
     ring.put(FrameKey("a", 0), picture)
     ring.put(FrameKey("a", 1), flat())
     assert ring.get(FrameKey("a", 0)) is picture
+
+
+def test_nothing_is_kept_after_clearing_and_its_bytes_count_no_more() -> None:
+    ring = PictureRing(10, most_bytes=2 * flat().nbytes)
+    for sequence in range(2):
+        ring.put(FrameKey("a", sequence), flat())
+    ring.clear()
+    assert ring.newest is None
+    for sequence in range(2, 4):
+        ring.put(FrameKey("a", sequence), flat())
+    assert ring.get(FrameKey("a", 1)) is None
+    assert ring.get(FrameKey("a", 2)) is not None

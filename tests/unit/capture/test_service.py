@@ -3,15 +3,18 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import pytest
 from pydantic import SecretStr
 
+from nxai_capture.core.credits import LOSSLESS_WINDOW
 from nxai_capture.core.picture import Picture
 from nxai_capture.core.watchdog import OBEY_S
 from nxai_capture.ports import Credentials
+from nxai_capture.reading import STEADY_S
 from nxai_capture.service import MOST_ABANDONED, CaptureService, TooManyStuckDecoders
 from nxai_common.bus.memory import MemoryBroker, MemoryBus
 from nxai_common.bus.ports import Inbox, Subscription
@@ -32,7 +35,12 @@ from support.scripted_source import ScriptedCameras, ScriptedSource
 from support.waiting import wait_for
 
 SOON = RetryPolicy(first_s=0.001, longest_s=0.001, floor_s=0.001)
+NEVER = RetryPolicy(first_s=3600, longest_s=3600, floor_s=3600)
 SILENCE = 0.15
+WHOLE = ((0, 0), (1, 0), (1, 1), (0, 1))
+CORNER = ((0, 0), (0.25, 0), (0, 0.25))
+BLACK = b"64 0 "
+"""How `encode` begins for a picture of 64 pixels across that is masked wholly."""
 
 
 class TurnedClock:
@@ -64,7 +72,7 @@ def read_credentials(name: str) -> Credentials:
 class Line:
     """A running service and everybody around it."""
 
-    def __init__(self) -> None:
+    def __init__(self, mend: RetryPolicy = SOON) -> None:
         self.broker = MemoryBroker()
         self.bus, self.outside = MemoryBus(self.broker), MemoryBus(self.broker)
         self.cameras = ScriptedCameras()
@@ -82,7 +90,7 @@ class Line:
             push_picture=self.cameras.push,
             forget_camera=self.cameras.forget,
             retry=SOON,
-            mend=SOON,
+            mend=mend,
         )
         self.thread = threading.Thread(target=self._run)
 
@@ -137,6 +145,11 @@ class Line:
         except AssertionError:
             raise AssertionError(self.status(camera)) from None
 
+    def looks_again(self) -> None:
+        """Wait until all cameras were looked after, wholly, since now."""
+        beats = self.beats
+        wait_for(lambda: self.beats >= beats + 2)
+
     def answer(self, frame: Frame, **more: Any) -> None:
         self.outside.publish(result(frame, **more))
 
@@ -183,16 +196,23 @@ def event(phase: EventPhase) -> Event:
     )
 
 
-@pytest.fixture
-def line() -> Iterator[Line]:
-    made = Line()
+@contextmanager
+def running(made: Line) -> Iterator[Line]:
     with made.bus, made.outside:
         made.thread.start()
-        yield made
-        made.stop.set()
-        made.cameras.release_all()
-        made.thread.join(20)
+        try:
+            yield made
+        finally:
+            made.stop.set()
+            made.cameras.release_all()
+            made.thread.join(20)
         assert not made.thread.is_alive()
+
+
+@pytest.fixture
+def line() -> Iterator[Line]:
+    with running(Line()) as made:
+        yield made
 
 
 def take(inbox: Inbox) -> Any:
@@ -256,6 +276,22 @@ def test_only_the_last_result_of_a_frame_returns_the_credit(line: Line) -> None:
     assert take(inbox).sequence == 1
 
 
+def test_where_frames_wait_long_for_a_worker_only_one_is_in_flight(line: Line) -> None:
+    inbox = line.listen(Frame)
+    line.offer("m")
+    line.configure({})
+    source = line.source()
+    source.steps.put(flat())
+    frame = take(inbox)
+    line.clock.ahead += 0.5
+    line.answer(frame, timing={"engine_ms": 10})
+    source.steps.put(flat())
+    assert take(inbox).sequence == 1
+    source.steps.put(flat())
+    line.reaches(lambda s: s.decoded == 3)
+    assert inbox.receive(SILENCE) is None
+
+
 def test_a_credit_whose_result_never_comes_returns_by_time_out(line: Line) -> None:
     inbox = line.listen(Frame)
     line.offer("m")
@@ -285,6 +321,22 @@ def test_a_file_read_fast_loses_nothing(line: Line) -> None:
         line.answer(frame)
     line.reaches(lambda s: s.state is LinkState.ENDED)
     line.reaches(lambda s: (s.decoded, s.sent, s.dropped) == (60, 60, 0))
+
+
+def test_a_file_read_fast_waits_for_credits(line: Line) -> None:
+    inbox = line.listen(Frame)
+    line.cameras.lossless = True
+    line.offer("m")
+    line.configure({"credit_window": 2})
+    source = line.source()
+    for _ in range(6):
+        source.steps.put(flat())
+    got = [take(inbox), take(inbox)]
+    line.reaches(lambda s: s.decoded == 5)  # in flight 2, in hand 1, in the slot 1, offered 1
+    for frame in got:
+        line.answer(frame)
+    assert [take(inbox).sequence for _ in range(2)] == [2, 3]
+    assert line.status().dropped == 0
 
 
 def test_while_the_broker_is_away_frames_are_dropped_and_the_camera_goes_on(line: Line) -> None:
@@ -355,6 +407,27 @@ def test_the_limit_and_the_trigger_on_change_skip_pictures_and_a_command_overrul
     assert take(inbox).sequence == 4
 
 
+def test_what_the_limit_and_the_trigger_on_change_remember_outlives_a_configuration(
+    line: Line,
+) -> None:
+    inbox = line.listen(Frame)
+    line.offer("m")
+    remembered: tuple[dict[str, Any], ...] = (
+        {"inference_limit_ms": 3_600_000},
+        {"on_change": {"enabled": True}},
+    )
+    for number, options in enumerate(remembered):
+        camera = {"id": f"camera-{number}", **options}
+        line.configure(camera, revision=f"{number}")
+        source = line.source(number)
+        source.steps.put(flat())
+        line.answer(take(inbox))
+        line.configure({**camera, "name": "Renamed"}, revision=f"{number} renamed")
+        source.steps.put(flat())
+        line.reaches(lambda s: s.skipped == 1, camera["id"])
+        assert inbox.receive(SILENCE) is None
+
+
 def test_masks_are_burned_in_before_any_pixel_leaves(line: Line) -> None:
     inbox = line.listen(Frame)
     line.offer("m")
@@ -363,6 +436,69 @@ def test_masks_are_burned_in_before_any_pixel_leaves(line: Line) -> None:
     assert not any(take(inbox).attachment)
     reply = line.outside.request(TakeSnapshot(camera="front"))
     assert reply.attachment == b"64 0 0"
+
+
+def test_masks_are_burned_in_before_previews_and_samples(line: Line) -> None:
+    inbox, previews = line.listen(Frame, Sample), line.listen(Preview)
+    line.offer("m")
+    line.configure({"masks": (WHOLE,), "samples": True})
+    assert line.outside.request(WatchCamera(camera="front", fps=30, max_width=40)).ok
+    line.source().steps.put(flat(luma=200))
+    assert bytes(take(previews).attachment) == BLACK + b"40"
+    line.answer(take(inbox), uncertain=True)
+    assert bytes(take(inbox).attachment) == BLACK + b"0"
+    assert line.outside.request(WatchCamera(camera="front", fps=30, max_width=50)).ok
+    assert bytes(take(previews).attachment) == BLACK + b"50", "the newest one at once"
+
+
+def test_new_masks_hold_for_the_next_picture_of_the_same_connection(line: Line) -> None:
+    inbox = line.listen(Frame)
+    line.offer("m")
+    line.configure({"masks": (CORNER,)})
+    source = line.source()
+    source.steps.put(flat(luma=200))
+    assert any(take(inbox).attachment)
+    line.configure({"masks": (WHOLE,)}, revision="2")
+    source.steps.put(flat(luma=200))
+    assert not any(take(inbox).attachment)
+
+
+def test_new_masks_hold_for_pictures_that_are_here_already(line: Line) -> None:
+    inbox = line.listen(Frame, Sample, Snapshot, Preview)
+    line.offer("m")
+    line.configure({"credit_window": 1, "samples": True})
+    source = line.source()
+    source.steps.put(flat(luma=200))
+    frame = take(inbox)
+    source.steps.put(flat(luma=200))
+    line.reaches(lambda s: s.decoded == 2)  # it waits for a credit
+    line.configure({"credit_window": 1, "samples": True, "masks": (WHOLE,)}, revision="2")
+    line.outside.publish(event(EventPhase.START))
+    gone = TakeSnapshot(camera="front", stream=frame.stream, sequence=frame.sequence)
+    assert not line.outside.request(gone).ok
+    line.answer(frame, uncertain=True)
+    following = take(inbox)
+    assert isinstance(following, Frame), "no sample and no snapshot of what was not masked"
+    assert not any(following.attachment)
+    assert line.outside.request(TakeSnapshot(camera="front")).attachment == BLACK + b"0"
+    assert line.outside.request(WatchCamera(camera="front", max_width=40)).ok
+    assert bytes(take(inbox).attachment) == BLACK + b"40"
+    line.outside.publish(event(EventPhase.START))
+    assert bytes(take(inbox).attachment) == BLACK + b"0"
+
+
+def test_a_picture_taken_up_again_by_command_wears_the_new_masks(line: Line) -> None:
+    inbox = line.listen(Frame)
+    line.configure({})
+    source = line.source()
+    source.steps.put(flat(luma=200))
+    line.reaches(lambda s: s.skipped == 1)  # no model to look at it
+    line.configure({"masks": (WHOLE,)}, revision="2")
+    assert line.outside.request(TakeSnapshot(camera="front")).attachment == BLACK + b"0"
+    line.offer("m")
+    wait_for(lambda: not line.service.report().problems)
+    assert line.outside.request(TriggerCamera(camera="front")).ok
+    assert not any(take(inbox).attachment)
 
 
 def test_another_picture_size_in_mid_stream(line: Line) -> None:
@@ -396,6 +532,44 @@ def test_a_failed_camera_is_tried_again_and_says_why(line: Line, error: Exceptio
     line.source(1).steps.put(flat())
     line.reaches(lambda s: s.state is LinkState.RUNNING and not s.reason)
     line.reaches(lambda s: s.state is LinkState.RUNNING, "back")
+
+
+def attempts(caplog: pytest.LogCaptureFixture) -> list[int]:
+    """Return which attempt each failure of a connection was told to be."""
+    return [getattr(r, "attempt") for r in caplog.records if hasattr(r, "attempt")]  # noqa: B009 - an extra of the record
+
+
+def test_pauses_grow_until_a_connection_was_good(
+    line: Line, caplog: pytest.LogCaptureFixture
+) -> None:
+    line.cameras.refuse = CameraUnavailable("it rains")
+    line.configure({})
+    line.reaches(lambda s: s.reconnects >= 3)
+    line.cameras.refuse = None
+    source = line.source(0)
+    failed = attempts(caplog)
+    assert failed[:3] == [1, 2, 3]
+    source.steps.put(CameraUnavailable("it snows"))  # a connection that did not last
+    source = line.source(1)
+    assert attempts(caplog)[len(failed) :] == [len(failed) + 1]
+    line.clock.ahead += STEADY_S
+    source.steps.put(CameraUnavailable("it hails"))
+    line.source(2)
+    assert attempts(caplog)[len(failed) + 1 :] == [1]
+
+
+def test_what_only_a_person_can_mend_is_not_tried_again_soon() -> None:
+    with running(Line(mend=NEVER)) as line:
+        line.cameras.refuse = ConfigurationError("401: check user and password")
+        line.configure({})
+        line.reaches(lambda s: s.state is LinkState.WAITING)
+        line.cameras.refuse = CameraUnavailable("it rains")
+        line.configure({}, {"id": "back"}, revision="2")
+        line.reaches(lambda s: s.reconnects >= 3, "back")
+        assert (line.status().reconnects, line.status().reason) == (
+            0,
+            "401: check user and password",
+        )
 
 
 def test_a_broken_stream_is_opened_again_under_another_name(line: Line) -> None:
@@ -447,6 +621,44 @@ def test_an_interrupted_source_that_obeys_is_opened_again(line: Line) -> None:
     assert line.service.report().counters["decoders_abandoned"] == 0
 
 
+def test_a_source_that_sticks_after_its_first_picture_is_interrupted(line: Line) -> None:
+    line.configure({})
+    source = line.source()
+    source.steps.put(flat())
+    line.reaches(lambda s: s.decoded == 1)
+
+    def much_later() -> bool:
+        line.clock.ahead += 100  # again and again: reading on begins a moment after it is counted
+        return source.interrupted > 0
+
+    wait_for(much_later)
+
+
+def test_a_pause_on_purpose_does_not_count_as_stuck(line: Line) -> None:
+    still = {"type": "still", "url": "http://camera/", "interval_ms": 3_600_000}
+    line.configure({"source": still})
+    source = line.source()
+    source.steps.put(flat())
+    line.reaches(lambda s: s.decoded == 1)
+    for _ in range(3):
+        line.clock.ahead += 1000
+        line.looks_again()
+    assert source.interrupted == 0
+
+
+def test_a_file_that_waits_for_its_models_does_not_count_as_stuck(line: Line) -> None:
+    line.cameras.lossless = True
+    line.configure({})
+    source = line.source()
+    source.steps.put(flat())
+    source.steps.put(flat())
+    line.reaches(lambda s: s.decoded == 2)  # the second one waits for its place
+    for _ in range(3):
+        line.clock.ahead += 1000
+        line.looks_again()
+    assert source.interrupted == 0
+
+
 def test_too_many_stuck_decoders_end_the_process(line: Line) -> None:
     line.cameras.deaf = True
     line.configure(*({"id": f"camera-{number}"} for number in range(MOST_ABANDONED)))
@@ -493,6 +705,31 @@ def test_only_cameras_whose_connection_changed_start_anew(line: Line) -> None:
     assert line.cameras.forgotten == ["back"]
 
 
+def test_a_camera_that_was_removed_is_closed_and_no_longer_told_of(line: Line) -> None:
+    line.configure({}, {"id": "back"})
+    sources = {line.source(number).camera.id: line.source(number) for number in range(2)}
+    line.configure({}, revision="2")
+    assert sources["back"].closed.wait(10)
+    assert [camera.camera for camera in line.service.report().cameras] == ["front"]
+    assert sources["front"].interrupted == 0
+
+
+def test_a_device_is_opened_again_only_after_it_was_closed(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nxai_capture.reading.PREDECESSOR_S", 60.0)  # however slow this machine
+    line.cameras.deaf = True
+    line.configure({})
+    before = line.source()
+    line.configure({"source": {"type": "demo", "fps": 3}}, revision="2")
+    wait_for(lambda: before.interrupted)
+    line.looks_again()
+    assert len(line.cameras.opened) == 1
+    before.steps.put(CameraUnavailable("closed at last"))
+    line.source(1)
+    assert before.closed.is_set()
+
+
 def test_frames_flow_as_soon_as_inference_offers_the_model(line: Line) -> None:
     inbox = line.listen(Frame)
     line.configure({})
@@ -528,6 +765,25 @@ def test_an_uncertain_result_becomes_a_sample_of_that_very_frame(line: Line) -> 
     assert bytes(sample.attachment) == encode(flat(luma=60))
 
 
+@pytest.mark.parametrize("options", [{}, {"credit_window": 16}])
+@pytest.mark.parametrize("lossless", [True, False])
+def test_a_picture_is_kept_as_long_as_its_frame_is_in_flight(
+    line: Line, options: dict[str, int], lossless: bool
+) -> None:
+    inbox = line.listen(Frame, Sample)
+    line.cameras.lossless = lossless
+    line.offer("m")
+    line.configure({"samples": True, **options})
+    source = line.source()
+    flying = LOSSLESS_WINDOW if lossless or options else 2
+    frames_sent = []
+    for number in range(flying):
+        source.steps.put(flat(luma=20 + number))
+        frames_sent.append(take(inbox))
+    line.answer(frames_sent[0], uncertain=True)
+    assert bytes(take(inbox).attachment) == encode(flat(luma=20))
+
+
 def test_no_sample_of_damaged_or_forgotten_pictures_nor_without_being_asked(line: Line) -> None:
     inbox = line.listen(Frame, Sample)
     line.offer("m")
@@ -551,6 +807,7 @@ def test_an_event_becomes_a_snapshot_when_it_starts(line: Line) -> None:
     line.offer("m")
     line.configure({})
     line.outside.publish(event(EventPhase.START))  # before any picture: nothing to show
+    assert not line.outside.request(TakeSnapshot(camera="front")).ok  # the event was handled
     line.source().steps.put(flat())
     take(inbox)
     line.outside.publish(event(EventPhase.UPDATE))
@@ -578,6 +835,24 @@ def test_previews_only_while_watched(line: Line) -> None:
     source.steps.put(flat())
     line.reaches(lambda s: s.decoded == 3)
     assert inbox.receive(SILENCE) is None
+
+
+def test_previews_come_no_faster_than_asked_for(line: Line) -> None:
+    inbox = line.listen(Preview)
+    line.configure({})
+    source = line.source()
+    assert line.outside.request(WatchCamera(camera="front", fps=0.02, seconds=60)).ok
+    source.steps.put(flat())
+    take(inbox)
+    for decoded in range(2, 5):
+        source.steps.put(flat())
+        line.reaches(lambda s, decoded=decoded: s.skipped == decoded)  # type: ignore[misc]  # as above
+    assert inbox.receive(SILENCE) is None
+    line.clock.ahead += 50
+    assert line.outside.request(WatchCamera(camera="front", fps=0.02, seconds=60)).ok
+    take(inbox)  # the newest one at once
+    source.steps.put(flat())
+    take(inbox)
 
 
 def test_snapshot_by_command(line: Line) -> None:

@@ -110,11 +110,11 @@ class FrameSender:
         self._watch: _Watch | None = None
         self._sent = self._dropped = self._skipped = 0
         self._credits_lost_before = 0
+        self._masks: Masks | None = None
         # Used by the sending thread alone:
         self._pending: _Pending | None = None
         self._refused = False
         self._resizers: dict[str, Resizer] = {}
-        self._masks: Masks | None = None
         self._preview_at = 0.0
         self._plan = self._plan_for(camera, routes, None)
         self._thread = threading.Thread(target=self._run, name=f"send-{camera.id}", daemon=True)
@@ -136,7 +136,12 @@ class FrameSender:
     def update(self, camera: CaptureCamera, routes: Routes) -> None:
         """Put new options in force without touching the connection."""
         with self._changed:
-            self._plan = self._plan_for(camera, routes, self._plan)
+            before, self._plan = self._plan, self._plan_for(camera, routes, self._plan)
+            if camera.masks != before.camera.masks:
+                # What was kept without the new masks must not go out any more.
+                self._ring.clear()
+                if self._newest is not None:
+                    self._newest = self._mask(self._newest)
             self._changed.notify_all()
 
     def deliver(self, captured: Captured) -> bool:
@@ -269,6 +274,8 @@ class FrameSender:
                 for window in self._windows.values():
                     window.expire(now)
                 if plan is not self._plan:
+                    if self._pending is not None and plan.camera.masks != self._plan.camera.masks:
+                        self._pending.captured = self._mask(self._pending.captured)
                     plan = self._plan
                     self._resizers.clear()  # models and qualities changed: rebuilt in a millisecond
                 captured = None
@@ -300,9 +307,10 @@ class FrameSender:
         pending, self._pending = self._pending, None
         if pending is not None:
             self._settle(pending)
-        captured = self._mask(captured, plan)
-        picture = captured.picture
-        with self._changed:
+        with self._changed:  # masks and all: `update` must find it masked, or not here yet
+            if captured is not self._newest:  # else taken up again by `trigger`: masked already
+                captured = self._mask(captured)
+            picture = captured.picture
             self._newest = captured
             forced, self._forced = self._forced, False
             watch = self._watch
@@ -325,9 +333,10 @@ class FrameSender:
             with self._changed:
                 self._skipped += 1
 
-    def _mask(self, captured: Captured, plan: _Plan) -> Captured:
-        polygons, picture = plan.camera.masks, captured.picture
-        if not polygons or captured is self._newest:  # taken up again by `trigger`: masked already
+    def _mask(self, captured: Captured) -> Captured:
+        """Burn in the masks that are in force; called with the lock held."""
+        polygons, picture = self._plan.camera.masks, captured.picture
+        if not polygons:
             return captured
         masks = self._masks
         if masks is None or not masks.fits(polygons, picture):
@@ -357,8 +366,8 @@ class FrameSender:
             window = self._windows.get(input_id)
             if window is None:  # the configuration changed; nobody reads this input any more
                 return True
-            if not window.available:
-                return False
+            if not window.available or self._plan.camera.masks != plan.camera.masks:
+                return False  # with new masks: the next round burns them in
             window.take(key, self._clock.monotonic())
             self._ring.put(key, captured.picture)
         if self._bus.publish(self._frame(captured, input_id, route)):

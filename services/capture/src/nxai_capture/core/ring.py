@@ -32,6 +32,11 @@ class PictureRing:
             _, oldest = self._pictures.popitem(last=False)
             self._bytes -= oldest.nbytes
 
+    def clear(self) -> None:
+        """Keep none of them any longer."""
+        self._pictures.clear()
+        self._bytes = 0
+
     def get(self, key: FrameKey) -> Picture | None:
         """Return the picture of a frame; None when it is gone."""
         return self._pictures.get(key)
