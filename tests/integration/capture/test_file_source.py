@@ -252,6 +252,25 @@ def test_truncated_video_plays_what_is_there_and_is_counted(tmp_path: Path) -> N
     assert [number_of(p) for p in whole] == list(range(len(whole)))
 
 
+@pytest.mark.parametrize("keep", [0.0, 0.5])
+def test_what_follows_a_damaged_picture_is_corrupt_up_to_the_next_key_frame(
+    tmp_path: Path, keep: float
+) -> None:
+    path = clip(tmp_path / "a.mp4", frames=30, gop=10)
+    with av.open(str(path)) as container:
+        packet = [p for p in container.demux(video=0) if p.size][14]
+    assert packet.pos is not None
+    data = bytearray(path.read_bytes())
+    kept = int(packet.size * keep)
+    data[packet.pos + kept : packet.pos + packet.size] = bytes(packet.size - kept)
+    path.write_bytes(data)
+    with opened(fast(path)) as source:
+        pictures = read_all(source)
+    whole = [number_of(p) for p in pictures if not p.corrupt]
+    assert whole == [*range(14), *range(20, 30)]
+    assert len(pictures) > len(whole)
+
+
 def test_truncated_video_loops_what_is_there(tmp_path: Path) -> None:
     path = truncated(
         clip(tmp_path / "a.mp4", frames=90, container_options={"movflags": "faststart"}), 0.4

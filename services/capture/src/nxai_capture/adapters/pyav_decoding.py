@@ -66,7 +66,8 @@ class VideoDecoder:
         """Yield decoded frames and whether they are damaged, to the end of the stream.
 
         A live stream begins in the middle of something: nothing is shown before the first key
-        frame. After a packet that cannot be decoded, frames count as damaged until the next one.
+        frame. After a packet that cannot be decoded and after a damaged frame, frames count as
+        damaged until the next one: each is built on those before it.
 
         Args:
             heard: Called for each packet.
@@ -92,4 +93,6 @@ class VideoDecoder:
                     self._damaged = False
                 elif self._needs_key_frame:
                     continue
-                yield frame, self._damaged or damaged_packet or frame.is_corrupt
+                if damaged_packet or frame.is_corrupt:
+                    self._damaged = True
+                yield frame, self._damaged
