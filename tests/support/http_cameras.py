@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 from urllib.request import parse_http_list, parse_keqv_list
 
-NONCE = "dcd98b7102dd2f0e8b11d0f600bfb0c093"
 REALM = "camera"
 
 
@@ -39,6 +38,8 @@ class Camera:
     """How the MJPEG bends the rules."""
     ends: bool = False
     """The stream ends after the last picture, instead of falling silent."""
+    nonce: str = "dcd98b7102dd2f0e8b11d0f600bfb0c093"
+    """Of Digest; an answer to an earlier one is refused."""
     etag: str | None = None
     stop: threading.Event = field(default_factory=threading.Event)
     requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
@@ -56,7 +57,8 @@ class Camera:
             sent = parse_keqv_list(parse_http_list(rest))
             first = _md5(f"{self.user}:{REALM}:{self.password}")
             second = _md5(f"{method}:{path}")
-            expected = _md5(f"{first}:{NONCE}:{sent['nc']}:{sent['cnonce']}:auth:{second}")
+            middle = f"{self.nonce}:{sent['nc']}:{sent['cnonce']}:auth"
+            expected = _md5(f"{first}:{middle}:{second}")
             return sent["response"] == expected and sent["uri"] == path
         return False
 
@@ -75,7 +77,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_response(401)
             if camera.auth != "basic":
                 self.send_header(
-                    "WWW-Authenticate", f'Digest realm="{REALM}", nonce="{NONCE}", qop="auth"'
+                    "WWW-Authenticate",
+                    f'Digest realm="{REALM}", nonce="{camera.nonce}", qop="auth"',
                 )
             if camera.auth != "digest":
                 self.send_header("WWW-Authenticate", f'Basic realm="{REALM}"')

@@ -11,13 +11,15 @@ import numpy as np
 import pytest
 
 from nxai_capture.adapters.sources import Sources
+from nxai_capture.adapters.still_source import StillConnection
 from nxai_capture.core.picture import Bgr
 from nxai_capture.ports import Credentials
 from nxai_common.contracts.configuration import MjpegSource, StillSource, Watchdog
 from nxai_common.errors import CameraUnavailable, ConfigurationError
 from support.cameras import PASSWORDS, login, opened, read_until
 from support.clips import encoded, jpeg, jpegs, number_of
-from support.http_cameras import Style, http_camera, self_signed
+from support.clocks import FakeClock
+from support.http_cameras import Camera, Style, http_camera, self_signed
 from support.waiting import wait_for
 
 IMPATIENT = Watchdog(open_timeout_s=1, read_timeout_s=0.5)
@@ -218,6 +220,26 @@ def test_still_is_fetched_again_each_interval() -> None:
     assert len(camera.requests) >= 5
 
 
+def test_still_keeps_its_interval_whatever_fetching_takes_but_does_not_race() -> None:
+    clock = FakeClock()
+    with http_camera(jpegs(6)) as camera:
+        connection = StillConnection(
+            StillSource(url=f"{camera.url}/still", interval_ms=10_000),
+            None,
+            open_timeout_s=10,
+            read_timeout_s=10,
+            clock=clock,
+        )
+        at = []
+        with connection:
+            for picture in connection.pictures(lambda: None):
+                at.append(round(picture.captured_at_us / 1e6 - FakeClock().unix(), 3))
+                clock.now += 25 if len(at) == 3 else 4  # as long as it takes to use it
+                if len(at) == 6:
+                    break
+    assert at == [0, 10, 20, 45, 55, 65]
+
+
 def test_still_that_did_not_change_counts_again_without_a_transfer() -> None:
     with http_camera(jpegs(1)) as camera:
         camera.etag = '"one"'
@@ -279,6 +301,31 @@ def test_redirect_to_another_host_does_not_get_the_password() -> None:
         assert str(failure).startswith("401")
         assert thief.requests
         assert not any("authorization" in headers for _, headers in thief.requests)
+
+
+def test_redirect_from_https_to_http_does_not_show_the_password(tmp_path: Path) -> None:
+    certificate = self_signed(tmp_path)
+    with http_camera(certificate=certificate) as camera, http_camera() as open_to_all:
+        open_to_all.user, open_to_all.password = "u", "p"
+        url = f"{camera.url}/redirect/{open_to_all.url}/still"
+        failure = _failure(StillSource(url=url, certificate="any"), login("u", "p"))
+        assert str(failure).startswith("401")
+        assert open_to_all.requests
+        assert not any("authorization" in headers for _, headers in open_to_all.requests)
+
+
+def test_digest_that_grew_old_is_answered_anew() -> None:
+    with http_camera(jpegs(3)) as camera:
+        camera.user, camera.password, camera.auth = "u", "p", "digest"
+        still = StillSource(url=f"{camera.url}/still", interval_ms=20)
+        with opened(still, login("u", "p")) as source:
+            source.read()
+            camera.nonce = "5ccc069c403ebaf9f0171e9517f40e41"
+            read_until(source, lambda _: f'nonce="{camera.nonce}"' in _authorizations(camera)[-1])
+
+
+def _authorizations(camera: Camera) -> list[str]:
+    return [headers.get("authorization", "") for _, headers in camera.requests]
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,12 @@
 """Folder, demo, push, V4L2, and the secrets folder."""
 
+import errno
 import json
 import os
 import threading
 from pathlib import Path
 
+import av.error
 import numpy as np
 import pytest
 
@@ -265,6 +267,30 @@ def test_device_that_is_no_camera_is_refused() -> None:
         opened(V4l2Source(device="/dev/null", width=640, height=480)),
     ):
         pass
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "reason"),
+    [
+        (errno.EACCES, ConfigurationError, "add its user to the group video"),
+        (errno.EPERM, ConfigurationError, "add its user to the group video"),
+        (errno.EINVAL, ConfigurationError, "no such size or rate (video_size 640x480, framerate"),
+        (errno.EBUSY, CameraUnavailable, "is in use by another program"),
+        (errno.ENODEV, CameraUnavailable, "was unplugged; plugged in now: no camera at all"),
+        (errno.ENXIO, CameraUnavailable, "was unplugged"),
+        (errno.EIO, CameraUnavailable, "failed: Input/output error"),
+    ],
+)
+def test_what_a_driver_answers_has_a_plain_reason(
+    tmp_path: Path, code: int, kind: type[Exception], reason: str
+) -> None:
+    """Drivers fail when they like: FFmpeg's own error for the number stands for it."""
+    with pytest.raises(av.error.FFmpegError) as failure:
+        av.error.err_check(-code)
+    found = v4l2("/dev/video0", tmp_path)._translate(failure.value)
+    assert isinstance(found, kind)
+    assert str(found).startswith("'/dev/video0' ")
+    assert reason in str(found)
 
 
 def test_real_camera_gives_pictures() -> None:

@@ -4,13 +4,15 @@ import socket
 import threading
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from nxai_capture.adapters.camera_url import parse_camera_url
-from nxai_capture.adapters.rtsp_source import TransportMemory
+from nxai_capture.adapters.rtsp_source import RtspConnection, Transport, TransportMemory
 from nxai_capture.adapters.sources import Sources
+from nxai_capture.adapters.system_clock import SystemClock
 from nxai_capture.core.picture import Picture, Yuv420
 from nxai_common.contracts.configuration import FileSource, RtspSource, Watchdog
 from nxai_common.errors import CameraUnavailable, ConfigurationError
@@ -95,6 +97,60 @@ def test_silent_transport_is_not_tried_first_again() -> None:
     assert memory.order() == ("tcp", "udp")
     memory.worked("udp")
     assert memory.order() == ("udp", "tcp")
+
+
+@pytest.mark.parametrize("first", ["tcp", "udp"])
+def test_camera_whose_data_never_comes_is_tried_the_other_way_the_next_time(
+    first: Transport,
+) -> None:
+    """As behind a firewall: the transport is agreed on, then nothing arrives."""
+    memory = TransportMemory()
+    memory.worked(first)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=_agree_to_everything, args=(server,))
+        thread.start()
+        connection = RtspConnection(
+            RtspSource(url=f"rtsp://127.0.0.1:{server.getsockname()[1]}/x"),
+            None,
+            open_timeout_s=2,
+            read_timeout_s=1,
+            transports=memory,
+            clock=SystemClock(),
+        )
+        with pytest.raises(CameraUnavailable, match=r"timed out|sent nothing"), connection:
+            list(connection.pictures(lambda: None))
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join(10)
+    assert memory.order()[0] != first
+
+
+SILENT_H264 = (
+    "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
+    "m=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\na=control:track\r\n"
+)
+
+
+def _agree_to_everything(server: socket.socket) -> None:
+    """Answer each request of RTSP as a camera does, and send no picture."""
+    with suppress(OSError):
+        while True:
+            connection, _ = server.accept()
+            with connection, connection.makefile("rw", newline="") as stream:
+                while request := stream.readline():
+                    headers = {}
+                    while line := stream.readline().strip():
+                        name, _, value = line.partition(": ")
+                        headers[name] = value
+                    method, body = request.partition(" ")[0], ""
+                    answer = f"RTSP/1.0 200 OK\r\nCSeq: {headers.get('CSeq')}\r\nSession: 1\r\n"
+                    if method == "DESCRIBE":
+                        body = SILENT_H264
+                        answer += "Content-Type: application/sdp\r\n"
+                    if method == "SETUP":
+                        server_port = "" if "TCP" in headers["Transport"] else ";server_port=9-10"
+                        answer += f"Transport: {headers['Transport']}{server_port}\r\n"
+                    stream.write(f"{answer}Content-Length: {len(body)}\r\n\r\n{body}")
+                    stream.flush()
 
 
 @pytest.mark.parametrize("digest", [False, True])
