@@ -1,5 +1,6 @@
 """`make run` as a person types it: in a terminal, ended with Ctrl-C."""
 
+import fcntl
 import os
 import signal
 import socket
@@ -184,3 +185,22 @@ def test_a_taken_port_is_named_with_the_way_out(tmp_path: Path) -> None:
     assert f"Port {port} is taken" in done.stderr
     assert f"make run PORT={port + 1}" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_second_run_in_the_same_folder_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    with (tmp_path / "lock").open("w") as first:
+        fcntl.flock(first, fcntl.LOCK_EX)
+        done = subprocess.run(
+            ["make", "run", f"PORT={free_port()}"],
+            cwd=ROOT,
+            env=environment(tmp_path),
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=WITHIN_S,
+        )
+    assert done.returncode != 0
+    assert f"Another `make run` works in {tmp_path}" in done.stderr
+    assert "NXAI_RUN_DIR" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "mosquitto").exists(), "nothing of the first one was touched"

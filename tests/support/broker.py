@@ -31,6 +31,10 @@ UNASSIGNED_PORTS = (20_000, 32_000)
 
 IMAGE_VARIABLE = "NXAI_TEST_MOSQUITTO_IMAGE"
 
+NOBODY = b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x0f\x00\x00"
+"""A CONNECT without a name, for an answer of any kind. Mosquitto listens before its loop runs, and
+forgets a SIGTERM that comes in between."""
+
 CONFIGURATION = """\
 listener {port} {address}
 allow_anonymous false
@@ -124,8 +128,12 @@ class Broker:
     def _answers(self) -> bool:
         if not self._engine.alive():
             raise AssertionError(f"mosquitto ended: {self.log.read_text(errors='replace')}")
-        with suppress(OSError), socket.create_connection((self.host, self.port), timeout=1):
-            return True
+        with (
+            suppress(OSError),
+            socket.create_connection((self.host, self.port), timeout=1) as connection,
+        ):
+            connection.sendall(NOBODY)
+            return bool(connection.recv(1))
         return False
 
 

@@ -110,6 +110,7 @@ class _Process:
     def start(self) -> None:
         if not self._data.exists():
             self._make()
+        self._open_the_way()
         self._process = self._run(
             "postgres",
             *("-D", str(self._data), "-p", str(self._postgres.port)),
@@ -136,9 +137,7 @@ class _Process:
         if self._account is not None:
             for path in (folder, secret):
                 os.chown(path, self._account.pw_uid, self._account.pw_gid)
-            for parent in folder.parents:  # pytest's folders are for their owner only
-                if parent.stat().st_uid == 0 and parent != Path(parent.anchor):
-                    parent.chmod(parent.stat().st_mode | 0o011)
+        self._open_the_way()
         made = self._run(
             "initdb",
             *("-D", str(self._data), "-U", USER, "-A", "scram-sha-256"),
@@ -146,6 +145,17 @@ class _Process:
         )
         if made.wait(timeout=120) != 0:
             raise AssertionError(f"initdb failed: {self._log.read_text(errors='replace')}")
+
+    def _open_the_way(self) -> None:
+        """Let the server's account into pytest's folders: they are for their owner only.
+
+        Before every start: another run of pytest that begins meanwhile closes them again.
+        """
+        if self._account is None:
+            return
+        for parent in self._postgres.folder.parents:
+            if parent.stat().st_uid == 0 and parent != Path(parent.anchor):
+                parent.chmod(parent.stat().st_mode | 0o011)
 
     def _run(self, program: str, *arguments: str) -> subprocess.Popen[bytes]:
         account = self._account

@@ -7,7 +7,9 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from queue import SimpleQueue
 
 import paho.mqtt.client as paho
 import pytest
@@ -17,12 +19,13 @@ from paho.mqtt.properties import Properties
 
 from nxai_common.bus import mqtt
 from nxai_common.bus.lean_paho import Incoming
-from nxai_common.bus.mqtt import BACKLOG, KEEPALIVE_S, MqttBus
+from nxai_common.bus.mqtt import BACKLOG, KEEPALIVE_S, SEND_WINDOW, MqttBus
 from nxai_common.bus.ports import Delivery, Inbox, Subscription
 from nxai_common.contracts.base import Message
 from nxai_common.contracts.commands import Reply, TakeSnapshot
 from nxai_common.contracts.frames import Frame, Picture, Transform
 from nxai_common.contracts.samples import Sample
+from nxai_common.contracts.status import ServiceState, Status
 from nxai_common.errors import BrokerUnavailable
 from support.broker import Broker
 from support.waiting import wait_for
@@ -107,6 +110,14 @@ def plain(broker: Broker) -> Iterator[paho.Client]:
     client.loop_stop()
 
 
+def follow(client: paho.Client, topic: str) -> None:
+    """Subscribe, and return when it is in force."""
+    granted = threading.Event()
+    client.on_subscribe = lambda *_: granted.set()
+    client.subscribe(topic)
+    assert granted.wait(PATIENCE)
+
+
 def test_a_stalled_broker_blocks_nobody_and_the_newest_frames_survive(
     broker: Broker, bus: MqttBus, other: MqttBus
 ) -> None:
@@ -152,6 +163,25 @@ def test_a_stalled_broker_blocks_nobody_and_the_newest_frames_survive(
 
     wait_for(all_came, PATIENCE, "the newest of everything")
     assert dropped >= 10 + 20, "frames that were replaced, and the oldest pictures"
+
+
+def test_cameras_take_turns_when_a_stalled_broker_goes_on(
+    broker: Broker, bus: MqttBus, plain: paho.Client
+) -> None:
+    came: SimpleQueue[str] = SimpleQueue()
+    plain.on_message = lambda _client, _data, message: came.put(message.topic.split("/")[4])
+    follow(plain, "nxai/v1/+/cameras/+/frame/+")
+    before = bus.statistics
+    os.kill(broker.pid, signal.SIGSTOP)
+    try:
+        for camera in ("front", "back"):
+            for sequence in range(40):
+                bus.publish(frame(camera, sequence))
+    finally:
+        os.kill(broker.pid, signal.SIGCONT)
+    left = 80 - (bus.statistics.dropped - before.dropped)
+    cameras = [came.get(timeout=PATIENCE) for _ in range(left)]
+    assert cameras[-2 * Frame.depth :] == ["front", "back"] * Frame.depth
 
 
 def test_what_waits_is_sent_when_something_else_empties_the_socket(
@@ -204,6 +234,91 @@ def test_reliable_messages_wait_for_the_window_and_all_arrive(bus: MqttBus, othe
         got.append(delivery.message.sequence)
         delivery.acknowledge()
     assert got == list(range(500))
+
+
+def test_no_more_than_the_window_is_sent_before_an_acknowledgement(
+    broker: Broker, bus: MqttBus, other: MqttBus
+) -> None:
+    inbox = other.subscribe(Subscription(Sample), Subscription(Picture))
+    in_force(bus, inbox, Picture(camera="probe", attachment=b"x"))
+    before = bus.statistics.published
+    os.kill(broker.pid, signal.SIGSTOP)  # it acknowledges nothing
+    try:
+        for sequence in range(3 * SEND_WINDOW):
+            assert bus.publish(sample(sequence))
+        assert bus.statistics.published - before == SEND_WINDOW
+    finally:
+        os.kill(broker.pid, signal.SIGCONT)
+    for _ in range(3 * SEND_WINDOW):
+        delivery = inbox.receive(PATIENCE)
+        assert delivery is not None
+        delivery.acknowledge()
+
+
+def test_what_is_published_together_leaves_in_one_write(
+    bus: MqttBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[bytes] = []
+    send = bus._client._sock_send
+
+    def send_and_note(packet: bytes) -> int:
+        written.append(bytes(packet))
+        return send(packet)
+
+    monkeypatch.setattr(bus._client, "_sock_send", send_and_note)
+    with bus.together():
+        for number in range(3):
+            bus.publish(Picture(camera="front", attachment=b"picture %d" % number))
+    pictures = [packet.count(b"picture ") for packet in written if b"picture " in packet]
+    assert pictures == [3]
+
+
+def test_small_packets_do_not_wait_for_larger_ones(bus: MqttBus) -> None:
+    connection = bus._client.socket()
+    assert isinstance(connection, socket.socket)
+    assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_an_idle_connection_lives_and_a_broker_that_hangs_is_noticed(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mqtt, "KEEPALIVE_S", 1)  # the broker ends what is silent for 1.5 times this
+    with broker.bus("idle") as idle:
+        assert idle.wait_connected(PATIENCE)
+        wait_for(
+            lambda: broker.log.read_text(errors="replace").count("PINGREQ from idle") >= 3,
+            PATIENCE,
+            "three pings",
+        )
+        assert idle.statistics.reconnects == 0
+        os.kill(broker.pid, signal.SIGSTOP)
+        try:
+            wait_for(lambda: not idle.connected, PATIENCE, "the silence is noticed")
+        finally:
+            os.kill(broker.pid, signal.SIGCONT)
+        wait_for(lambda: idle.connected, PATIENCE, "it is back")
+
+
+def test_what_expires_says_so_to_the_broker(bus: MqttBus, plain: paho.Client) -> None:
+    left_s: SimpleQueue[int] = SimpleQueue()
+    plain.on_message = lambda _client, _data, message: left_s.put(
+        getattr(message.properties, "MessageExpiryInterval", 0)
+    )
+    follow(plain, "nxai/v1/+/services/+/status")
+    now = datetime.now(UTC)
+    bus.publish(
+        Status(
+            service="capture",
+            role="capture",
+            state=ServiceState.RUNNING,
+            version="1",
+            at=now,
+            started_at=now,
+            pid=1,
+            host="h",
+        )
+    )
+    assert Status.expires_after_s - 60 <= left_s.get(timeout=PATIENCE) <= Status.expires_after_s
 
 
 def test_what_the_broker_refuses_is_counted_and_said(

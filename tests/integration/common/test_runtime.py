@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -22,14 +23,30 @@ def outside(broker: Broker) -> Iterator[MqttBus]:
         yield bus
 
 
-def start(folder: Path, broker: Broker, **variables: str) -> subprocess.Popen[str]:
+PROBE: Final = ("-m", "support.probe_service")
+PATIENT_PROBE: Final = (
+    "-c",
+    """\
+import sys
+from nxai_common import runtime
+from support import probe_service
+runtime.LAST_WORDS_S = 60
+sys.exit(runtime.run_service(probe_service.ProbeSettings, probe_service.build))
+""",
+)
+"""A broker on a busy machine needs its time to start."""
+
+
+def start(
+    folder: Path, broker: Broker, program: tuple[str, str] = PROBE, **variables: str
+) -> subprocess.Popen[str]:
     environment = {
         "PATH": os.defpath,
         "NXAI_RUN_DIR": str(folder),
         "NXAI_HEARTBEAT_S": "0.5",
     } | broker.environment
     return subprocess.Popen(
-        [sys.executable, "-m", "support.probe_service"],
+        [sys.executable, *program],
         cwd=ROOT / "tests",
         env=environment | variables,
         stderr=subprocess.PIPE,
@@ -82,6 +99,19 @@ def test_crash_is_told_with_the_kind_of_error_and_no_secret(
     assert process.returncode == 1
     assert offline.problems[0].reason.startswith("crashed: RuntimeError; see the log")
     assert broker.password not in log
+
+
+def test_crash_before_the_broker_answered_is_told(tmp_path: Path, broker: Broker) -> None:
+    broker.stop()
+    with start(tmp_path, broker, PATIENT_PROBE, NXAI_CAPTURE_FATE="crash") as process:
+        assert process.stderr is not None
+        next(line for line in process.stderr if "no connection to the broker" in line)
+        broker.start()
+        process.communicate(timeout=60)
+    assert process.returncode == 1
+    with broker.bus("later") as later:
+        (offline,) = states_until(later, ServiceState.OFFLINE, tmp_path)
+    assert offline.problems[0].reason.startswith("crashed: RuntimeError; see the log")
 
 
 def test_broker_that_comes_late_or_with_another_password_is_waited_for(

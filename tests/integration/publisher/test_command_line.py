@@ -58,7 +58,7 @@ def test_export_as_csv(capsys: pytest.CaptureFixture[str], database: str) -> Non
 def test_export_of_a_part_as_json_lines(capsys: pytest.CaptureFixture[str], database: str) -> None:
     out = run(
         capsys,
-        *("export", "--since", "2026-11-22T11:00:10+01:00", "--until", "2026-11-22T10:00:20"),
+        *("export", "--since", "2026-11-22T11:00:11+01:00", "--until", "2026-11-22T10:00:21"),
         *("--camera", "front", "--label", "nut", "--format", "jsonl", "--database", database),
     )
     rows = [json.loads(line) for line in out.splitlines()]
@@ -75,6 +75,37 @@ def test_counts(capsys: pytest.CaptureFixture[str], database: str) -> None:
         ("10:01", "bolt", "20"),
         ("10:01", "nut", "20"),
     ]
+
+
+def test_counts_of_a_part(capsys: pytest.CaptureFixture[str], database: str) -> None:
+    out = run(
+        capsys,
+        *("counts", "--since", "2026-11-22T10:00:59", "--until", "2026-11-22T10:01"),
+        *("--label", "nut", "--format", "jsonl", "--database", database),
+    )
+    rows = [json.loads(line) for line in out.splitlines()]
+    # The minute that a time lies in is counted whole.
+    assert [
+        (row["minute"][11:16], row["camera"], row["label"], row["results"]) for row in rows
+    ] == [
+        ("10:00", "back", "nut", 30),
+        ("10:00", "front", "nut", 30),
+    ]
+
+
+def test_times_without_an_offset_are_utc_wherever_the_box_is(database: str) -> None:
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "nxai_publisher", "counts", "--since", "2026-11-22T10:01"),
+            *("--camera", "front", "--label", "nut", "--database", database),
+        ],
+        env={"TZ": "Asia/Tokyo"},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    (row,) = csv.DictReader(io.StringIO(done.stdout))
+    assert row["minute"] == "2026-11-22T10:01:00.000000Z"
 
 
 def test_export_from_postgresql(capsys: pytest.CaptureFixture[str], postgres: Postgres) -> None:

@@ -218,6 +218,21 @@ def test_retention_follows_the_configuration_at_once(sqlite_url: URL, path: Path
         wait_for(lambda: sequences(path) == list(range(100, 200)))
 
 
+def test_retention_goes_on_as_time_passes(
+    sqlite_url: URL, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_commit, "PRUNE_EVERY_S", 0.02)
+    now_us = [START_US]
+    with GroupCommit(SqlLogger(sqlite_url), wall_us=lambda: now_us[0]) as log:
+        log.configure(LoggerOptions(keep_days=1))
+        for number in range(200):
+            log.offer(kept(number), Delivered(number))
+        wait_for(lambda: log.statistics.stored == 200)
+        assert log.statistics.pruned == 0
+        now_us[0] += 86_410 * SECOND_US
+        wait_for(lambda: sequences(path) == list(range(100, 200)))
+
+
 def test_a_fault_of_the_program_is_told_and_ends_the_thread(
     sqlite_url: URL, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

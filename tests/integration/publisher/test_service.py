@@ -14,6 +14,7 @@ from nxai_common.contracts.configuration import (
 )
 from nxai_common.contracts.outputs import CameraState, Detections, Event, EventPhase, Output
 from nxai_common.retry import RetryPolicy
+from nxai_publisher import service
 from nxai_publisher.adapters import group_commit
 from support.publisher import CAMERAS, World, configuration, publisher
 from support.results import START_US, detection, result
@@ -113,6 +114,20 @@ def test_a_removed_camera_ends_its_events_and_its_state(world: World) -> None:
     wait_for(lambda: ("front", 2) in world.stored())
     assert len(world.seen(Detections)) == count
     assert world.counter("unknown_camera") == 1
+
+
+def test_the_state_of_a_camera_that_is_removed_much_later_goes_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "REMEMBER_S", 2.0)
+    with publisher(tmp_path, desired=configuration(logger=NO_LOG)) as world:
+        world.wait_for(CameraState, 2)
+        bus = world.service._bus
+        assert isinstance(bus, MemoryBus)
+        wait_for(lambda: len(list(bus.router.mailboxes())) == 1, what="an end to looking back")
+        world.send(configuration("2", cameras=CAMERAS[:1], logger=NO_LOG))
+        wait_for(lambda: not any(topic.endswith("front/state") for topic in world.broker._retained))
+        assert any(topic.endswith("back/state") for topic in world.broker._retained)
 
 
 def test_a_disabled_camera_stops_and_can_come_back(world: World) -> None:
@@ -224,23 +239,35 @@ def test_results_wait_for_the_configuration_after_the_start(tmp_path: Path) -> N
         assert found.camera_name == "Front door"
 
 
+def left_behind(camera: str) -> CameraState:
+    return CameraState.model_validate(
+        {
+            "timestamp": "2026-11-22T09:00:00Z",
+            "timestamp_ms": 0,
+            "device": "box",
+            "camera": camera,
+            "count": 3,
+            "counts": {"person": 3},
+            "present": {"person": True},
+        }
+    )
+
+
+def test_states_of_an_earlier_run_that_come_late_are_cleared_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "REMEMBER_S", 60.0)
+    with publisher(tmp_path, desired=configuration(logger=NO_LOG)) as world:
+        world.send(left_behind("gone"), left_behind("front"))
+        wait_for(lambda: not any(topic.endswith("gone/state") for topic in world.broker._retained))
+        assert any(topic.endswith("front/state") for topic in world.broker._retained)
+
+
 def test_states_of_an_earlier_run_are_read_back(tmp_path: Path) -> None:
     broker = MemoryBroker()
     with MemoryBus(broker) as before:
         for camera in ("front", "gone"):
-            before.publish(
-                CameraState.model_validate(
-                    {
-                        "timestamp": "2026-11-22T09:00:00Z",
-                        "timestamp_ms": 0,
-                        "device": "box",
-                        "camera": camera,
-                        "count": 3,
-                        "counts": {"person": 3},
-                        "present": {"person": True},
-                    }
-                )
-            )
+            before.publish(left_behind(camera))
     with publisher(tmp_path, broker, configuration(logger=NO_LOG)) as world:
         wait_for(
             lambda: any(

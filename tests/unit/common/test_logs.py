@@ -163,6 +163,14 @@ def test_percent_encoded_secret_is_starred() -> None:
     )
 
 
+def test_secret_as_a_library_quotes_it_is_starred() -> None:
+    secret = 'grün"weg\\'
+    redactor = Redactor([secret])
+    for quoted in (json.dumps(secret), json.dumps(secret, ensure_ascii=False), repr(secret)):
+        assert redactor.redact(f"got {quoted}") == f"got {quoted[0]}{MASK}{quoted[-1]}"
+    assert redactor.redact(ascii(secret)) == f"'{MASK}'"
+
+
 def test_secret_that_holds_another_is_starred_whole() -> None:
     redactor = Redactor(["pass", "password"])
     assert redactor.redact("my password") == f"my {MASK}"

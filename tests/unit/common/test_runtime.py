@@ -8,9 +8,10 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, Final
 
 import pytest
 
@@ -240,6 +241,38 @@ def test_status_tells_the_life_of_a_service(
     assert (seen[4].cameras, seen[4].models) == ((camera,), (model,))
     assert {(s.service, s.role, s.pid) for s in seen} == {("capture", "capture", os.getpid())}
     assert not heartbeat_path(settings).exists()
+
+
+ILL: Final = Report(
+    problems=(Problem(about="disk", reason="full"),),
+    configuration_revision="r1",
+    cameras=(CameraStatus(camera="front", state=LinkState.RUNNING, since=datetime.now(UTC)),),
+    models=(ModelStatus(model="m5-nut", state="ready"),),
+)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"problems": (Problem(about="disk", reason="worn out"),)},
+        {"configuration_revision": "r2"},
+        {"cameras": (ILL.cameras[0].model_copy(update={"state": LinkState.WAITING}),)},
+        {"cameras": (ILL.cameras[0].model_copy(update={"reason": "no pictures"}),)},
+        {"models": (ILL.models[0].model_copy(update={"state": "failed"}),)},
+        {"models": (ILL.models[0].model_copy(update={"reason": "no labels"}),)},
+    ],
+)
+def test_each_change_is_told_before_the_heartbeat_is_due(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(runtime, "LOOK_INTERVAL_S", 0.01)
+    probe = Probe()
+    probe.now = ILL
+    with running(settings_in(tmp_path), probe) as (next_status, _):
+        wait_for_state(next_status, ServiceState.DEGRADED)
+        probe.now = replace(ILL, **change)
+        told = next_status()
+    assert {name: getattr(told, name) for name in change} == change
 
 
 def wait_for_state(next_status: Callable[[], Status], wanted: ServiceState) -> Status:
