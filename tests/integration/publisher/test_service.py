@@ -13,6 +13,7 @@ from nxai_common.contracts.configuration import (
     PublisherCamera,
 )
 from nxai_common.contracts.outputs import CameraState, Detections, Event, EventPhase, Output
+from nxai_common.contracts.results import InferenceResult
 from nxai_common.retry import RetryPolicy
 from nxai_publisher import service
 from nxai_publisher.adapters import group_commit
@@ -187,6 +188,25 @@ def test_impossible_results_are_refused_and_the_next_goes_on(
     assert found.sequence == 9
     assert world.counter("refused") == 3
     assert caplog.text.count("refused result") == 1  # not one line each
+
+
+@pytest.mark.parametrize(
+    ("options", "unwanted"),
+    [
+        (KEEP, result(0, [], error="the model is gone")),
+        (KEEP, result(0, captured_at_us=10**20)),
+        (NO_LOG, result(0)),
+    ],
+)
+def test_what_is_not_stored_is_not_delivered_again(
+    tmp_path: Path, options: LoggerOptions, unwanted: InferenceResult
+) -> None:
+    with publisher(tmp_path, desired=configuration(logger=options)) as world:
+        bus = world.service._bus
+        assert isinstance(bus, MemoryBus)
+        world.send(unwanted)
+        wait_for(lambda: world.counter("results") == 1)
+        wait_for(lambda: not bus._unacknowledged, what="an acknowledgement")
 
 
 def test_what_is_delivered_again_is_published_once(world: World) -> None:
