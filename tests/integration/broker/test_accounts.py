@@ -14,6 +14,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
 from nxai_common.contracts import topics
+from nxai_common.contracts.base import MAX_PAYLOAD_BYTES
 from support.broker import free_port
 from support.waiting import wait_for
 
@@ -228,3 +229,22 @@ def test_passwords_are_private_and_survive_a_second_start(tmp_path: Path) -> Non
     prepare(tmp_path, 2)
     assert {account: password_of(tmp_path, account) for account in WRITES} == before
     assert "listener 2 127.0.0.1" in (tmp_path / "mosquitto.conf").read_text()
+
+
+def test_the_largest_message_passes_and_what_is_retained_survives_a_restart(tmp_path: Path) -> None:
+    port = free_port()
+    prepare(tmp_path, port)
+    topic = TOPICS["configuration of capture"]
+    with mosquitto(tmp_path, port):
+        manager = Client(port, "manager", password_of(tmp_path, "manager"))
+        manager.paho.publish(topic, bytes(MAX_PAYLOAD_BYTES), qos=1, retain=True)
+        _, reason = manager.answers.get(timeout=TIMEOUT_S)
+        assert not reason.is_failure
+        manager.close()
+    sizes: SimpleQueue[int] = SimpleQueue()
+    with mosquitto(tmp_path, port):
+        capture = Client(port, "capture", password_of(tmp_path, "capture"))
+        capture.paho.on_message = lambda _c, _u, message: sizes.put(len(message.payload))
+        capture.subscribe(topic)
+        assert sizes.get(timeout=TIMEOUT_S) == MAX_PAYLOAD_BYTES
+        capture.close()

@@ -117,7 +117,7 @@ def test_a_removed_camera_ends_its_events_and_its_state(world: World) -> None:
     assert world.counter("unknown_camera") == 1
 
 
-def test_the_state_of_a_camera_that_is_removed_much_later_goes_too(
+def test_the_state_of_a_camera_that_comes_and_goes_later_is_cleared(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service, "REMEMBER_S", 2.0)
@@ -126,9 +126,12 @@ def test_the_state_of_a_camera_that_is_removed_much_later_goes_too(
         bus = world.service._bus
         assert isinstance(bus, MemoryBus)
         wait_for(lambda: len(list(bus.router.mailboxes())) == 1, what="an end to looking back")
-        world.send(configuration("2", cameras=CAMERAS[:1], logger=NO_LOG))
-        wait_for(lambda: not any(topic.endswith("front/state") for topic in world.broker._retained))
-        assert any(topic.endswith("back/state") for topic in world.broker._retained)
+        side = PublisherCamera(id="side", index=2)
+        world.send(configuration("2", cameras=(*CAMERAS, side), logger=NO_LOG))
+        wait_for(lambda: any(topic.endswith("side/state") for topic in world.broker._retained))
+        world.send(configuration("3", logger=NO_LOG))
+        wait_for(lambda: not any(topic.endswith("side/state") for topic in world.broker._retained))
+        assert any(topic.endswith("front/state") for topic in world.broker._retained)
 
 
 def test_a_disabled_camera_stops_and_can_come_back(world: World) -> None:
