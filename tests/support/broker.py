@@ -59,6 +59,7 @@ class _Engine(Protocol):
     def stop(self) -> None: ...
     def kill(self) -> None: ...
     def alive(self) -> bool: ...
+    def said(self) -> bytes: ...
     def pid(self) -> int: ...
     def close(self) -> None: ...
 
@@ -76,6 +77,11 @@ class Broker:
         self.log = folder / "mosquitto.log"
         engine: type[_Process | _Container] = _Container if image else _Process
         self._engine: _Engine = engine(self, image)
+
+    @property
+    def said(self) -> str:
+        """What it logged so far."""
+        return self._engine.said().decode(errors="replace")
 
     @property
     def url(self) -> str:
@@ -160,6 +166,9 @@ class _Process:
     def alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    def said(self) -> bytes:
+        return self._broker.log.read_bytes()
+
     def pid(self) -> int:
         assert self._process is not None, "not started"
         return self._process.pid
@@ -212,6 +221,9 @@ class _Container:
         wrapped.reload()
         return str(wrapped.status) in {"created", "running"}
 
+    def said(self) -> bytes:
+        return b"\n".join(self._container.get_logs())
+
     def pid(self) -> int:
         wrapped = self._container.get_wrapped_container()
         wrapped.reload()
@@ -225,7 +237,7 @@ class _Container:
 
     def close(self) -> None:
         if self._created:
-            self._broker.log.write_bytes(b"\n".join(self._container.get_logs()))
+            self._broker.log.write_bytes(self.said())
             self._container.stop()
 
 

@@ -286,7 +286,7 @@ def test_an_idle_connection_lives_and_a_broker_that_hangs_is_noticed(
     with broker.bus("idle") as idle:
         assert idle.wait_connected(PATIENCE)
         wait_for(
-            lambda: broker.log.read_text(errors="replace").count("PINGREQ from idle") >= 3,
+            lambda: broker.said.count("PINGREQ from idle") >= 3,
             PATIENCE,
             "three pings",
         )
