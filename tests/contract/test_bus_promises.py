@@ -1,5 +1,6 @@
 """What every bus promises (`nxai_common.bus.ports`), held against both of them."""
 
+import socket
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from nxai_common.contracts.models import ModelManifest, Task
 from nxai_common.contracts.outputs import Event, EventPhase, Snapshot
 from nxai_common.contracts.samples import Sample
 from nxai_common.errors import BrokerUnavailable, InvalidPayload
+from support.probing import in_force
 from support.waiting import wait_for
 from support.worlds import DEVICE, MemoryWorld, MqttWorld, open_world
 
@@ -116,16 +118,8 @@ def take(inbox: Inbox) -> Delivery[Message]:
     return delivery
 
 
-def settled(bus: Bus, inbox: Inbox) -> None:
-    """Return when a subscription is in force: a message of our own has come round."""
-
-    def comes_round() -> bool:
-        bus.publish(frame("probe"))
-        return inbox.receive(0.2) is not None
-
-    wait_for(comes_round, PATIENCE, "the probe comes round")
-    while inbox.receive(0.05) is not None:
-        pass  # a probe that came late
+def probe(number: int) -> Message:
+    return frame("probe", number)
 
 
 def listen(bus: Bus, *kinds: type[Message], volatile: bool = False, bound: int = 10_000) -> Inbox:
@@ -133,7 +127,7 @@ def listen(bus: Bus, *kinds: type[Message], volatile: bool = False, bound: int =
     inbox = bus.subscribe(
         Subscription(Frame), *(Subscription(kind) for kind in kinds), volatile=volatile, bound=bound
     )
-    settled(bus, inbox)
+    in_force(bus, inbox, probe)
     return inbox
 
 
@@ -205,7 +199,7 @@ def _pump(bus: Bus) -> bool:
 def test_a_stream_keeps_its_order_and_loses_the_oldest(world: World) -> None:
     reader, sender = world.bus("reader"), world.bus("sender")
     inbox = reader.subscribe(Subscription(Event), Subscription(Frame), volatile=True, bound=3)
-    settled(reader, inbox)
+    in_force(reader, inbox, probe)
     for number in range(6):
         sender.publish(event(number))
     wait_for(lambda: _pump(reader) or inbox.dropped == 3, PATIENCE, "three are dropped")
@@ -483,9 +477,10 @@ def _have_got(inboxes: list[Inbox], per_worker: list[list[int]], wanted: int) ->
 def test_two_inboxes_of_one_bus_both_get_it_and_both_must_acknowledge(world: World) -> None:
     reader, sender = world.bus("reader"), world.bus("sender")
     one, two = listen(reader, Sample), listen(reader, Sample)
-    one.receive(SILENCE)  # the probe of the second
     sender.publish(sample(1))
-    take(one).acknowledge()
+    while not isinstance((delivery := take(one)).message, Sample):
+        pass  # probes of the second
+    delivery.acknowledge()
     assert isinstance(take(two).message, Sample)
     world.go_away()
     world.come_back()
@@ -544,7 +539,8 @@ def test_the_will_speaks_when_the_process_cannot(mqtt: MqttWorld) -> None:
         connection = dying._client.socket()  # the cable is pulled
         assert connection is not None
         dying._client.disconnect = lambda *_args, **_kwargs: None  # type: ignore[assignment, method-assign]  # no goodbye
-        connection.close()
+        assert isinstance(connection, socket.socket)
+        connection.shutdown(socket.SHUT_RDWR)
         message = take(inbox).message
     assert isinstance(message, ModelManifest)
     assert message.name == "words"

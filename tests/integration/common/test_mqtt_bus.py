@@ -8,6 +8,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -20,7 +21,7 @@ from paho.mqtt.properties import Properties
 from nxai_common.bus import mqtt
 from nxai_common.bus.lean_paho import Incoming
 from nxai_common.bus.mqtt import BACKLOG, KEEPALIVE_S, SEND_WINDOW, MqttBus
-from nxai_common.bus.ports import Delivery, Inbox, Subscription
+from nxai_common.bus.ports import Delivery, Subscription
 from nxai_common.contracts.base import Message
 from nxai_common.contracts.commands import Reply, TakeSnapshot
 from nxai_common.contracts.frames import Frame, Picture, Transform
@@ -28,6 +29,7 @@ from nxai_common.contracts.samples import Sample
 from nxai_common.contracts.status import ServiceState, Status
 from nxai_common.errors import BrokerUnavailable
 from support.broker import Broker
+from support.probing import in_force
 from support.waiting import wait_for
 
 PATIENCE = 15.0
@@ -72,16 +74,12 @@ def connected(broker: Broker, name: str) -> MqttBus:
     return bus
 
 
-def in_force(sender: MqttBus, inbox: Inbox, probe: Message) -> None:
-    """Return when the broker knows of a subscription."""
+def picture(number: int) -> Picture:
+    return Picture(camera="probe", attachment=b"%d" % number)
 
-    def comes() -> bool:
-        sender.publish(probe)
-        return inbox.receive(0.2) is not None
 
-    wait_for(comes, PATIENCE, "the subscription is in force")
-    while inbox.receive(0.05) is not None:
-        pass  # a probe that came late
+def snapshot(number: int) -> TakeSnapshot:
+    return TakeSnapshot(camera=f"probe-{number}")
 
 
 @pytest.fixture
@@ -122,9 +120,9 @@ def test_a_stalled_broker_blocks_nobody_and_the_newest_frames_survive(
     broker: Broker, bus: MqttBus, other: MqttBus
 ) -> None:
     inbox = other.subscribe(Subscription(Frame), Subscription(Picture), bound=BACKLOG * 2)
-    in_force(bus, inbox, Picture(camera="probe", attachment=b"x"))
+    in_force(bus, inbox, picture)
     mail = bus.subscribe(Subscription(Sample), Subscription(Picture))
-    in_force(other, mail, Picture(camera="probe", attachment=b"x"))
+    in_force(other, mail, picture)
     other.publish(sample(1))
     owed = mail.receive(PATIENCE)
     assert owed is not None
@@ -188,9 +186,9 @@ def test_what_waits_is_sent_when_something_else_empties_the_socket(
     broker: Broker, bus: MqttBus, other: MqttBus
 ) -> None:
     inbox = other.subscribe(Subscription(Picture), bound=BACKLOG * 2)
-    in_force(bus, inbox, Picture(camera="probe", attachment=b"x"))
+    in_force(bus, inbox, picture)
     mail = bus.subscribe(Subscription(Sample))
-    in_force(other, mail, sample(0))
+    in_force(other, mail, sample)
     for sequence in range(200):
         other.publish(sample(sequence))
     owed: list[Delivery[Message]] = []
@@ -223,7 +221,7 @@ def test_what_waits_is_sent_when_something_else_empties_the_socket(
 
 def test_reliable_messages_wait_for_the_window_and_all_arrive(bus: MqttBus, other: MqttBus) -> None:
     inbox = other.subscribe(Subscription(Sample), Subscription(Picture))
-    in_force(bus, inbox, Picture(camera="probe", attachment=b"x"))
+    in_force(bus, inbox, picture)
     for sequence in range(500):
         assert bus.publish(sample(sequence))
     got: list[int] = []
@@ -240,7 +238,7 @@ def test_no_more_than_the_window_is_sent_before_an_acknowledgement(
     broker: Broker, bus: MqttBus, other: MqttBus
 ) -> None:
     inbox = other.subscribe(Subscription(Sample), Subscription(Picture))
-    in_force(bus, inbox, Picture(camera="probe", attachment=b"x"))
+    in_force(bus, inbox, picture)
     before = bus.statistics.published
     os.kill(broker.pid, signal.SIGSTOP)  # it acknowledges nothing
     try:
@@ -258,6 +256,8 @@ def test_no_more_than_the_window_is_sent_before_an_acknowledgement(
 def test_what_is_published_together_leaves_in_one_write(
     bus: MqttBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    inbox = bus.subscribe(Subscription(Picture))
+    in_force(bus, inbox, picture)  # nothing of the connecting waits to be written any more
     written: list[bytes] = []
     send = bus._client._sock_send
 
@@ -348,7 +348,7 @@ def test_mail_of_an_old_session_that_nobody_wants_is_given_up(
 ) -> None:
     old = connected(broker, "resumed")
     inbox = old.subscribe(Subscription(Sample), Subscription(Picture))
-    in_force(other, inbox, Picture(camera="probe", attachment=b"x"))
+    in_force(other, inbox, picture)
     connection = old._client.socket()
     assert connection is not None
     old._client.disconnect = lambda *_a, **_k: None  # type: ignore[assignment, method-assign]  # it crashes
@@ -383,7 +383,7 @@ def test_messages_of_other_programs_with_properties_are_read(
     bus: MqttBus, plain: paho.Client
 ) -> None:
     inbox = bus.subscribe(Subscription(Sample), Subscription(Picture))
-    in_force(bus, inbox, Picture(camera="probe", attachment=b"x"))
+    in_force(bus, inbox, picture)
     properties = Properties(PacketTypes.PUBLISH)
     properties.UserProperty = ("trace", "1")
     message = sample(4)
@@ -422,7 +422,7 @@ def test_an_answer_that_cannot_be_read_is_no_answer(bus: MqttBus, plain: paho.Cl
 
 def test_a_request_without_correlation_data_is_answered(bus: MqttBus, plain: paho.Client) -> None:
     inbox = bus.subscribe(Subscription(TakeSnapshot))
-    in_force(bus, inbox, TakeSnapshot(camera="probe"))
+    in_force(bus, inbox, snapshot)
     answers: list[bytes] = []
     plain.on_message = lambda _client, _data, message: answers.append(bytes(message.payload))
     done = threading.Event()
@@ -442,7 +442,7 @@ def test_a_request_without_correlation_data_is_answered(bus: MqttBus, plain: pah
 
 def test_two_askers_on_one_bus(bus: MqttBus, other: MqttBus) -> None:
     inbox = other.subscribe(Subscription(TakeSnapshot))
-    in_force(bus, inbox, TakeSnapshot(camera="probe"))
+    in_force(bus, inbox, snapshot)
 
     def serve() -> None:
         for _ in range(2):
@@ -493,7 +493,7 @@ def test_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         with MqttBus("box", url, "tls", broker.username, broker.password) as bus:
             assert bus.wait_connected(PATIENCE), bus.trouble
             inbox = bus.subscribe(Subscription(Frame), Subscription(Sample))
-            in_force(bus, inbox, frame("probe", 0))
+            in_force(bus, inbox, partial(frame, "probe"))
             for sequence in range(20 + Frame.depth):
                 bus.publish(sample(sequence))
                 bus.publish(frame("front", sequence))

@@ -96,8 +96,7 @@ def test_a_result_is_stored_before_it_is_acknowledged(sqlite_url: URL, path: Pat
         for number, delivery in enumerate(deliveries):
             assert log.offer(kept(number), delivery)
         wait_for(lambda: all(d.acknowledged for d in deliveries))
-        assert log.held == 0
-        assert log.statistics.stored == 50
+        wait_for(lambda: (log.held, log.statistics.stored) == (0, 50))
     for number, delivery in enumerate(deliveries):
         (stored,) = delivery.seen_at_acknowledgement
         assert number in stored  # type: ignore[operator] # a list of sequences

@@ -235,9 +235,9 @@ class CaptureService:
         for name in stopped.keys() - wanted.keys():
             self._forget_camera(name)
         self._cameras, self._configuration = cameras, wanted
-        self._revision = configuration.revision
         for name, running in started:
             running.start(after=stopped.get(name))
+        self._revision = configuration.revision
         log.info(
             "configuration %s: %d cameras, %d started, %d stopped",
             configuration.revision,

@@ -167,12 +167,12 @@ class InferenceService:
         """Note that everything the configuration asks for has been done or has failed."""
         if self._configuration is None or not self._models.settled:
             return
-        self._revision = self._configuration.revision
         if not self._shares_frames:
             # A worker joins its group when it can work: until then the others get all frames.
             self._shares_frames = True
             before, self._inbox = self._inbox, self._subscribe(frames=True)
             before.close()
+        self._revision = self._configuration.revision
 
     def _offer(self, model: Model) -> None:
         manifest = model.manifest()

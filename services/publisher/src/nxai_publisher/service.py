@@ -89,6 +89,7 @@ class Publisher:
         self._clock = clock
         self._configuration = PublisherConfiguration(revision="")
         self._configured = False
+        self._revision = self._configuration.revision
         self._cameras: dict[str, _Camera] = {}
         self._remembered: dict[str, tuple[str, ...]] = {}
         """Cameras of an earlier run, with the labels they had."""
@@ -131,7 +132,7 @@ class Publisher:
                 "log_failures": stored.failures,
                 "log_held": self._log.held,
             },
-            configuration_revision=self._configuration.revision,
+            configuration_revision=self._revision,
         )
 
     # -- one result -----------------------------------------------------------------------------
@@ -361,6 +362,7 @@ class Publisher:
                 self._cameras[name].settings = settings
             else:
                 self._cameras[name] = self._new_camera(settings)
+        self._revision = wanted.revision
         log.info("configuration %s in force", wanted.revision)
 
     def _camera(self, name: str) -> _Camera | None:
