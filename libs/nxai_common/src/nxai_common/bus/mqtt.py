@@ -226,8 +226,8 @@ class MqttBus:
     ) -> Inbox:
         """Open an inbox."""
         mailbox = Mailbox(subscriptions, self, volatile=volatile, bound=bound)
-        filters = self._router.add(mailbox)
-        with self._lock:
+        with self._lock:  # nothing may come in before the orphans, which are older
+            filters = self._router.add(mailbox)
             self._adopt_orphans()
             if self.connected:
                 self._ask_for(filters)
