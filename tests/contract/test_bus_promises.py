@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from nxai_common.bus.memory import MemoryBus
-from nxai_common.bus.mqtt import BACKLOG, MqttBus
+from nxai_common.bus.mqtt import MqttBus
 from nxai_common.bus.ports import Delivery, Inbox, Subscription
+from nxai_common.bus.sending import BACKLOG
 from nxai_common.contracts.base import MAX_PAYLOAD_BYTES, Message
 from nxai_common.contracts.commands import Reply, TakeSnapshot
 from nxai_common.contracts.configuration import CaptureConfiguration

@@ -1,11 +1,13 @@
 """The MQTT bus in bad company: a broker that stalls, refuses, forgets; TLS; odd answers."""
 
+import json
 import logging
 import os
 import signal
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
@@ -20,8 +22,9 @@ from paho.mqtt.properties import Properties
 
 from nxai_common.bus import mqtt
 from nxai_common.bus.lean_paho import Incoming
-from nxai_common.bus.mqtt import BACKLOG, KEEPALIVE_S, SEND_WINDOW, MqttBus
+from nxai_common.bus.mqtt import KEEPALIVE_S, MqttBus
 from nxai_common.bus.ports import Delivery, Subscription
+from nxai_common.bus.sending import BACKLOG, SEND_WINDOW
 from nxai_common.contracts.base import Message
 from nxai_common.contracts.commands import Reply, TakeSnapshot
 from nxai_common.contracts.frames import Frame, Picture, Transform
@@ -209,7 +212,7 @@ def test_what_waits_is_sent_when_something_else_empties_the_socket(
     try:
         for number in range(30):
             bus.publish(Picture(camera="front", attachment=bytes(SIDE * SIDE) + b"%d" % number))
-        assert bus._waiting, "the socket is full"
+        assert bus._queue.waiting, "the socket is full"
     finally:
         with bus._lead:  # nobody else writes to the network now
             os.kill(broker.pid, signal.SIGCONT)
@@ -303,26 +306,96 @@ def test_an_idle_connection_lives_and_a_broker_that_hangs_is_noticed(
         wait_for(lambda: idle.connected, PATIENCE, "it is back")
 
 
-def test_what_expires_says_so_to_the_broker(bus: MqttBus, plain: paho.Client) -> None:
-    left_s: SimpleQueue[int] = SimpleQueue()
-    plain.on_message = lambda _client, _data, message: left_s.put(
-        getattr(message.properties, "MessageExpiryInterval", 0)
-    )
-    follow(plain, "nxai/v1/+/services/+/status")
+def status(service: str = "capture") -> Status:
     now = datetime.now(UTC)
-    bus.publish(
-        Status(
-            service="capture",
-            role="capture",
-            state=ServiceState.RUNNING,
-            version="1",
-            at=now,
-            started_at=now,
-            pid=1,
-            host="h",
+    return Status(
+        service=service,
+        role=service,
+        state=ServiceState.RUNNING,
+        version="1",
+        at=now,
+        started_at=now,
+        pid=1,
+        host="h",
+    )
+
+
+def seconds_left(plain: paho.Client) -> SimpleQueue[tuple[str, int]]:
+    """Collect for each status that comes: of whom, and when the broker will forget it."""
+    left: SimpleQueue[tuple[str, int]] = SimpleQueue()
+    plain.on_message = lambda _client, _data, message: left.put(
+        (
+            json.loads(message.payload)["service"],
+            getattr(message.properties, "MessageExpiryInterval", 0),
         )
     )
-    assert Status.expires_after_s - 60 <= left_s.get(timeout=PATIENCE) <= Status.expires_after_s
+    follow(plain, "nxai/v1/+/services/+/status")
+    return left
+
+
+def test_what_expires_says_so_to_the_broker(bus: MqttBus, plain: paho.Client) -> None:
+    left = seconds_left(plain)
+    bus.publish(status())
+    _, left_s = left.get(timeout=PATIENCE)
+    assert Status.expires_after_s - 60 <= left_s <= Status.expires_after_s
+
+
+def test_last_words_expire_too(broker: Broker, plain: paho.Client) -> None:
+    left = seconds_left(plain)
+    with broker.bus("dying", will=status("dying")) as dying:
+        assert dying.wait_connected(PATIENCE)
+        connection = dying._client.socket()
+        assert isinstance(connection, socket.socket)
+        connection.shutdown(socket.SHUT_RDWR)
+        who, left_s = left.get(timeout=PATIENCE)
+    assert who == "dying"
+    assert Status.expires_after_s - 60 <= left_s <= Status.expires_after_s
+
+
+def test_what_is_told_again_is_as_old_as_it_is(broker: Broker, bus: MqttBus) -> None:
+    for service in ("capture", "publisher"):
+        bus.publish(status(service))
+    kept = bus._queue._state
+    # Time passes: a day less a minute for one, a day for the other.
+    kept[status("capture").topic("box")].expires_at = time.monotonic() + 60
+    kept[status("publisher").topic("box")].expires_at = time.monotonic()
+    broker.stop()
+    for store in broker.folder.glob("*.db"):
+        store.unlink()
+    broker.start()
+    wait_for(lambda: bus.connected, PATIENCE, "it is back")
+    client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+    client.username_pw_set(broker.username, broker.password)
+    client.connect(broker.host, broker.port)
+    client.loop_start()
+    left = seconds_left(client)
+    who, left_s = left.get(timeout=PATIENCE)
+    assert who == "capture"
+    assert 1 <= left_s <= 60
+    bus.publish(status("manager"))
+    who, _ = left.get(timeout=PATIENCE)
+    assert who == "manager", "what was over is not told again"
+    assert len(kept) == 2, "nor kept"
+    client.disconnect()
+    client.loop_stop()
+
+
+def test_what_is_given_up_while_the_broker_is_away_is_given_up(
+    broker: Broker, bus: MqttBus, other: MqttBus
+) -> None:
+    unwanted = bus.subscribe(Subscription(Sample), Subscription(Picture))
+    in_force(other, unwanted, picture)
+    broker.stop()
+    wait_for(lambda: not bus.connected, PATIENCE, "it is away")
+    unwanted.close()
+    inbox = bus.subscribe(Subscription(Picture))
+    broker.start()
+    in_force(other, inbox, picture)
+    before = bus.statistics.received
+    other.publish(sample(1))
+    other.publish(picture(0))
+    assert inbox.receive(PATIENCE) is not None
+    assert bus.statistics.received == before + 1, "the sample did not come"
 
 
 def test_what_the_broker_refuses_is_counted_and_said(

@@ -143,7 +143,7 @@ def test_nothing_acknowledged_is_lost_when_the_process_is_killed(
         for number in range(sent, sent + 1500):
             bus.publish(result(number, [detection()] * (number % 3)))
             if number % 250 == 0:  # a sender keeps 1,000 at most
-                wait_for(lambda: len(bus._waiting) < 250)
+                wait_for(lambda: bus._queue.waiting < 250)
         sent += 1500
         wait_for(partial(_at_least, tmp_path, before + 100))
         service.kill()

@@ -26,7 +26,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self
@@ -44,6 +44,7 @@ from nxai_common.bus.lean_paho import Incoming, LeanClient
 from nxai_common.bus.mailbox import Mailbox, Parcel, nothing
 from nxai_common.bus.ports import BusStatistics, Inbox, Subscription
 from nxai_common.bus.routing import Filter, Router, wants_answer
+from nxai_common.bus.sending import Outgoing, SendQueue, expiring
 from nxai_common.contracts.base import MAX_PAYLOAD_BYTES, Message, Policy, explain
 from nxai_common.contracts.commands import Command, Reply
 from nxai_common.errors import BrokerUnavailable, ConfigurationError, InvalidPayload
@@ -62,10 +63,6 @@ SESSION_EXPIRY_S: Final = 3600
 subscription wants 0: Mosquitto goes on giving a dead member its share while the session lives."""
 RECEIVE_MAXIMUM: Final = 1000
 """Unacknowledged RELIABLE messages in our hands: bounds the memory of every inbox."""
-SEND_WINDOW: Final = 20
-"""Unacknowledged RELIABLE messages on their way: Mosquitto's own default limit."""
-BACKLOG: Final = 1000
-"""RELIABLE and STREAM messages waiting to be sent: half a minute of one 30 fps camera."""
 ORPHANS: Final = 1000
 """Messages of a resumed session that came before anybody subscribed to them."""
 ORPHAN_PATIENCE_S: Final = 10.0
@@ -76,15 +73,6 @@ GRACE_S: Final = 0.05
 """The background thread takes over reading when no consumer did for so long."""
 GOODBYE_S: Final = 2.0
 """Time for the last messages and the DISCONNECT to leave."""
-
-
-@dataclass(slots=True)
-class _Outgoing:
-    topic: str
-    payload: bytes
-    policy: Policy
-    properties: Properties | None = None
-    depth: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,16 +141,15 @@ class MqttBus:
         self._connected = threading.Event()
         self._connection = 0
         self._trouble = "not connected yet"
-        self._statistics = BusStatistics()
-        self._waiting: deque[_Outgoing] = deque()
-        self._unsent_latest: dict[str, deque[_Outgoing]] = {}
-        self._state: dict[str, _Outgoing] = {}
-        self._in_flight: set[int] = set()
+        self._received = 0
+        self._forgotten: set[str] = set()
+        """Filters to be taken back as soon as there is a connection."""
         self._orphans: deque[tuple[Incoming, int, float]] = deque()
         self._answers: dict[bytes, tuple[threading.Event, list[Reply]]] = {}
         self._answer_topic = f"nxai-replies/{client_id}-{uuid.uuid4().hex[:8]}"
         self._thread = threading.Thread(target=self._keep_alive, name="bus", daemon=True)
         self._client = self._build_client(client_id, username, password, will)
+        self._queue = SendQueue(self._client)
 
     # -- Bus port -------------------------------------------------------------------------
 
@@ -184,8 +171,13 @@ class MqttBus:
     @property
     def statistics(self) -> BusStatistics:
         """Counts since the start."""
-        rejected = sum(mailbox.rejected for mailbox in self._router.mailboxes())
-        return replace(self._statistics, rejected=rejected)
+        return BusStatistics(
+            published=self._queue.published,
+            dropped=self._queue.dropped,
+            received=self._received,
+            rejected=sum(mailbox.rejected for mailbox in self._router.mailboxes()),
+            reconnects=max(0, self._connection - 1),
+        )
 
     def publish(self, message: Message) -> bool:
         """Send; False when it was dropped at once."""
@@ -196,14 +188,10 @@ class MqttBus:
                 f"{type(message).__name__} for {topic!r} has {len(payload)} bytes; "
                 f"the bus carries at most {MAX_PAYLOAD_BYTES}"
             )
+        lasts_s = message.expires_after_s
+        expires_at = None if lasts_s is None else time.monotonic() + lasts_s
         return self._send(
-            _Outgoing(
-                topic,
-                payload,
-                message.policy,
-                _publish_properties(message.expires_after_s),
-                message.depth,
-            )
+            Outgoing(topic, payload, message.policy, depth=message.depth, expires_at=expires_at)
         )
 
     @contextlib.contextmanager
@@ -219,7 +207,7 @@ class MqttBus:
 
     def clear(self, message: type[Message], **levels: str) -> None:
         """Remove a retained message from the broker."""
-        self._send(_Outgoing(message.template.build(self._device, **levels), b"", Policy.STATE))
+        self._send(Outgoing(message.template.build(self._device, **levels), b"", Policy.STATE))
 
     def subscribe(
         self, *subscriptions: Subscription[Message], volatile: bool = False, bound: int = 10_000
@@ -246,7 +234,7 @@ class MqttBus:
         self._answers[correlation] = (answered, replies)
         deadline = time.monotonic() + timeout
         try:
-            self._send(_Outgoing(topic, command.encode(), command.policy, properties))
+            self._send(Outgoing(topic, command.encode(), command.policy, properties))
             while not answered.is_set() and (left := deadline - time.monotonic()) > 0:
                 if self.connected and self._lead.acquire(blocking=False):
                     try:
@@ -271,10 +259,10 @@ class MqttBus:
             return
         entered = self._thread.is_alive()  # it ends by itself once `_closing` is set
         deadline = time.monotonic() + GOODBYE_S
-        while self.connected and self._unfinished() and time.monotonic() < deadline:
+        while self.connected and self._queue.unfinished and time.monotonic() < deadline:
             if self._lead.acquire(timeout=GRACE_S):  # pragma: no branch - else another thread reads
                 try:
-                    self._turn(GRACE_S, lambda: not self._unfinished())
+                    self._turn(GRACE_S, lambda: not self._queue.unfinished)
                 finally:
                     self._lead.release()
         self._closing.set()
@@ -330,65 +318,22 @@ class MqttBus:
         """Unsubscribe a closed mailbox."""
         filters = self._router.remove(mailbox)
         with self._lock:
-            if self.connected and not self._closing.is_set():
+            if not self.connected:
+                self._forgotten.update(gone.text for gone in filters)
+            elif not self._closing.is_set():
                 for gone in filters:
                     self._client.unsubscribe(gone.text)
                 self._go_on()
 
     # -- sending ------------------------------------------------------------------------------
 
-    def _send(self, packet: _Outgoing) -> bool:
+    def _send(self, packet: Outgoing) -> bool:
         with self._lock:
-            if packet.policy is Policy.STATE:
-                self._state[packet.topic] = packet
             if not self.connected:
-                return self._keep(packet)
-            fits = True
-            if packet.policy is not Policy.LATEST:
-                self._waiting.append(packet)
-                self._flush()  # first: what the socket takes now need not be dropped
-                fits = self._bound_waiting()
-            elif not self._unsent_latest and not self._client.want_write():
-                self._hand_to_paho(packet)
-            else:  # the broker is slow: the newest of each topic wait, older ones are skipped
-                waiting = self._unsent_latest.setdefault(packet.topic, deque())
-                waiting.append(packet)
-                fits = len(waiting) <= packet.depth
-                if not fits:
-                    waiting.popleft()
-                self._count(dropped=int(not fits))
+                return self._queue.keep(packet)
+            fits = self._queue.put(packet)
             self._go_on()
             return fits
-
-    def _keep(self, packet: _Outgoing) -> bool:
-        if packet.policy is Policy.STATE:
-            return True  # all of `_state` is sent on connecting
-        if packet.policy is Policy.RELIABLE:
-            self._waiting.append(packet)
-            return self._bound_waiting()
-        self._count(dropped=1)
-        return False
-
-    def _bound_waiting(self) -> bool:
-        lost = 0
-        while len(self._waiting) > BACKLOG:
-            self._waiting.popleft()
-            lost += 1
-        self._count(dropped=lost)
-        return lost == 0
-
-    def _flush(self) -> None:
-        """Hand over what waits, as far as the socket and the window allow. Lock held."""
-        while self._waiting and not self._client.want_write():
-            if self._waiting[0].policy.qos == 1 and len(self._in_flight) >= SEND_WINDOW:
-                break
-            self._hand_to_paho(self._waiting.popleft())
-        while self._unsent_latest and not self._client.want_write():
-            topic = next(iter(self._unsent_latest))
-            unsent = self._unsent_latest.pop(topic)
-            self._hand_to_paho(unsent.popleft())
-            if unsent:
-                self._unsent_latest[topic] = unsent  # to the end of the line: topics take turns
 
     def _go_on(self) -> None:
         """See to what still waits, after anything was given to paho. Lock held.
@@ -396,39 +341,9 @@ class MqttBus:
         Each call into paho writes what it can, of earlier packets too: then the socket is free
         while messages wait here, and nothing else would send them before the next ping.
         """
-        self._flush()
+        self._queue.flush()
         if self._client.want_write():
             self._wake()  # the thread in poll() does not know yet that there is more to write
-
-    def _hand_to_paho(self, packet: _Outgoing) -> None:
-        self._count(published=1)
-        reliable = packet.policy.qos == 1
-        if not reliable and packet.properties is None:
-            self._client.publish_once(packet.topic, packet.payload, retain=packet.policy.retained)
-            return
-        info = self._client.publish(
-            packet.topic,
-            packet.payload,
-            qos=packet.policy.qos,
-            retain=packet.policy.retained,
-            properties=packet.properties,
-        )
-        if reliable:
-            self._in_flight.add(info.mid)
-
-    def _unfinished(self) -> bool:
-        return bool(self._waiting or self._in_flight or self._client.want_write())
-
-    def _count(self, published: int = 0, dropped: int = 0, received: int = 0) -> None:
-        if published or dropped or received:
-            now = self._statistics
-            self._statistics = BusStatistics(
-                now.published + published,
-                now.dropped + dropped,
-                now.received + received,
-                now.rejected,
-                now.reconnects,
-            )
 
     # -- the network loop ---------------------------------------------------------------------
 
@@ -515,7 +430,7 @@ class MqttBus:
         with self._lock:
             if events & select.POLLOUT:
                 self._client.loop_write()
-                self._flush()
+                self._queue.flush()
             if not events & ~select.POLLOUT:
                 return
             for _ in range(PACKETS_A_TURN):
@@ -524,8 +439,7 @@ class MqttBus:
                     break
                 if not self._client.has_read_ahead and not _readable(connection):
                     break
-            if self._waiting or self._unsent_latest:
-                self._flush()
+            self._queue.flush()
 
     def _wake(self) -> None:
         with contextlib.suppress(OSError):  # full: it is awake already; closed: it is gone
@@ -560,6 +474,9 @@ class MqttBus:
                 will.encode(),
                 qos=will.policy.qos,
                 retain=will.policy.retained,
+                properties=None
+                if will.expires_after_s is None
+                else expiring(PacketTypes.WILLMESSAGE, will.expires_after_s),
             )
         client.on_socket_open = self._on_socket_open
         client.on_connect = self._on_connect
@@ -592,20 +509,17 @@ class MqttBus:
             self._complain(f"the broker at {self._address} refused us: {refused}{hint}")
             return
         self._connection += 1
-        if self._connection > 1:
-            self._statistics = replace(self._statistics, reconnects=self._statistics.reconnects + 1)
         if self._trouble and self._connection > 1:
             log.info("connected to the broker at %s again", self._address)
         self._trouble = ""
         self._connected.set()
         client.subscribe(self._answer_topic, qos=0)
-        self._ask_for(self._router.filters())
-        for packet in list(self._state.values()):
-            # The broker may have lost its store; what is true is said again.
-            self._hand_to_paho(packet)
-            if not packet.payload:
-                del self._state[packet.topic]
-        self._flush()
+        wanted = self._router.filters()
+        for text in self._forgotten - {filter_.text for filter_ in wanted}:
+            client.unsubscribe(text)  # else the session would go on bringing it
+        self._forgotten.clear()
+        self._ask_for(wanted)
+        self._queue.say_again()
 
     def _on_disconnect(
         self,
@@ -618,7 +532,7 @@ class MqttBus:
         del client, flags, properties
         was_connected = self.connected
         self._connected.clear()
-        self._in_flight.clear()  # paho sends those again by itself after reconnecting
+        self._queue.interrupted()
         self._orphans.clear()  # the broker sends them again
         if was_connected and not self._closing.is_set():
             self._complain(f"lost the connection to the broker at {self._address}: {reason}")
@@ -632,14 +546,10 @@ class MqttBus:
         properties: Properties,
     ) -> None:
         del client, properties
-        if mid in self._in_flight:
-            self._in_flight.discard(mid)
-            if reason.is_failure:
-                log.error("the broker refused a message of ours: %s", reason)
-                self._count(dropped=1)
+        self._queue.taken(mid, reason)
 
     def _on_incoming(self, message: Incoming) -> None:
-        self._count(received=1)
+        self._received += 1
         if not self._deliver(message):
             if message.qos == 1 and not message.retain:
                 self._orphans.append((message, self._connection, time.monotonic()))
@@ -737,7 +647,7 @@ class MqttBus:
         correlation = getattr(request.properties, "CorrelationData", None)
         if correlation:
             properties.CorrelationData = correlation
-        self._send(_Outgoing(topic, reply.encode(), reply.policy, properties))
+        self._send(Outgoing(topic, reply.encode(), reply.policy, properties))
 
     def _ask_for(self, filters: list[Filter]) -> None:
         if filters:
@@ -788,14 +698,6 @@ def _connect_properties(session_expiry_s: int) -> Properties:
     properties.SessionExpiryInterval = session_expiry_s
     properties.ReceiveMaximum = RECEIVE_MAXIMUM
     properties.MaximumPacketSize = MAX_PAYLOAD_BYTES + 65_536  # topic and properties come on top
-    return properties
-
-
-def _publish_properties(expires_after_s: int | None) -> Properties | None:
-    if expires_after_s is None:
-        return None
-    properties = Properties(PacketTypes.PUBLISH)
-    properties.MessageExpiryInterval = expires_after_s
     return properties
 
 
