@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from nxai_common import logs
 from support.broker import Broker
@@ -20,7 +20,8 @@ MARKERS = {
     "fuzz": "fuzz",
 }
 
-settings.register_profile("box", deadline=None)  # never gate on wall-clock speed
+# Never gate on wall-clock speed.
+settings.register_profile("box", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("box")
 
 

@@ -1,6 +1,7 @@
 """Edge Impulse's own conveyor clip through the running services: every nut, nothing else."""
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from support.stack import Listener, Stack, listening
 
 MARGIN_PX = 12
 FRAMES = 600
+CLIP_S = 20.0
 
 
 @pytest.fixture
@@ -97,14 +99,16 @@ def test_the_same_clip_over_rtsp_gives_the_same_detections(stack: Stack) -> None
         stack.configure([camera(source, ResizeQuality.EXACT)], [nut_model()])
         by_file = [seen(found) for found in in_order(collect(listener, FRAMES))]
     with rtsp_camera(clip) as url, listening(stack, Detections) as listener:
-        live = RtspSource(url=url)
+        live, began = RtspSource(url=url), time.monotonic()
         stack.configure([camera(live, ResizeQuality.EXACT)], [nut_model()], revision="2")
         by_rtsp: list[tuple[tuple[object, ...], ...]] = []
         while len(by_rtsp) < FRAMES // 2:
             message = listener.next(30)
             assert isinstance(message, Detections)
             by_rtsp.append(seen(message))
-    assert_runs_inside(by_rtsp, by_file)
+        # Played again and again, from the first viewer on: a slow machine may take more than one.
+        plays = 1 + int((time.monotonic() - began) / CLIP_S)
+    assert_runs_inside(by_rtsp, by_file * plays)
 
 
 def in_order(found: dict[int, Detections]) -> list[Detections]:

@@ -20,9 +20,8 @@ from nxai_inference.core.conversion.reader import read
 from support.shared import shared
 from support.tiny_tflite import Operator, Tensor, build, constant
 
-pytestmark = pytest.mark.fuzz
-
 EXAMPLES = int(os.environ.get("NXAI_FUZZ_EXAMPLES", "400"))  # noqa: TID251 - test support, not a service
+pytestmark = [pytest.mark.fuzz, pytest.mark.timeout(180 + EXAMPLES)]
 
 SHAPE = (1, 4, 4, 2)
 TINY = build(
@@ -135,7 +134,7 @@ def test_damaged_models_do_not_take_the_process_along(tmp_path: Path) -> None:
         [sys.executable, "-c", ENGINE_TRIALS, str(model), str(tmp_path), str(count)],
         capture_output=True,
         text=True,
-        timeout=150,
+        timeout=150 + EXAMPLES,
         check=False,
     )
     assert done.returncode == 0, f"model {done.stdout.split()[-1:]}: {done.stderr[-2000:]}"

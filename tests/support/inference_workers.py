@@ -91,6 +91,7 @@ class Tally:
     results: list[InferenceResult] = field(default_factory=list)
     lost: list[tuple[str, int]] = field(default_factory=list)
     """Camera and sequence of frames whose result never came."""
+    sent: int = 0
 
     def workers(self) -> Counter[str]:
         return Counter(result.worker for result in self.results)
@@ -106,7 +107,7 @@ class SimpleCapture:
         cameras: int,
         side: int = 96,
         channels: Literal[1, 3] = 1,
-        patience_s: float = 5.0,
+        patience_s: float = 20.0,
     ) -> None:
         self._bus = bus
         self._inbox = bus.subscribe(Subscription(InferenceResult), volatile=True)
@@ -130,9 +131,25 @@ class SimpleCapture:
         )
         self._cameras = [f"c{number}" for number in range(cameras)]
 
-    def run(self, frames: int, after_each: Callable[[int], None] = lambda _: None) -> Tally:
-        """Send `frames` of each camera; call `after_each` with the number of results so far."""
+    def run(
+        self,
+        frames: int,
+        after_each: Callable[[int], None] = lambda _: None,
+        enough: Callable[[Tally], bool] = lambda _: True,
+    ) -> Tally:
+        """Send `frames` of each camera, and more until it is `enough`.
+
+        `after_each` is called with the number of results so far.
+        """
         tally = Tally()
+
+        def send_next(camera: str) -> None:
+            sent[camera] += 1
+            if sent[camera] < frames or not enough(tally):
+                in_flight[camera] = self._send(camera, sent[camera])
+            else:
+                del in_flight[camera]
+
         in_flight = {camera: self._send(camera, 0) for camera in self._cameras}
         sent = dict.fromkeys(self._cameras, 0)
         while in_flight:
@@ -143,21 +160,13 @@ class SimpleCapture:
                 tally.results.append(result)
                 after_each(len(tally.results))
                 if sent[result.camera] == result.sequence:
-                    self._next(result.camera, frames, sent, in_flight)
+                    send_next(result.camera)
             for camera, since in list(in_flight.items()):
                 if now - since > self._patience_s:
                     tally.lost.append((camera, sent[camera]))
-                    self._next(camera, frames, sent, in_flight)
+                    send_next(camera)
+        tally.sent = sum(sent.values())
         return tally
-
-    def _next(
-        self, camera: str, frames: int, sent: dict[str, int], in_flight: dict[str, float]
-    ) -> None:
-        sent[camera] += 1
-        if sent[camera] < frames:
-            in_flight[camera] = self._send(camera, sent[camera])
-        else:
-            del in_flight[camera]
 
     def _send(self, camera: str, sequence: int) -> float:
         frame = self._blank.model_copy(

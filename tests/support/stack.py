@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -102,7 +102,8 @@ class Stack:
         """Start one service process."""
         log = self.folder / f"{instance}.log"
         environment = {
-            **os.environ,  # noqa: TID251 - a child needs PATH and the like
+            # A child needs PATH and the like, but no settings of the person who runs this.
+            **{k: v for k, v in os.environ.items() if not k.startswith("NXAI_")},  # noqa: TID251
             **self.broker.environment,
             "NXAI_DEVICE": DEVICE,
             "NXAI_INSTANCE": instance,
@@ -228,3 +229,15 @@ class Listener:
         """Return the next message, or None."""
         delivery = self._inbox.receive(timeout)
         return None if delivery is None else delivery.message
+
+    def find(self, fits: Callable[[Message], bool], deadline: float, what: str) -> Message:
+        """Return the first message that fits, read as fast as they come.
+
+        `wait_for` looks a hundred times a second; of a stream that is faster it falls behind.
+        """
+        end = time.monotonic() + deadline
+        while time.monotonic() < end:
+            message = self.try_next()
+            if message is not None and fits(message):
+                return message
+        raise AssertionError(f"{what} did not come in {deadline} s")

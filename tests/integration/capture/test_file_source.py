@@ -205,11 +205,21 @@ def test_title_that_is_no_text_does_no_harm(tmp_path: Path) -> None:
         assert len(read_all(source)) == 3
 
 
+class SetBack(SystemClock):
+    """The real one, set back by what a test says."""
+
+    by_s = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() - self.by_s
+
+
 def test_interrupt_wakes_a_reader_that_waits_for_its_time(tmp_path: Path) -> None:
     path = clip(tmp_path / "a.mp4", frames=3, fps=1)
-    source = FileSource(path=str(path), loop=False)
-    with VideoFileSource(source, SystemClock(), 10) as opened_source:
+    source, clock = FileSource(path=str(path), loop=False), SetBack()
+    with VideoFileSource(source, clock, 10) as opened_source:
         opened_source.read()
+        clock.by_s = 3600.0  # the next picture is due in an hour
         threading.Timer(0.05, opened_source.interrupt).start()
         with pytest.raises(CameraUnavailable, match="interrupted"):
             opened_source.read()

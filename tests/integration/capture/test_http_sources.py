@@ -1,4 +1,5 @@
 import logging
+import socket
 import threading
 import time
 import traceback
@@ -16,13 +17,13 @@ from nxai_capture.core.picture import Bgr
 from nxai_capture.ports import Credentials
 from nxai_common.contracts.configuration import MjpegSource, StillSource, Watchdog
 from nxai_common.errors import CameraUnavailable, ConfigurationError
-from support.cameras import PASSWORDS, login, opened, read_until
+from support.cameras import NO_WATCHDOG, PASSWORDS, login, opened, read_until
 from support.clips import encoded, jpeg, jpegs, number_of
 from support.clocks import FakeClock
 from support.http_cameras import Camera, Style, http_camera, self_signed
 from support.waiting import wait_for
 
-IMPATIENT = Watchdog(open_timeout_s=1, read_timeout_s=0.5)
+IMPATIENT = Watchdog(open_timeout_s=10, read_timeout_s=0.5)
 
 
 @pytest.mark.parametrize("style", get_args(Style))
@@ -95,12 +96,14 @@ def test_any_character_in_a_password_works_and_none_is_shown(
 
 
 def _failure(
-    source: MjpegSource | StillSource, credentials: Credentials | None = None
+    source: MjpegSource | StillSource,
+    credentials: Credentials | None = None,
+    watchdog: Watchdog = NO_WATCHDOG,
 ) -> Exception:
     """Return what entering or reading raises."""
     with (
         pytest.raises((CameraUnavailable, ConfigurationError)) as caught,
-        opened(source, credentials, watchdog=IMPATIENT) as source_opened,
+        opened(source, credentials, watchdog=watchdog) as source_opened,
     ):
         read_until(source_opened, lambda _: False)
     return caught.value
@@ -147,10 +150,17 @@ def test_stream_url_of_a_still_camera_and_the_other_way_round_are_told() -> None
 
 
 @pytest.mark.parametrize("source", [MjpegSource, StillSource])
-def test_nobody_there_is_told(source: type[MjpegSource] | type[StillSource]) -> None:
+def test_nobody_there_is_told(
+    source: type[MjpegSource] | type[StillSource], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nobody_of_that_name(*_args: object, **_kwargs: object) -> list[object]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
     refused = _failure(source(url="http://127.0.0.1:9/x?password=s3cret"))
     assert str(refused).startswith("nothing listens at 127.0.0.1:9:")
+    monkeypatch.setattr(socket, "getaddrinfo", nobody_of_that_name)  # a resolver may take its time
     unknown = _failure(source(url="http://no-such-camera.invalid/x"))
+    monkeypatch.undo()
     assert str(unknown).startswith("name 'no-such-camera.invalid' not found")
     for url in ("ftp://127.0.0.1/x", "http://u:s3cret@127.0.0.1/"):
         with pytest.raises(ConfigurationError) as wrong:
@@ -160,7 +170,7 @@ def test_nobody_there_is_told(source: type[MjpegSource] | type[StillSource]) -> 
 
 def test_stall_in_the_middle_of_a_picture_is_noticed() -> None:
     with http_camera(jpegs(3)) as camera:
-        failure = _failure(MjpegSource(url=f"{camera.url}/stall"))
+        failure = _failure(MjpegSource(url=f"{camera.url}/stall"), watchdog=IMPATIENT)
     assert str(failure) == "the camera sent nothing for 0.5 s"
 
 
@@ -255,8 +265,8 @@ def test_still_that_did_not_change_counts_again_without_a_transfer() -> None:
 
 def test_still_camera_with_a_long_interval_is_not_taken_for_dead() -> None:
     with http_camera(jpegs(2)) as camera:
-        source = StillSource(url=f"{camera.url}/still", interval_ms=900)
-        patience = Watchdog(read_timeout_s=0.3, picture_timeout_s=0.3)
+        source = StillSource(url=f"{camera.url}/still", interval_ms=2500)
+        patience = Watchdog(read_timeout_s=2, picture_timeout_s=2)
         with opened(source, watchdog=patience) as still:
             assert number_of(read_until(still, lambda p: number_of(p) == 1)) == 1
 

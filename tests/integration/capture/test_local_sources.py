@@ -33,6 +33,7 @@ from nxai_common.errors import CameraUnavailable, ConfigurationError
 from support.cameras import opened, read_all
 from support.clips import encoded, jpeg, number_of
 from support.clocks import FakeClock
+from support.waiting import wait_for
 
 # ---------------------------------------------------------------- folder
 
@@ -185,8 +186,15 @@ def test_pushed_payload_that_is_no_picture_is_counted_and_skipped() -> None:
     pushed = NewestPushed()
     with PushSource(pushed, SystemClock(), 30) as source:
         pushed.put(b"no picture")
-        threading.Timer(0.1, pushed.put, [jpeg(4)]).start()
+
+        def push_the_next() -> None:
+            wait_for(lambda: source.broken == 1, what="the first one is counted")
+            pushed.put(jpeg(4))
+
+        helper = threading.Thread(target=push_the_next)
+        helper.start()
         picture = source.read()
+        helper.join()
         assert picture is not None
         assert number_of(picture) == 4
         assert source.broken == 1

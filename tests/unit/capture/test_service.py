@@ -44,13 +44,13 @@ BLACK = b"64 0 "
 
 
 class TurnedClock:
-    """Real time, and whatever a test adds to it."""
+    """Stands still but for what a test adds: no credit is overdue because this machine is slow."""
 
     def __init__(self) -> None:
         self.ahead = 0.0
 
     def monotonic(self) -> float:
-        return time.monotonic() + self.ahead
+        return 1000.0 + self.ahead
 
     def unix(self) -> float:
         return time.time() + self.ahead
@@ -256,6 +256,7 @@ def test_at_most_two_frames_are_in_flight_and_the_newest_picture_goes_next(line:
     for decoded in range(3, 8):
         source.steps.put(flat())
         line.reaches(lambda s, decoded=decoded: s.decoded == decoded)  # type: ignore[misc]  # mypy cannot infer lambdas with defaults
+    line.reaches(lambda s: s.dropped == 4)  # the last one has taken the place of the one before
     assert inbox.receive(SILENCE) is None
     line.answer(first)
     assert take(inbox).sequence == 6
@@ -675,7 +676,7 @@ def test_a_frozen_picture_reconnects(line: Line) -> None:
     line.configure({"watchdog": {"frozen_timeout_s": 10}})
     source = line.source(0)
     source.steps.put(flat())
-    line.reaches(lambda s: s.decoded == 1)
+    line.reaches(lambda s: s.skipped == 1)  # compared and handed on: no model looks at it
     line.clock.ahead += 11
     source.steps.put(flat())
     line.source(1)
@@ -739,6 +740,7 @@ def test_frames_flow_as_soon_as_inference_offers_the_model(line: Line) -> None:
     assert "inference does not offer its model m" in line.service.report().problems[0].reason
     line.offer("m")
     wait_for(lambda: not line.service.report().problems)
+    assert line.outside.request(TakeSnapshot(camera="front")).ok  # the new plan is in force
     source.steps.put(flat())
     assert take(inbox).sequence == 1
 

@@ -16,7 +16,10 @@ from support.inference import frame, nothing, running
 pytestmark = pytest.mark.unit
 
 
-def test_options_are_for_the_service(capsys: pytest.CaptureFixture[str]) -> None:
+def test_options_are_for_the_service(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NXAI_INFERENCE_MODELS_DIR", raising=False)
     assert main(["--check"]) == 0
     assert "NXAI_INFERENCE_MODELS_DIR=models" in capsys.readouterr().out
 

@@ -68,9 +68,9 @@ class RunningCamera:
 
     def update(self, options: CaptureCamera, routes: Routes) -> None:
         """Put new options in force without touching the connection."""
-        self.options = options
-        self.routes = routes
         self.sender.update(options, routes)
+        self.options = options
+        self.routes = routes  # last: `problems` tells what is in force
 
     def supervise(self) -> None:
         """Look after the reader."""

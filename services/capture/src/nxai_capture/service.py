@@ -109,6 +109,7 @@ class CaptureService:
 
     def report(self) -> Report:
         """Return how it goes."""
+        revision = self._revision  # first: what it brought is then in the rest
         cameras = self._cameras
         configuration = self._configuration
         statuses = [camera.status() for camera in cameras.values()]
@@ -128,7 +129,7 @@ class CaptureService:
                 "decoders_abandoned": self._abandoned(),
             },
             cameras=tuple(statuses),
-            configuration_revision=self._revision,
+            configuration_revision=revision,
         )
 
     # -- receive ----------------------------------------------------------------------------

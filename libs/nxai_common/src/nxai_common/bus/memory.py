@@ -87,9 +87,9 @@ class MemoryBroker:
                     )
                     group = f"only {id(mailbox)}" if share is None else f"share {share}"
                     groups.setdefault(group, []).append((bus, mailbox, kind))
-            chosen = [self._next_of(group, members) for group, members in groups.items()]
-        for bus, mailbox, kind in chosen:
-            bus.deliver(packet, mailbox, kind)
+            for group, members in groups.items():
+                bus, mailbox, kind = self._next_of(group, members)
+                bus.deliver(packet, mailbox, kind)  # in here: packets keep their order
 
     def _next_of(self, group: str, members: list[_Member]) -> _Member:
         if len(members) == 1:
@@ -103,12 +103,11 @@ class MemoryBroker:
     def retained_for(self, bus: "MemoryBus", mailbox: Mailbox) -> None:
         """Deliver what is retained to a new mailbox (never to a shared subscription)."""
         with self._lock:
-            packets = list(self._retained.values())
-        for packet in packets:
-            for wanting, kind in bus.router.route(packet.topic):
-                shared = any(s.share for s in mailbox.subscriptions if s.message is kind)
-                if wanting is mailbox and not shared:
-                    bus.deliver(packet, mailbox, kind)
+            for packet in self._retained.values():
+                for wanting, kind in bus.router.route(packet.topic):
+                    shared = any(s.share for s in mailbox.subscriptions if s.message is kind)
+                    if wanting is mailbox and not shared:
+                        bus.deliver(packet, mailbox, kind)
 
 
 class MemoryBus:
