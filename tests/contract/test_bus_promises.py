@@ -185,7 +185,9 @@ def test_frames_that_credits_paid_for_all_wait_up_to_their_depth(world: World) -
 
 
 def _has_received(bus: Bus, wanted: int) -> bool:
-    return _pump(bus) or bus.statistics.received >= wanted
+    _pump(bus)
+    with bus._lock:  # a message is counted before it is put into its mailbox
+        return bus.statistics.received >= wanted
 
 
 def _pump(bus: Bus) -> bool:
@@ -232,8 +234,9 @@ def test_what_was_not_acknowledged_comes_again_and_the_rest_does_not(world: Worl
         assert isinstance(delivery.message, Sample)
         if delivery.message.sequence != 1:
             delivery.acknowledge()
-    sender.publish(frame())
-    take(inbox)  # the acknowledgements went out before this came round
+    for _ in range(2):  # of each connection the broker reads one packet at a time
+        sender.publish(frame())
+        take(inbox)  # one more acknowledgement was read before this came round
     world.go_away()
     world.come_back()
     again = take(inbox)
@@ -334,9 +337,7 @@ def test_state_and_commands_come_before_data(world: World) -> None:
     sender.publish(sample(1))
     sender.publish(TakeSnapshot(camera="front"))
     sender.publish(manifest("one"))
-    wait_for(
-        lambda: _pump(reader) or reader.statistics.received >= before + 4, PATIENCE, "all are here"
-    )
+    wait_for(partial(_has_received, reader, before + 4), PATIENCE, "all are here")
     kinds = [type(take(inbox).message) for _ in range(4)]
     assert kinds == [ModelManifest, TakeSnapshot, Sample, Frame]
 
@@ -379,8 +380,7 @@ def test_the_queue_for_an_absent_broker_is_bounded_and_loses_the_oldest(world: W
     inbox = listen(reader, Sample)
     world.go_away()
     before = sender.statistics.dropped
-    results = [sender.publish(sample(number)) for number in range(BACKLOG + 5)]
-    assert results == [True] * BACKLOG + [False] * 5
+    assert all(sender.publish(sample(number)) for number in range(BACKLOG + 5)), "each is kept"
     assert sender.statistics.dropped == before + 5
     world.come_back()
     first = take(inbox)

@@ -94,6 +94,7 @@ def publisher(
     database = folder / "data" / "nxai.db"
     store = SqlLogger(database_url(f"sqlite:///{database}"))
     stop = Stop()
+    subscribed = threading.Event()  # the first beat comes behind both subscriptions
     with (
         MemoryBus(broker) as outside,
         MemoryBus(broker) as bus,
@@ -106,13 +107,12 @@ def publisher(
     ):
         if desired is not None:
             outside.publish(desired)
-        service = Publisher(PublisherSettings(**settings), bus, lambda: None, log)
+        service = Publisher(PublisherSettings(**settings), bus, subscribed.set, log)
         thread = threading.Thread(target=service.run, args=(stop,))
         thread.start()
         world = World(broker, outside, inbox, service, database)
         try:
-            # One for the configuration and results, one for states of an earlier run.
-            wait_for(lambda: len(list(bus.router.mailboxes())) == 2, what="subscriptions")
+            wait_for(subscribed.is_set, what="subscriptions")
             if desired is not None:
                 wait_for(lambda: service.report().configuration_revision == desired.revision)
             yield world

@@ -15,9 +15,10 @@ def wait_for(condition: Callable[[], T], deadline: float = 15.0, what: str = "")
     end = time.monotonic() + deadline
     pause = threading.Event()
     while True:
+        late = time.monotonic() > end  # asked first: after a long pause we look once more
         value = condition()
         if value:
             return value
-        if time.monotonic() > end:
+        if late:
             raise AssertionError(f"{what or condition} did not come true in {deadline} s")
         pause.wait(_LOOK_EVERY_S)

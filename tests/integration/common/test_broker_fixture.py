@@ -18,6 +18,7 @@ def test_retained_message_survives_a_proper_restart(broker: Broker) -> None:
     with broker.bus("writer") as bus:
         wait_for(lambda: bus.connected)
         bus.publish(sent)
+        wait_for(lambda: not bus._queue.unfinished, what="the broker has it")
     broker.stop()
     broker.start()
     with broker.bus("reader") as bus:

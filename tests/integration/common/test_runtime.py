@@ -93,7 +93,7 @@ def test_death_is_told_by_the_broker(tmp_path: Path, broker: Broker, outside: Mq
 def test_crash_is_told_with_the_kind_of_error_and_no_secret(
     tmp_path: Path, broker: Broker, outside: MqttBus
 ) -> None:
-    with start(tmp_path, broker, NXAI_CAPTURE_FATE="crash") as process:
+    with start(tmp_path, broker, PATIENT_PROBE, NXAI_CAPTURE_FATE="crash") as process:
         offline = list(states_until(outside, ServiceState.OFFLINE, tmp_path))[-1]
         _, log = process.communicate(timeout=60)
     assert process.returncode == 1

@@ -111,12 +111,17 @@ def running(outside: Listener, revision: str = "1") -> bool:
     )
 
 
+def runs_as(outside: Listener, pid: int) -> bool:
+    status = outside.status()
+    return status is not None and status.pid == pid and running(outside)
+
+
 def test_results_in_outputs_out_rows_stored(
     broker: Broker, bus: MqttBus, outside: Listener, tmp_path: Path
 ) -> None:
     bus.publish(configuration(logger=KEEP))
     with process(broker, tmp_path):
-        wait_for(lambda: running(outside))
+        wait_for(lambda: running(outside), 60)
         for number in range(200):
             bus.publish(result(number))
         wait_for(lambda: len(outside.of(Detections)) == 200)
@@ -138,7 +143,7 @@ def test_nothing_acknowledged_is_lost_when_the_process_is_killed(
     for _ in range(KILLS):
         service = start(broker, tmp_path)
         outside.received.clear()
-        wait_for(lambda: running(outside))
+        wait_for(partial(runs_as, outside, service.pid), 60)
         before = len(stored(tmp_path))
         for number in range(sent, sent + 1500):
             bus.publish(result(number, [detection()] * (number % 3)))
@@ -169,7 +174,8 @@ def test_live_outputs_go_on_while_nothing_is_acknowledged(
     blocker.write_text("a file where the folder should be")
     bus.publish(configuration(logger=KEEP))
     with process(broker, tmp_path):
-        wait_for(lambda: getattr(outside.status(), "problems", ()))
+        wait_for(lambda: getattr(outside.status(), "problems", ()), 60)
+        wait_for(lambda: "$share/live-" in broker.said, what="the live inbox")
         sent = 0
         for _ in range(5):
             for number in range(sent, sent + 300):

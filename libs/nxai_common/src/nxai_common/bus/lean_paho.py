@@ -12,7 +12,8 @@ for plain paho, of which the larger part is not needed:
 
 Only those steps are replaced; connecting, keep-alive, QoS 1 and every other packet are paho's.
 The promise suite (tests/contract) and its test against plain paho guard the overridden names,
-which are private to paho: `_sock_recv`, `_handle_publish`, `_handle_pubackcomp`, `_packet_queue`.
+which are private to paho: `_sock_recv`, `_handle_publish`, `_handle_pubackcomp`, `_packet_queue`,
+`_out_messages`.
 """
 
 from collections.abc import Callable
@@ -102,6 +103,11 @@ class LeanClient(paho.Client):
         told, self.on_publish = self.on_publish, None  # its arguments alone take 40 µs to build
         self._packet_queue(_PUBLISH, packet, 0, 0, self._nobody)
         self.on_publish = told
+
+    def give_up(self, mid: int) -> None:
+        """Forget a QoS 1 message that was not acknowledged, so that it is not sent again."""
+        with self._out_message_mutex:
+            self._out_messages.pop(mid, None)
 
     def _packet_queue(
         self,

@@ -272,13 +272,12 @@ class MemoryBus:
         return True
 
     def _keep(self, packet: _Packet) -> bool:
-        lost = 0
+        if packet.policy is Policy.STATE:
+            return True
         if packet.policy is Policy.RELIABLE:
             self._backlog.append(packet)
-            if len(self._backlog) > RELIABLE_BACKLOG:
-                self._backlog.popleft()
-                lost = 1
-        elif packet.policy is not Policy.STATE:
-            lost = 1
-        self._statistics = replace(self._statistics, dropped=self._statistics.dropped + lost)
-        return lost == 0
+            if len(self._backlog) <= RELIABLE_BACKLOG:
+                return True
+            self._backlog.popleft()
+        self._statistics = replace(self._statistics, dropped=self._statistics.dropped + 1)
+        return packet.policy is Policy.RELIABLE

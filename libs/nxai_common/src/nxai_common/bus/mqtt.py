@@ -44,7 +44,7 @@ from nxai_common.bus.lean_paho import Incoming, LeanClient
 from nxai_common.bus.mailbox import Mailbox, Parcel, nothing
 from nxai_common.bus.ports import BusStatistics, Inbox, Subscription
 from nxai_common.bus.routing import Filter, Router, wants_answer
-from nxai_common.bus.sending import Outgoing, SendQueue, expiring
+from nxai_common.bus.sending import Outgoing, SendQueue, encode, expiring
 from nxai_common.contracts.base import MAX_PAYLOAD_BYTES, Message, Policy, explain
 from nxai_common.contracts.commands import Command, Reply
 from nxai_common.errors import BrokerUnavailable, ConfigurationError, InvalidPayload
@@ -58,6 +58,12 @@ CONNECT_TIMEOUT_S: Final = 5.0
 """A broker on the box answers in milliseconds, one across a VPN in a second."""
 RECONNECT: Final = RetryPolicy(first_s=0.5, factor=2.0, longest_s=5.0)
 """At most 5 s: we promise to be back that soon after the broker is."""
+STEADY_S: Final = 10.0
+"""A connection that lasted so long was a good one: the next attempt comes at once."""
+TAKEN_OVER: Final = 3
+"""So many short connections in a row are no accident: two processes share a name."""
+LARGEST_PACKET: Final = MAX_PAYLOAD_BYTES + 65_536
+"""Topic and properties come on top of the payload."""
 SESSION_EXPIRY_S: Final = 3600
 """The broker keeps unacknowledged messages for a restarting process that long. A member of a shared
 subscription wants 0: Mosquitto goes on giving a dead member its share while the session lives."""
@@ -128,6 +134,7 @@ class MqttBus:
         session_expiry_s: int = SESSION_EXPIRY_S,
     ) -> None:
         self._device = device
+        self._client_id = client_id
         self._session_expiry_s = session_expiry_s
         self._address = BrokerAddress.parse(url)
         self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
@@ -140,6 +147,11 @@ class MqttBus:
         self._closing = threading.Event()
         self._connected = threading.Event()
         self._connection = 0
+        self._connected_at = 0.0
+        self._attempts = 0
+        """To connect, since a connection last held."""
+        self._short_lived = 0
+        """Connections in a row that were lost soon."""
         self._trouble = "not connected yet"
         self._received = 0
         self._forgotten: set[str] = set()
@@ -181,13 +193,8 @@ class MqttBus:
 
     def publish(self, message: Message) -> bool:
         """Send; False when it was dropped at once."""
-        payload = message.encode()
         topic = message.topic(self._device)
-        if len(payload) > MAX_PAYLOAD_BYTES:
-            raise InvalidPayload(
-                f"{type(message).__name__} for {topic!r} has {len(payload)} bytes; "
-                f"the bus carries at most {MAX_PAYLOAD_BYTES}"
-            )
+        payload = encode(message, topic)
         lasts_s = message.expires_after_s
         expires_at = None if lasts_s is None else time.monotonic() + lasts_s
         return self._send(
@@ -234,7 +241,7 @@ class MqttBus:
         self._answers[correlation] = (answered, replies)
         deadline = time.monotonic() + timeout
         try:
-            self._send(Outgoing(topic, command.encode(), command.policy, properties))
+            self._send(Outgoing(topic, encode(command, topic), command.policy, properties))
             while not answered.is_set() and (left := deadline - time.monotonic()) > 0:
                 if self.connected and self._lead.acquire(blocking=False):
                     try:
@@ -331,9 +338,9 @@ class MqttBus:
         with self._lock:
             if not self.connected:
                 return self._queue.keep(packet)
-            fits = self._queue.put(packet)
+            self._queue.put(packet)
             self._go_on()
-            return fits
+            return True
 
     def _go_on(self) -> None:
         """See to what still waits, after anything was given to paho. Lock held.
@@ -349,15 +356,12 @@ class MqttBus:
 
     def _keep_alive(self) -> None:
         """Connect, reconnect, and read the network while no consumer does."""
-        attempt = 0
         while not self._closing.is_set():
             if self._client.socket() is None:
-                attempt += 1
+                self._attempts += 1
                 if not self._connect():
-                    self._closing.wait(RECONNECT.delay(attempt, self._rng))
+                    self._closing.wait(RECONNECT.delay(self._attempts, self._rng))
                     continue
-            if self.connected:
-                attempt = 0
             if time.monotonic() - self._led_at < GRACE_S:
                 self._closing.wait(GRACE_S)  # a consumer reads; only look after it
             elif self._lead.acquire(timeout=GRACE_S):
@@ -369,7 +373,7 @@ class MqttBus:
                 self._client.loop_misc()
                 self._drop_orphans()
             if self._client.socket() is None and not self._closing.is_set():
-                self._closing.wait(RECONNECT.delay(max(attempt, 1), self._rng))
+                self._closing.wait(RECONNECT.delay(max(self._attempts, 1), self._rng))
 
     def _connect(self) -> bool:
         """Open the connection; the broker's answer arrives later in `_on_connect`."""
@@ -498,7 +502,7 @@ class MqttBus:
         reason: ReasonCode,
         properties: Properties | None,
     ) -> None:
-        del flags, properties
+        del flags
         if reason.is_failure:
             refused = str(reason)
             hint = (
@@ -509,6 +513,10 @@ class MqttBus:
             self._complain(f"the broker at {self._address} refused us: {refused}{hint}")
             return
         self._connection += 1
+        self._connected_at = time.monotonic()
+        self._queue.largest = min(
+            getattr(properties, "MaximumPacketSize", LARGEST_PACKET), LARGEST_PACKET
+        )
         if self._trouble and self._connection > 1:
             log.info("connected to the broker at %s again", self._address)
         self._trouble = ""
@@ -519,7 +527,7 @@ class MqttBus:
             client.unsubscribe(text)  # else the session would go on bringing it
         self._forgotten.clear()
         self._ask_for(wanted)
-        self._queue.say_again()
+        self._queue.connected()
 
     def _on_disconnect(
         self,
@@ -535,7 +543,17 @@ class MqttBus:
         self._queue.interrupted()
         self._orphans.clear()  # the broker sends them again
         if was_connected and not self._closing.is_set():
-            self._complain(f"lost the connection to the broker at {self._address}: {reason}")
+            soon = time.monotonic() - self._connected_at < STEADY_S
+            self._short_lived = self._short_lived + 1 if soon else 0
+            if not soon:
+                self._attempts = 0
+            hint = (
+                f" ({self._short_lived} times in a row within seconds: if another process is "
+                f"called {self._client_id!r} too, set NXAI_DEVICE or NXAI_INSTANCE)"
+                if self._short_lived >= TAKEN_OVER
+                else ""
+            )
+            self._complain(f"lost the connection to the broker at {self._address}: {reason}{hint}")
 
     def _on_publish(
         self,
@@ -647,7 +665,11 @@ class MqttBus:
         correlation = getattr(request.properties, "CorrelationData", None)
         if correlation:
             properties.CorrelationData = correlation
-        self._send(Outgoing(topic, reply.encode(), reply.policy, properties))
+        try:
+            payload = encode(reply, topic)
+        except InvalidPayload as error:
+            payload = Reply(ok=False, reason=str(error)).encode()
+        self._send(Outgoing(topic, payload, reply.policy, properties))
 
     def _ask_for(self, filters: list[Filter]) -> None:
         if filters:
@@ -697,7 +719,7 @@ def _connect_properties(session_expiry_s: int) -> Properties:
     properties = Properties(PacketTypes.CONNECT)
     properties.SessionExpiryInterval = session_expiry_s
     properties.ReceiveMaximum = RECEIVE_MAXIMUM
-    properties.MaximumPacketSize = MAX_PAYLOAD_BYTES + 65_536  # topic and properties come on top
+    properties.MaximumPacketSize = LARGEST_PACKET
     return properties
 
 

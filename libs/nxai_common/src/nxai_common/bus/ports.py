@@ -129,7 +129,10 @@ class Bus(Protocol):
         ...
 
     def publish(self, message: Message) -> bool:
-        """Send; False when it was dropped at once."""
+        """Send, or keep to be sent; False when it was dropped at once.
+
+        An older message may go for it: `statistics.dropped` counts both.
+        """
         ...
 
     def together(self) -> AbstractContextManager[None]:

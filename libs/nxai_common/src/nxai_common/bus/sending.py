@@ -11,7 +11,8 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from nxai_common.bus.lean_paho import LeanClient
-from nxai_common.contracts.base import Policy
+from nxai_common.contracts.base import MAX_PAYLOAD_BYTES, Message, Policy
+from nxai_common.errors import InvalidPayload
 
 log = logging.getLogger(__name__)
 
@@ -19,6 +20,12 @@ SEND_WINDOW: Final = 20
 """Unacknowledged RELIABLE messages on their way: Mosquitto's own default limit."""
 BACKLOG: Final = 1000
 """RELIABLE and STREAM messages waiting to be sent: half a minute of one 30 fps camera."""
+
+
+ENVELOPE_BYTES: Final = 1024
+"""Room for what MQTT puts around a payload: header, lengths, properties (a few dozen bytes)."""
+COMPLAIN_EVERY_S: Final = 60.0
+"""A camera would say the same thirty times a second."""
 
 
 @dataclass(slots=True)
@@ -47,9 +54,14 @@ class SendQueue:
     def __init__(self, client: LeanClient) -> None:
         self._client = client
         self._waiting: deque[Outgoing] = deque()
+        """Every message but LATEST, in order."""
         self._unsent_latest: dict[str, deque[Outgoing]] = {}
         self._state: dict[str, Outgoing] = {}
-        self._in_flight: set[int] = set()
+        """The newest of each topic; one without a payload until the broker has cleared it."""
+        self._in_flight: dict[int, Outgoing] = {}
+        self._complained_at = float("-inf")
+        self.largest = MAX_PAYLOAD_BYTES + ENVELOPE_BYTES
+        """Bytes of a message that this broker takes at most."""
         self.published = 0
         self.dropped = 0
 
@@ -70,19 +82,23 @@ class SendQueue:
             return True  # all of `_state` is sent on connecting
         if packet.policy is Policy.RELIABLE:
             self._waiting.append(packet)
-            return self._bound_waiting()
+            self._bound_waiting()
+            return True
         self.dropped += 1
         return False
 
-    def put(self, packet: Outgoing) -> bool:
-        """Send, or keep until there is room; False when a message was dropped for it."""
+    def put(self, packet: Outgoing) -> None:
+        """Send, or keep until there is room; the oldest goes where there is too little."""
         if packet.policy is Policy.LATEST:
-            return self._put_latest(packet)
+            self._put_latest(packet)
+            return
         if packet.policy is Policy.STATE:
+            if packet.topic in self._state and self._waiting:
+                self._waiting = deque(p for p in self._waiting if p is not self._state[p.topic])
             self._state[packet.topic] = packet
         self._waiting.append(packet)
         self.flush()  # first: what the socket takes now need not be dropped
-        return self._bound_waiting()
+        self._bound_waiting()
 
     def flush(self) -> None:
         """Hand over what waits, as far as the socket and the window allow."""
@@ -97,49 +113,64 @@ class SendQueue:
             if unsent:
                 self._unsent_latest[topic] = unsent  # to the end of the line: topics take turns
 
-    def say_again(self) -> None:
+    def interrupted(self) -> None:
+        """Give up what a lost connection makes old; paho sends the RELIABLE in flight again."""
+        for mid, packet in self._in_flight.items():
+            if packet.policy is Policy.STATE:
+                # Else paho would send it behind the newer one that `connected` sends.
+                self._client.give_up(mid)
+        self._in_flight.clear()
+        kept = deque(p for p in self._waiting if p.policy is Policy.RELIABLE)
+        streamed = sum(p.policy is Policy.STREAM for p in self._waiting)
+        self.dropped += streamed + sum(map(len, self._unsent_latest.values()))
+        self._waiting = kept
+        self._unsent_latest.clear()
+
+    def connected(self) -> None:
         """Tell a broker that may have lost its store what is true; then all that waits."""
         now = time.monotonic()
-        for packet in list(self._state.values()):
-            if not packet.expired(now):
-                self._hand_over(packet)
-            if not packet.payload or packet.expired(now):
-                del self._state[packet.topic]
+        self._state = {topic: p for topic, p in self._state.items() if not p.expired(now)}
+        self._waiting.extendleft(reversed(self._state.values()))
         self.flush()
 
-    def interrupted(self) -> None:
-        """Forget what was on its way: paho sends it again by itself after reconnecting."""
-        self._in_flight.clear()
-
     def taken(self, mid: int, reason: ReasonCode) -> None:
-        """Note what the broker says to a RELIABLE message."""
-        if mid in self._in_flight:
-            self._in_flight.discard(mid)
-            if reason.is_failure:
-                log.error("the broker refused a message of ours: %s", reason)
-                self.dropped += 1
+        """Note what the broker says to a message that it acknowledges."""
+        packet = self._in_flight.pop(mid, None)
+        if packet is None:
+            return
+        if reason.is_failure:
+            log.error("the broker refused a message of ours: %s", reason)
+            self.dropped += 1
+        elif not packet.payload and self._state.get(packet.topic) is packet:
+            del self._state[packet.topic]  # cleared for good
 
-    def _put_latest(self, packet: Outgoing) -> bool:
+    def _put_latest(self, packet: Outgoing) -> None:
         if not self._unsent_latest and not self._client.want_write():
             self._hand_over(packet)
-            return True
+            return
         # The broker is slow: the newest of each topic wait, older ones are skipped.
         waiting = self._unsent_latest.setdefault(packet.topic, deque())
         waiting.append(packet)
-        if len(waiting) <= packet.depth:
-            return True
-        waiting.popleft()
-        self.dropped += 1
-        return False
+        if len(waiting) > packet.depth:
+            waiting.popleft()
+            self.dropped += 1
 
-    def _bound_waiting(self) -> bool:
-        lost = max(0, len(self._waiting) - BACKLOG)
-        for _ in range(lost):
-            self._waiting.popleft()
-        self.dropped += lost
-        return lost == 0
+    def _bound_waiting(self) -> None:
+        for _ in range(len(self._waiting) - BACKLOG):
+            # Not a state: there are few topics, and nobody would tell it again.
+            oldest = next(
+                (n for n, p in enumerate(self._waiting) if p.policy is not Policy.STATE), None
+            )
+            if oldest is None:
+                return
+            del self._waiting[oldest]
+            self.dropped += 1
 
     def _hand_over(self, packet: Outgoing) -> None:
+        size = len(packet.topic) + len(packet.payload) + ENVELOPE_BYTES
+        if size > self.largest:
+            self._refuse(packet, size)
+            return
         self.published += 1
         reliable = packet.policy.qos == 1
         properties = packet.properties
@@ -156,7 +187,38 @@ class SendQueue:
             properties=properties,
         )
         if reliable:
-            self._in_flight.add(info.mid)
+            self._in_flight[info.mid] = packet
+
+    def _refuse(self, packet: Outgoing, size: int) -> None:
+        """Drop what would make the broker hang up, again on each reconnect."""
+        self.dropped += 1
+        if self._state.get(packet.topic) is packet:
+            del self._state[packet.topic]
+        now = time.monotonic()
+        if now - self._complained_at >= COMPLAIN_EVERY_S:
+            self._complained_at = now
+            log.error(
+                "a message for %s has %d bytes, this broker takes at most %d: "
+                "raise its max_packet_size",
+                packet.topic,
+                size,
+                self.largest,
+            )
+
+
+def encode(message: Message, topic: str) -> bytes:
+    """Return the payload of a message.
+
+    Raises:
+        InvalidPayload: it is larger than the bus carries.
+    """
+    payload = message.encode()
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        raise InvalidPayload(
+            f"{type(message).__name__} for {topic!r} has {len(payload)} bytes; "
+            f"the bus carries at most {MAX_PAYLOAD_BYTES}"
+        )
+    return payload
 
 
 def expiring(packet_type: int, after_s: float) -> Properties:
