@@ -29,6 +29,8 @@ def main() -> int:
     state = (ROOT / (arguments.run_dir or ".run")).resolve()
     state.mkdir(mode=0o700, parents=True, exist_ok=True)  # settings.json holds passwords
     with only_one(state), own_foreground():
+        for stamp in state.glob("started-*"):
+            stamp.unlink()  # of an earlier run: not a crash
         environment = environment_of(arguments, state)
         if not arguments.broker:
             prepare_broker(state, arguments.port)

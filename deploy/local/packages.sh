@@ -58,5 +58,6 @@ if [ "$(id -u)" != 0 ]; then
     exit 1
 fi
 echo "Installing ${missing[*]} ..."
-apt-get update -qq
-apt-get install -y -qq --no-install-recommends "${missing[@]}" > /dev/null
+options=(-o Acquire::Retries=3 -o DPkg::Lock::Timeout=300) # other programs install things, too
+apt-get "${options[@]}" update -qq
+apt-get "${options[@]}" install -y -qq --no-install-recommends "${missing[@]}" > /dev/null

@@ -10,4 +10,11 @@ if [ -n "$EDGE_SECRETS" ]; then
     export NXAI_BROKER_USERNAME="$account"
     export NXAI_BROKER_PASSWORD_FILE="$EDGE_SECRETS/$account/password"
 fi
+
+# One that crashes soon after its start waits: supervisor would start it again each second.
+if [ -n "${EDGE_STATE:-}" ]; then
+    stamp=$EDGE_STATE/started-$(basename "$1")
+    if [ -n "$(find "$stamp" -newermt '-10 seconds' 2> /dev/null)" ]; then sleep 3; fi
+    touch "$stamp"
+fi
 exec "$@"

@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -36,14 +36,14 @@ def environment(state: Path) -> dict[str, str]:
 class Run:
     """`make run` in a terminal of its own (`script` makes one)."""
 
-    def __init__(self, state: Path, port: int) -> None:
+    def __init__(self, state: Path, port: int, settings: Mapping[str, str]) -> None:
         self.state = state
         self.port = port
         self.log = state.parent / "terminal.log"
         self.process = subprocess.Popen(
             ["script", "--quiet", "--return", "--flush", "-c", f"make run PORT={port}", self.log],
             cwd=ROOT,
-            env=environment(state),
+            env={**environment(state), **settings},
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             start_new_session=True,
@@ -79,8 +79,8 @@ class Run:
 
 
 @contextmanager
-def make_run(state: Path) -> Iterator[Run]:
-    run = Run(state, free_port())
+def make_run(state: Path, **settings: str) -> Iterator[Run]:
+    run = Run(state, free_port(), settings)
     try:
         yield run
     except BaseException:
@@ -166,6 +166,29 @@ def test_a_hang_up_of_the_terminal_ends_all(tmp_path: Path) -> None:
         )
         run.process.kill()  # the terminal is gone, and says so to what runs in it
         wait_for(lambda: run.processes() == {}, 30, f"the end of {run.processes()}")
+
+
+def test_what_only_a_person_can_mend_is_said_once(tmp_path: Path) -> None:
+    with make_run(tmp_path / "state", NXAI_MANAGER_SETTTINGS="x", NXAI_HEARTBEAT_S="1") as run:
+        password = run.state / "mosquitto/secrets/viewer/password"
+        wait_for(password.exists, WITHIN_S, "the viewer's password")
+        wait_for(lambda: "NXAI_MANAGER_SETTTINGS" in run.printed(), WITHIN_S, "the mistake is told")
+        with (
+            run.bus() as bus,
+            closing(bus.subscribe(Subscription(Status), volatile=True)) as statuses,
+        ):
+            beats = 0
+
+            def capture_beats() -> bool:
+                nonlocal beats
+                delivery = statuses.receive(1)
+                if delivery is not None and isinstance(delivery.message, Status):
+                    beats += delivery.message.service == "capture"
+                return beats >= 5  # supervisor would have started the manager again by then
+
+            wait_for(capture_beats, WITHIN_S, "the others work")
+        assert run.printed().count("NXAI_MANAGER_SETTTINGS: no such setting") == 1, run.printed()
+        assert not [c for c in run.processes().values() if "nxai-manager" in c]
 
 
 def test_a_taken_port_is_named_with_the_way_out(tmp_path: Path) -> None:

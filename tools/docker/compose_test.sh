@@ -9,7 +9,7 @@ cd "$(dirname "$0")/../.."
 compose=(docker-compose)
 if docker compose version > /dev/null 2>&1; then compose=(docker compose); fi
 export COMPOSE_PROJECT_NAME=nxai-test
-MQTT_PORT=$(.venv/bin/python -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+MQTT_PORT=$(PYTHONPATH=tests .venv/bin/python -c 'from support.broker import free_port; print(free_port())')
 export MQTT_PORT
 secrets=$(mktemp -d)
 
