@@ -184,7 +184,7 @@ def test_what_only_a_person_can_mend_is_said_once(tmp_path: Path) -> None:
                 delivery = statuses.receive(1)
                 if delivery is not None and isinstance(delivery.message, Status):
                     beats += delivery.message.service == "capture"
-                return beats >= 5  # supervisor would have started the manager again by then
+                return beats >= 10  # supervisor would have started the manager again by then
 
             wait_for(capture_beats, WITHIN_S, "the others work")
         assert run.printed().count("NXAI_MANAGER_SETTTINGS: no such setting") == 1, run.printed()
