@@ -13,7 +13,7 @@ PY := .venv/bin/python
 PORT ?= 1884
 SETTINGS ?=
 
-.PHONY: help run watch test check fmt unit coverage bench docs demo-model images compose-test container-tests \
+.PHONY: help run watch test check fmt unit shake coverage bench docs demo-model images compose-test container-tests \
 	packages-run packages-test env-run env-dev clean
 
 help: ## this list
@@ -42,6 +42,11 @@ fmt: env-dev ## put the code into its one style
 
 unit: env-dev ## only the fast tests: pure code and promises
 	@$(PY) -W error -m pytest -q tests/unit tests/contract tests/shape
+
+shake: env-dev ## run tests with threads held up at random; finds those that rely on luck
+	@for whom in services test; do \
+		SHAKE=$$whom PYTHONPATH=tests $(PY) -W error -m pytest -q --timeout 600 -p support.shaking \
+			$(or $(ARGS),tests/unit tests/contract tests/integration); done
 
 # Contracts, the bus and every core must be covered completely. The table comes first, pytest's
 # own closing line last.
