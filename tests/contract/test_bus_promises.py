@@ -11,7 +11,7 @@ import pytest
 
 from nxai_common.bus.memory import MemoryBus
 from nxai_common.bus.mqtt import MqttBus
-from nxai_common.bus.ports import Delivery, Inbox, Subscription
+from nxai_common.bus.ports import Cleared, Delivery, Inbox, Subscription
 from nxai_common.bus.sending import BACKLOG
 from nxai_common.contracts.base import MAX_PAYLOAD_BYTES, Message
 from nxai_common.contracts.commands import Reply, TakeSnapshot
@@ -327,6 +327,31 @@ def test_clearing_is_not_delivered_as_a_message(world: World) -> None:
     message = take(inbox).message
     assert isinstance(message, ModelManifest)
     assert message.model == "two"
+
+
+def test_who_asks_is_told_of_what_is_cleared(world: World) -> None:
+    reader, sender = world.bus("reader"), world.bus("sender")
+    inbox = reader.subscribe(Subscription(Frame), Subscription(ModelManifest, cleared=True))
+    in_force(sender, inbox, probe)
+    sender.publish(manifest("one"))
+    assert isinstance(take(inbox).message, ModelManifest)
+    sender.clear(ModelManifest, model="one")
+    gone = take(inbox).message
+    assert isinstance(gone, Cleared)
+    assert (gone.kind, gone.levels) == (ModelManifest, {"device": DEVICE, "model": "one"})
+    sender.publish(manifest("one", "again"))
+    again = take(inbox).message
+    assert isinstance(again, ModelManifest)
+    assert again.name == "again"
+
+
+def test_what_is_cleared_under_a_name_that_cannot_be_is_refused(world: World) -> None:
+    reader = world.bus("reader")
+    inbox = reader.subscribe(Subscription(Frame), Subscription(ModelManifest, cleared=True))
+    in_force(reader, inbox, probe)
+    world.send_raw(manifest("one").topic(DEVICE).replace("one", "No Such"), b"", qos=1)
+    wait_for(lambda: inbox.receive(0.05) or inbox.rejected == 1, PATIENCE, "it is refused")
+    assert reader.statistics.rejected == 1
 
 
 def test_state_and_commands_come_before_data(world: World) -> None:

@@ -282,8 +282,9 @@ def message_classes() -> tuple[type[Message], ...]:
         importlib.import_module(module.name)
     found: set[type[Message]] = set()
     waiting: list[type[Message]] = [Message]
+    home = contracts.__name__
     while waiting:
-        children = [c for c in waiting.pop().__subclasses__() if c.__module__.startswith("nxai_c")]
+        children = [c for c in waiting.pop().__subclasses__() if c.__module__.startswith(home)]
         found.update(children)
         waiting.extend(children)
     return tuple(sorted(found - BASES, key=lambda kind: kind.__name__))

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from nxai_common.bus.ports import Delivery, Subscription
+from nxai_common.bus.ports import Cleared, Delivery, Subscription
 from nxai_common.contracts.base import Message, Policy
 from nxai_common.contracts.commands import Command, Reply
 from nxai_common.errors import InvalidPayload
@@ -101,6 +101,7 @@ class Mailbox:
     ) -> None:
         self.subscriptions: Final = subscriptions
         self.volatile: Final = volatile
+        self._cleared = frozenset(s.message for s in subscriptions if s.cleared)
         self._pump = pump
         self._bound = bound
         self._queues = _Queues()
@@ -112,6 +113,10 @@ class Mailbox:
         self._rejected_logged_at = float("-inf")
 
     # -- network side -------------------------------------------------------------------
+
+    def wants(self, kind: type[Message], payload: bytes) -> bool:
+        """Tell whether a message is mail, or only the removal of one that nobody asked for."""
+        return bool(payload) or kind.policy is not Policy.STATE or kind in self._cleared
 
     def put(self, parcel: Parcel) -> None:
         """Take a parcel from the network; never blocks, never raises."""
@@ -247,7 +252,7 @@ class Mailbox:
 
     def _open(self, parcel: Parcel) -> Letter | None:
         try:
-            message = parcel.kind.decode(parcel.topic, parcel.payload)
+            message = _decode(parcel)
         except InvalidPayload as error:
             self._rejected += 1
             now = time.monotonic()
@@ -257,3 +262,12 @@ class Mailbox:
             parcel.acknowledge()  # it would be just as broken the next time
             return None
         return Letter(message, parcel.received_at, parcel.acknowledge, parcel.respond)
+
+
+def _decode(parcel: Parcel) -> Message:
+    if parcel.payload or parcel.kind.policy is not Policy.STATE:
+        return parcel.kind.decode(parcel.topic, parcel.payload)
+    levels = parcel.kind.template.parse(parcel.topic)
+    if levels is None:
+        raise InvalidPayload(f"{parcel.topic!r} is not a topic of {parcel.kind.__name__}")
+    return Cleared(kind=parcel.kind, levels=levels)

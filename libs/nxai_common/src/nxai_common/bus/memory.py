@@ -215,8 +215,8 @@ class MemoryBus:
 
     def deliver(self, packet: _Packet, mailbox: Mailbox, kind: type[Message]) -> None:
         """Put a packet into one of our mailboxes."""
-        if not packet.payload and kind.policy is Policy.STATE:
-            return  # a retained message was cleared
+        if not mailbox.wants(kind, packet.payload):
+            return
         acknowledge = nothing
         with self._lock:
             self._statistics = replace(self._statistics, received=self._statistics.received + 1)

@@ -600,8 +600,8 @@ class MqttBus:
             else nothing
         )
         for (mailbox, kind), kept in zip(routes, keep, strict=True):
-            if not message.payload and kind.policy is Policy.STATE:
-                continue  # a retained message was cleared
+            if not mailbox.wants(kind, message.payload):
+                continue
             respond = partial(self._respond, message) if wants_answer(kind) else None
             mailbox.put(
                 Parcel(

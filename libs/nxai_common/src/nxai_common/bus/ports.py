@@ -14,16 +14,18 @@ Promises:
    next process, unless the inbox was opened with `volatile=True`.
 4. A payload that breaks its contract is counted, logged once a while and skipped; it never
    reaches the service and never stops the inbox.
-5. What opens closes: `with bus:` connects and says goodbye.
+5. Who asks for it (`Subscription.cleared`) is told when a retained message is removed while the
+   broker is there; everybody else hears nothing of it.
+6. What opens closes: `with bus:` connects and says goodbye.
 """
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Generic, Protocol, Self, TypeVar
+from typing import ClassVar, Generic, Protocol, Self, TypeVar
 
-from nxai_common.contracts.base import Message
+from nxai_common.contracts.base import Message, Policy
 from nxai_common.contracts.commands import Command, Reply
 
 M_co = TypeVar("M_co", bound=Message, covariant=True)
@@ -66,6 +68,18 @@ class Subscription(Generic[M_co]):
     share: str | None = None
     """Name of a group: the broker gives each message to one member of it (MQTT 5 shared
     subscription). Retained messages are not delivered to shared subscriptions."""
+    cleared: bool = False
+    """STATE only: deliver a `Cleared` when a retained message is removed."""
+
+
+class Cleared(Message):
+    """A retained message is no more. Made by the bus, never published."""
+
+    policy: ClassVar[Policy] = Policy.STATE
+
+    kind: type[Message]
+    levels: dict[str, str]
+    """The levels of its topic, by name."""
 
 
 class Inbox(Protocol):
