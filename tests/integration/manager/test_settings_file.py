@@ -90,6 +90,19 @@ def test_last_good_is_kept_beside_the_file_or_in_the_state_folder(tmp_path: Path
     assert SettingsFile(path, state).read_last_good() == "other"
 
 
+def test_last_good_counts_as_kept_unless_it_surely_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "settings.json"
+    kept = tmp_path / "settings.json.last-good"
+    assert SettingsFile(path).kept() is None
+    kept.mkdir()  # cannot be read, but is there
+    assert SettingsFile(path).kept() == str(kept)
+    (tmp_path / "file").write_text("")
+    assert SettingsFile(path, tmp_path / "file").kept() is None
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)  # stands for a folder that this user may not enter
+    assert SettingsFile(path, loop).kept() == str(loop / kept.name)
+
+
 def test_files_with_passwords_are_private(tmp_path: Path) -> None:
     path = tmp_path / "new" / "settings.json"
     file = SettingsFile(path)
