@@ -2,6 +2,8 @@
 
 import json
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from nxai_inference.models import LINGER_S
 from nxai_inference.service import REMEMBERED_CAMERAS, InferenceService
 from support.inference import (
     Clock,
+    Line,
     ScriptedEngine,
     ScriptedSource,
     fomo_map,
@@ -379,6 +382,48 @@ def test_a_frame_waits_for_a_model_that_is_loading() -> None:
         front = [r.sequence for r in found if r.camera == "front"]
         assert front == list(range(1, PLACES + 1))
         assert [r.sequence for r in found if r.camera == "back"] == [0]
+
+
+@contextmanager
+def swapping_to_64(path: str) -> Iterator[Line]:
+    """A swap from 32 x 32 to 64 x 64 is loading; a frame of a colleague's new version waits."""
+    with line() as on:
+        on.source.put("v1")
+        on.source.put("v2", side=64)
+        on.configure(M)
+        on.source.gate.clear()
+        on.configure(M.model_copy(update={"path": path}), settle=False)
+        assert on.source.waiting.wait(10)
+        on.send(frame(1, side=64))
+        wait_for(lambda: on.service.report().counters["parked"] == 1)
+        yield on
+        on.source.gate.set()
+
+
+def test_a_frame_of_a_new_input_size_waits_for_the_version_that_reads_it() -> None:
+    with swapping_to_64("v2") as on:
+        assert on.ask(frame(2)).model_version == "v1"
+        on.source.gate.set()
+        found = on.result()
+        assert (found.sequence, found.model_version, found.error) == (1, "v2", "")
+        assert found.returns_credit
+
+
+def test_a_frame_of_a_new_input_size_is_refused_when_its_version_does_not_load() -> None:
+    with swapping_to_64("broken") as on:
+        on.source.gate.set()
+        found = on.result()
+        assert found.error == "model 'm' reads 32x32x3, the frame is 64x64x3"
+        assert found.returns_credit
+        assert on.ask(frame(2)).model_version == "v1"
+
+
+def test_a_frame_of_a_new_input_size_is_refused_when_the_change_is_taken_back() -> None:
+    with swapping_to_64("v2") as on:
+        on.configure(M)
+        found = on.result()
+        assert found.error == "model 'm' reads 32x32x3, the frame is 64x64x3"
+        assert found.returns_credit
 
 
 def test_a_waiting_model_does_not_hold_up_the_others() -> None:

@@ -152,15 +152,13 @@ class InferenceService:
             self._refuse_parked(name, f"model {name!r} was removed from the configuration")
         for model in self._models.all():
             self._offer(model)  # the threshold may have changed
+            if model.loading is None:
+                self._answer_parked(model.desired.id)  # a change was taken back
         self._settle()
 
     def _loaded(self, model: Model) -> None:
-        name = model.desired.id
         self._offer(model)
-        if model.current is None:
-            self._refuse_parked(name, f"model {name!r} cannot be used: {model.reason}")
-        for parked in self._parking.release(name):
-            self._answer(parked.frame, name, returns_credit=_settled(parked.debt))
+        self._answer_parked(model.desired.id)
         self._settle()
 
     def _settle(self) -> None:
@@ -205,7 +203,10 @@ class InferenceService:
         waiting: list[str] = []
         for name in frame.models:
             model = self._models.get(name)
-            loads_first = model is not None and model.current is None and model.loading is not None
+            # A colleague may offer a version of another size before it has loaded here.
+            loads_first = (
+                model is not None and model.loading is not None and model.version_for(frame) is None
+            )
             (waiting if loads_first else ready).append(name)
         for number, name in enumerate(ready, start=1):
             self._answer(frame, name, returns_credit=number == len(ready))
@@ -299,6 +300,10 @@ class InferenceService:
         if replaced is not None:
             reason = f"model {name!r} is loading; newer frames wait for it"
             self._refuse(replaced.frame, name, reason, returns_credit=_settled(replaced.debt))
+
+    def _answer_parked(self, name: str) -> None:
+        for parked in self._parking.release(name):
+            self._answer(parked.frame, name, returns_credit=_settled(parked.debt))
 
     def _refuse_parked(self, name: str, reason: str) -> None:
         for parked in self._parking.release(name):
