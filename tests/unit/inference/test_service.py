@@ -19,7 +19,7 @@ from nxai_common.contracts.results import Box, Detection, InferenceResult
 from nxai_common.errors import RejectedError
 from nxai_inference.core.parking import PATIENCE_S, PLACES
 from nxai_inference.models import LINGER_S
-from nxai_inference.service import REMEMBERED_CAMERAS, InferenceService
+from nxai_inference.service import REMEMBERED_CAMERAS, TICK_S, InferenceService
 from support.inference import (
     Clock,
     Line,
@@ -497,26 +497,80 @@ def test_a_removed_model_is_withdrawn_and_its_waiting_frames_are_answered() -> N
             assert late.subscribe(Subscription(ModelManifest)).receive(0.01) is None
 
 
+def left_over(model: str) -> ModelManifest:
+    return ModelManifest(
+        model=model, task=Task.FOMO, labels=(), width=1, height=1, channels=3, digest=""
+    )
+
+
+def tick(on: Line, clock: Clock) -> None:
+    """Let the service look at what it looks at once a second, and return when it has."""
+    clock.advance(TICK_S)
+    wait_for(lambda: on.service._next_tick > clock())
+    on.ask(frame(models=("elsewhere",)))  # answered by the thread that had looked before
+
+
+def offered(broker: MemoryBroker) -> list[str]:
+    with MemoryBus(broker) as late:
+        inbox = late.subscribe(Subscription(ModelManifest))
+        found = [d.message for d in inbox.receive_many(9, 0.01)]
+    return sorted(m.model for m in found if isinstance(m, ModelManifest))
+
+
 def test_a_manifest_left_over_from_before_a_restart_is_withdrawn() -> None:
     broker = MemoryBroker()
     clock = Clock()
-    left_over = ModelManifest(
-        model="old", task=Task.FOMO, labels=(), width=1, height=1, channels=3, digest=""
-    )
-
-    def offered() -> list[str]:
-        with MemoryBus(broker) as late:
-            inbox = late.subscribe(Subscription(ModelManifest))
-            found = [d.message for d in inbox.receive_many(9, 0.01)]
-        return [m.model for m in found if isinstance(m, ModelManifest)]
-
     with MemoryBus(broker) as before:
-        before.publish(left_over)
+        before.publish(left_over("old"))
     with line(broker=broker, clock=clock) as on:
         on.source.put("v1")
         on.configure(M)
-        clock.advance(2)
-        wait_for(lambda: offered() == ["m"])
+        tick(on, clock)
+        assert offered(broker) == ["m"]
+
+
+def test_the_manifest_of_a_model_that_loads_no_more_is_withdrawn_and_comes_back() -> None:
+    broker = MemoryBroker()
+    clock = Clock()
+    with MemoryBus(broker) as before:
+        before.publish(left_over("m"))
+    with line(broker=broker, clock=clock) as on:
+        on.source.gate.clear()
+        on.configure(M, settle=False)
+        assert on.source.waiting.wait(10)
+        tick(on, clock)
+        assert offered(broker) == ["m"]  # it may load yet
+        on.source.gate.set()
+        wait_for(lambda: on.status_of("m").state == "failed")
+        tick(on, clock)
+        assert offered(broker) == []
+        on.source.put("v2")
+        on.configure(M.model_copy(update={"path": "v2"}))
+        assert offered(broker) == ["m"]
+
+
+def test_a_replacement_that_fails_leaves_the_manifest_of_the_old_version() -> None:
+    broker = MemoryBroker()
+    clock = Clock()
+    with line(broker=broker, clock=clock) as on:
+        on.source.put("v1")
+        on.configure(M)
+        on.configure(M.model_copy(update={"path": "broken"}))
+        tick(on, clock)
+        assert offered(broker) == ["m"]
+
+
+def test_a_worker_leaves_manifests_that_a_colleague_may_offer() -> None:
+    broker = MemoryBroker()
+    clock = Clock()
+    with MemoryBus(broker) as before:
+        before.publish(left_over("old"))
+        before.publish(left_over("m"))
+    with line(broker=broker, clock=clock, share="g") as on:
+        on.configure(M)
+        assert on.status_of("m").state == "failed"
+        tick(on, clock)
+        assert offered(broker) == ["m"]
 
 
 def test_an_old_input_size_is_served_until_its_frames_stop_coming() -> None:

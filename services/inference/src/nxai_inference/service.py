@@ -190,9 +190,16 @@ class InferenceService:
             reason = f"model {parked.model!r} was still loading after {PATIENCE_S:g} s"
             self._refuse(parked.frame, parked.model, reason, returns_credit=_settled(parked.debt))
         if self._configuration is not None:
-            # Left over from before a restart, when somebody removed the model meanwhile.
-            for name in [n for n in self._manifests_seen if n not in self._models]:
+            for name in list(filter(self._left_over, self._manifests_seen)):
                 self._withdraw(name)
+
+    def _left_over(self, name: str) -> bool:
+        """Tell whether the manifest of a model that cannot be used was left from before a start."""
+        model = self._models.get(name)
+        if model is None:
+            return True
+        # Of workers that share the frames, a colleague may have loaded what we could not.
+        return model.current is None and model.loading is None and not self._share
 
     # -- frames ---------------------------------------------------------------------------------
 
