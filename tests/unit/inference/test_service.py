@@ -1,6 +1,7 @@
 """The service on a bus in memory: every frame is answered exactly once, whatever happens."""
 
 import json
+import random
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from nxai_common.contracts.models import ModelManifest, Task
 from nxai_common.contracts.results import Box, Detection, InferenceResult
 from nxai_common.errors import RejectedError
 from nxai_inference.core.parking import PATIENCE_S, PLACES
-from nxai_inference.models import LINGER_S
+from nxai_inference.models import LINGER_S, LOAD_RETRY, Models
 from nxai_inference.service import REMEMBERED_CAMERAS, TICK_S, InferenceService
 from support.inference import (
     Clock,
@@ -646,6 +647,78 @@ def test_the_same_configuration_again_tries_again_what_failed() -> None:
         assert configured is not None
         on.bus.publish(configured)
         wait_for(lambda: on.status_of("m").state == "ready")
+
+
+def test_a_model_that_could_not_be_loaded_is_tried_again_while_the_others_work() -> None:
+    clock = Clock()
+    with line(clock=clock) as on:
+        on.source.put("v2")
+        on.configure(M, DesiredModel(id="n", path="v2"))
+        assert on.status_of("m").state == "failed"
+        on.source.gate.clear()
+        clock.advance(LOAD_RETRY.first_s)
+        assert on.source.waiting.wait(10)
+
+        assert on.ask(frame(1, models=("n",))).model == "n"
+        (problem,) = on.service.report().problems
+        assert (problem.about, problem.reason) == ("model m", "v1: no such file")
+        assert on.status_of("m").reason == "v1: no such file"
+
+        on.source.put("v1")
+        on.source.gate.set()
+        wait_for(lambda: on.status_of("m").state == "ready")
+        assert on.service.report().problems == ()
+        assert on.ask(frame(2)).model_version == "v1"
+
+
+def test_a_replacement_that_could_not_be_loaded_is_tried_again() -> None:
+    clock = Clock()
+    with line(clock=clock) as on:
+        on.source.put("v1")
+        on.configure(M)
+        on.configure(M.model_copy(update={"path": "v2"}))
+        assert on.ask(frame(1)).model_version == "v1"
+        on.source.put("v2")
+        clock.advance(LOAD_RETRY.first_s)
+        wait_for(lambda: on.status_of("m").digest == "digest of v2")
+        assert on.service.report().problems == ()
+        assert on.ask(frame(2)).model_version == "v2"
+        clock.advance(LOAD_RETRY.longest_s)
+        tick(on, clock)
+        assert on.status_of("m").state == "ready"
+        assert len(on.source.loads) == 3
+
+
+class Longest(random.Random):
+    """Draws the longest wait that may come."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return max(a, b)
+
+
+def test_loads_are_tried_again_later_and_later_until_the_configuration_changes(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock = Clock()
+
+    def waited() -> int:
+        """Return the seconds from the end of one load to the order of the next."""
+        wait_for(models.collect)
+        seconds = 0
+        while models.settled:
+            clock.advance(1)
+            seconds += 1
+            models.try_again()
+        return seconds
+
+    with Models(ScriptedSource(), nothing, clock, Longest()) as models:
+        models.configure([M])
+        assert [waited() for _ in range(6)] == [5, 10, 20, 40, 60, 60]
+        assert caplog.text.count("v1: no such file") == 1
+        wait_for(models.collect)
+        models.configure([M])
+        assert waited() == 5
+        assert caplog.text.count("v1: no such file") == 2
 
 
 def test_a_worker_joins_its_group_when_its_models_are_loaded() -> None:

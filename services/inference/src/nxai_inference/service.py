@@ -29,7 +29,7 @@ POLL_S: Final = 0.5
 """Longest wait for a message: how late a stop, an expired frame or a heartbeat may be seen."""
 
 TICK_S: Final = 1.0
-"""How often old versions, parked frames and left-over manifests are looked at."""
+"""How often old versions, failed loads, parked frames and left-over manifests are looked at."""
 
 REMEMBERED_CAMERAS: Final = 256
 """Cameras a model remembers; a flood of made-up names must not fill the memory."""
@@ -142,8 +142,8 @@ class InferenceService:
     # -- configuration --------------------------------------------------------------------------
 
     def _configure(self, configuration: InferenceConfiguration) -> None:
-        # The same one again (after a reconnect, or saved once more) does no harm, and tries
-        # again what could not be loaded.
+        # The same one again (after a reconnect) does no harm, and tries again at once what could
+        # not be loaded.
         self._configuration = configuration
         self._assignments = {(a.camera, a.model): a for a in configuration.assignments}
         for name in self._models.configure(configuration.models):
@@ -192,6 +192,7 @@ class InferenceService:
         if self._configuration is not None:
             for name in list(filter(self._left_over, self._manifests_seen)):
                 self._withdraw(name)
+        self._models.try_again()
 
     def _left_over(self, name: str) -> bool:
         """Tell whether the manifest of a model that cannot be used was left from before a start."""
