@@ -1,5 +1,6 @@
 """settings.json as editors treat it."""
 
+import contextlib
 import os
 import stat
 from collections.abc import Callable
@@ -65,6 +66,22 @@ def test_change_without_a_notice_is_found_by_looking(tmp_path: Path) -> None:
     assert not file.wait_for_change(0)
     path.write_text("four")
     assert file.wait_for_change(0)
+
+
+def test_rights_that_were_put_right_are_found_by_looking(tmp_path: Path) -> None:
+    path = tmp_path / "settings.json"
+    path.write_text("one")
+    path.chmod(0o000)
+    file = SettingsFile(path)  # not entered: nobody watches
+    with contextlib.suppress(ConfigurationError):  # root can read it all the same
+        file.read()
+    assert not file.wait_for_change(0)
+
+    def put_right() -> bool:
+        path.chmod(0o600)
+        return file.wait_for_change(0)
+
+    wait_for(put_right)  # more than once: a file system's clock stands still for milliseconds
 
 
 def test_neighbours_in_the_folder_are_not_changes(tmp_path: Path) -> None:

@@ -129,7 +129,8 @@ class SettingsFile:
             found = self._path.stat()
         except OSError:
             return None
-        return (found.st_ino, found.st_size, found.st_mtime_ns)
+        # The last one moves when rights are put right, and nothing else does then.
+        return (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
     @staticmethod
     def _write(path: Path, text: str) -> None:
