@@ -232,6 +232,19 @@ def test_missing_file_at_the_start_leaves_the_last_good_settings_and_the_secrets
     assert (kept.read_text(), secret.read_text()) == contents
 
 
+def test_missing_file_is_not_replaced_while_it_is_in_force(good: Path) -> None:
+    path, kept = good / "settings.json", good / "settings.json.last-good"
+    with manager(good) as box:
+        wait_for(kept.exists)
+        kept.unlink()
+        path.unlink()
+        wait_for(box.problems)
+    assert box.problems() == {
+        "settings": f"{path} is gone; put it back; the last good settings stay in force"
+    }
+    assert not path.exists()
+
+
 @pytest.mark.parametrize("readable", [True, False])
 def test_missing_file_is_not_replaced_when_the_last_good_settings_cannot_be_used(
     tmp_path: Path, readable: bool
