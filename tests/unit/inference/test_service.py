@@ -680,8 +680,7 @@ def test_a_replacement_that_could_not_be_loaded_is_tried_again() -> None:
         assert on.ask(frame(1)).model_version == "v1"
         on.source.put("v2")
         clock.advance(LOAD_RETRY.first_s)
-        wait_for(lambda: on.status_of("m").digest == "digest of v2")
-        assert on.service.report().problems == ()
+        wait_for(lambda: on.service.report().problems == ())
         assert on.ask(frame(2)).model_version == "v2"
         clock.advance(LOAD_RETRY.longest_s)
         tick(on, clock)

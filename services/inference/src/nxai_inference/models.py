@@ -158,8 +158,9 @@ class Model:
 
     def status(self) -> ModelStatus:
         """Return how it stands. May be called from another thread."""
+        loading = self.loading  # read first, as it is cleared last
         current, reason = self.current, self.reason
-        if self.loading is not None:
+        if loading is not None:
             state = "loading"
         elif current is None:
             state = "failed"
@@ -262,8 +263,8 @@ class Models:
             model.desired = wish
             model.forget_answers()
             if model.loaded_from == model.order:
-                model.loading = None  # a change that was taken back
-                model.succeed()
+                model.succeed()  # a change that was taken back
+                model.loading = None
             elif model.loading != model.order:
                 model.failures = 0
                 self._order(model)
@@ -290,7 +291,6 @@ class Models:
                 if loaded.version is not None:  # no longer wanted
                     loaded.version.engine.close()
                 continue
-            model.loading = None
             if loaded.version is None:
                 model.fail(loaded.reason, self._clock(), self._rng)
             else:
@@ -301,6 +301,7 @@ class Models:
                     loaded.version.manifest.engine,
                     extra={"digest": loaded.version.manifest.digest},
                 )
+            model.loading = None
             ended.append(model)
         return ended
 
