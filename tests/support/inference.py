@@ -263,10 +263,10 @@ def running(service: InferenceService) -> Iterator[None]:
 def line(
     *, clock: Clock | None = None, broker: MemoryBroker | None = None, **options: Any
 ) -> Iterator[Line]:
-    """Run one service on a bus in memory."""
+    """Run one service on a bus in memory; without a clock, no time passes."""
     broker = broker or MemoryBroker()
     source = ScriptedSource()
-    extra = {} if clock is None else {"clock": clock}
+    extra = {"clock": clock or Clock()}
     with MemoryBus(broker) as inner, MemoryBus(broker) as outer:
         service = InferenceService(
             inner, source, nothing, **{"worker": "inference", **extra, **options}

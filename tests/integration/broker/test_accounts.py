@@ -4,17 +4,31 @@ import getpass
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Any
 
 import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
+from nxai_capture.__main__ import build as build_capture
+from nxai_capture.settings import CaptureSettings
+from nxai_common.bus.memory import MemoryBroker, MemoryBus
+from nxai_common.bus.ports import Inbox, Subscription
+from nxai_common.bus.routing import filter_of
 from nxai_common.contracts import topics
-from nxai_common.contracts.base import MAX_PAYLOAD_BYTES
+from nxai_common.contracts.base import MAX_PAYLOAD_BYTES, Message
+from nxai_common.runtime import Stop
+from nxai_common.settings import ServiceSettings, load
+from nxai_inference.__main__ import build as build_inference
+from nxai_inference.settings import InferenceSettings
+from nxai_manager.__main__ import build as build_manager
+from nxai_manager.settings import ManagerSettings
+from nxai_publisher.__main__ import build as build_publisher
+from nxai_publisher.settings import PublisherSettings
 from support.broker import free_port
 from support.waiting import wait_for
 
@@ -60,7 +74,7 @@ READS = {
     "capture": {"result", "event", "picture", "model", "configuration of capture"}
     | {"command to capture"}
     | of_all("status of"),
-    "inference": {"frame", "configuration of inference", "command to inference"},
+    "inference": {"frame", "model", "configuration of inference", "command to inference"},
     "publisher": {"result", "state", "model", "configuration of publisher", "command to publisher"},
     "manager": {"preview", "snapshot", "detections", "state", "event", "model", "answer"}
     | {"command to manager"}
@@ -71,6 +85,13 @@ READS = {
     | of_all("status of")
     | of_all("configuration of"),
     "pusher": set[str](),
+}
+
+STARTS: dict[str, tuple[type[ServiceSettings], Callable[..., Any]]] = {
+    "capture": (CaptureSettings, build_capture),
+    "inference": (InferenceSettings, build_inference),
+    "publisher": (PublisherSettings, build_publisher),
+    "manager": (ManagerSettings, build_manager),
 }
 
 Connect = Callable[[str], "Client"]
@@ -197,6 +218,53 @@ def test_account_reads_what_it_needs_and_no_more(connect: Connect, account: str)
         assert auditor.publish(topic)
     seen = client.read_until(last)
     assert {what for what, topic in TOPICS.items() if topic in seen} == READS[account]
+
+
+class NotingBus(MemoryBus):
+    """Writes down what is subscribed to."""
+
+    def __init__(self) -> None:
+        super().__init__(MemoryBroker())
+        self.filters: list[str] = []
+
+    def subscribe(
+        self, *subscriptions: Subscription[Message], volatile: bool = False, bound: int = 10_000
+    ) -> Inbox:
+        self.filters += [filter_of(s, self.device, volatile=volatile).text for s in subscriptions]
+        return super().subscribe(*subscriptions, volatile=volatile, bound=bound)
+
+
+def subscriptions_of(service: str, folder: Path) -> list[str]:
+    """Return the filters that a service asks for between its start and its end."""
+    settings, build = STARTS[service]
+    environment = {
+        "NXAI_RUN_DIR": str(folder),
+        "NXAI_MANAGER_SETTINGS": str(folder / "settings.json"),
+        "NXAI_MANAGER_SECRETS_DIR": str(folder / "secrets"),
+    }
+    stop = Stop()
+    stop.set()
+    with NotingBus() as bus:
+        built = build(load(settings, environment), bus, lambda: None)
+        with built if isinstance(built, AbstractContextManager) else nullcontext(built) as ready:
+            ready.run(stop)
+    return bus.filters
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_account_reads_all_that_its_service_subscribes_to(
+    connect: Connect, service: str, tmp_path: Path
+) -> None:
+    filters = subscriptions_of(service, tmp_path)
+    assert filters or service == "manager"  # which reads a file and nothing else
+    client, auditor = connect(service), connect(AUDITOR)
+    last = f"last/{service}"
+    asked = {text.replace("+", "any") for text in filters}
+    for text in (*filters, last):
+        client.subscribe(text)
+    for topic in (*asked, last):
+        assert auditor.publish(topic)
+    assert client.read_until(last) == asked
 
 
 def test_a_shared_subscription_reads_no_more_than_a_plain_one(connect: Connect) -> None:

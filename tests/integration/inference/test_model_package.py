@@ -151,6 +151,19 @@ def test_a_package_is_replaced_in_one_step_and_leaves_nothing(folder: Path) -> N
     assert (package / MANIFEST).stat().st_mode & 0o777 == 0o644
 
 
+def test_replacing_a_package_removes_no_file_of_anybody_else(folder: Path) -> None:
+    package = folder / "p"
+    write_package(package, ModelFile("x", tiny_fomo(), "tflite"), PackageManifest())
+    for name in ("model-card.md", "model-0123456789ab.tflite.txt", "model-ABCDEF012345.onnx"):
+        (package / name).write_text("of somebody else")
+    (package / "model-images").mkdir()
+    (package / "model-0123456789ab.onnx").mkdir()
+    others = {n.name for n in package.iterdir() if n.suffix != ".tflite"}
+    newer = ModelFile("x", tiny_fomo(4), "tflite")
+    write_package(package, newer, PackageManifest())
+    assert {n.name for n in package.iterdir()} == others | {f"model-{newer.digest[:12]}.tflite"}
+
+
 def test_a_reader_between_the_steps_sees_the_new_package(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -204,6 +205,63 @@ def test_nothing_is_published_when_there_are_no_good_settings(
         box.settle(applied=0, refused=1)
         assert box.take() == {}
         assert "stay in force" not in box.problems()["settings"]
+
+
+def test_missing_file_at_the_start_leaves_the_last_good_settings_and_the_secrets(
+    good: Path,
+) -> None:
+    path, kept, secret = (
+        good / name
+        for name in ("settings.json", "settings.json.last-good", "secrets/camera-front.json")
+    )
+    with manager(good) as box:
+        box.settle(applied=1)
+        before = box.take()
+    contents = (kept.read_text(), secret.read_text())
+    path.unlink()
+    with manager(good) as box:
+        box.settle(applied=1)
+        assert box.take() == before
+        assert box.problems() == {
+            "settings": f"{path} is gone; put it back, or use the copy that was kept: cp {kept} "
+            f"{path}; the last good settings stay in force"
+        }
+        assert not path.exists()
+        shutil.copy(kept, path)
+        wait_for(lambda: not box.problems())
+    assert (kept.read_text(), secret.read_text()) == contents
+
+
+def test_missing_file_is_not_replaced_while_it_is_in_force(good: Path) -> None:
+    path, kept = good / "settings.json", good / "settings.json.last-good"
+    with manager(good) as box:
+        wait_for(kept.exists)
+        kept.unlink()
+        path.unlink()
+        wait_for(box.problems)
+    assert box.problems() == {
+        "settings": f"{path} is gone; put it back; the last good settings stay in force"
+    }
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("readable", [True, False])
+def test_missing_file_is_not_replaced_when_the_last_good_settings_cannot_be_used(
+    tmp_path: Path, readable: bool
+) -> None:
+    kept, secret = tmp_path / "settings.json.last-good", tmp_path / "secrets/camera-front.json"
+    secret.parent.mkdir()
+    secret.write_text("kept")
+    if readable:
+        kept.write_text('{"from an older version": 1}')
+    else:
+        kept.mkdir()
+    with manager(tmp_path) as box:
+        wait_for(lambda: "is gone" in box.problems().get("settings", ""))
+    assert box.counter("documents_published") == 0
+    assert "stay in force" not in box.problems()["settings"]
+    assert not (tmp_path / "settings.json").exists()
+    assert secret.read_text() == "kept"
 
 
 def test_password_goes_to_its_file_and_nowhere_else(

@@ -1,5 +1,6 @@
 """settings.json as editors treat it."""
 
+import contextlib
 import os
 import stat
 from collections.abc import Callable
@@ -67,6 +68,22 @@ def test_change_without_a_notice_is_found_by_looking(tmp_path: Path) -> None:
     assert file.wait_for_change(0)
 
 
+def test_rights_that_were_put_right_are_found_by_looking(tmp_path: Path) -> None:
+    path = tmp_path / "settings.json"
+    path.write_text("one")
+    path.chmod(0o000)
+    file = SettingsFile(path)  # not entered: nobody watches
+    with contextlib.suppress(ConfigurationError):  # root can read it all the same
+        file.read()
+    assert not file.wait_for_change(0)
+
+    def put_right() -> bool:
+        path.chmod(0o600)
+        return file.wait_for_change(0)
+
+    wait_for(put_right)  # more than once: a file system's clock stands still for milliseconds
+
+
 def test_neighbours_in_the_folder_are_not_changes(tmp_path: Path) -> None:
     path = tmp_path / "settings.json"
     path.write_text("one")
@@ -88,6 +105,19 @@ def test_last_good_is_kept_beside_the_file_or_in_the_state_folder(tmp_path: Path
     SettingsFile(path, state).keep_last_good("other")
     assert (state / "settings.json.last-good").read_text() == "other"
     assert SettingsFile(path, state).read_last_good() == "other"
+
+
+def test_last_good_counts_as_kept_unless_it_surely_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "settings.json"
+    kept = tmp_path / "settings.json.last-good"
+    assert SettingsFile(path).kept() is None
+    kept.mkdir()  # cannot be read, but is there
+    assert SettingsFile(path).kept() == str(kept)
+    (tmp_path / "file").write_text("")
+    assert SettingsFile(path, tmp_path / "file").kept() is None
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)  # stands for a folder that this user may not enter
+    assert SettingsFile(path, loop).kept() == str(loop / kept.name)
 
 
 def test_files_with_passwords_are_private(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What a model is, told from its tensors, and the cross-check with what a person says."""
 
+import numpy as np
 import pytest
 
 from nxai_common.contracts.models import Task, TensorInfo
@@ -12,6 +13,8 @@ from nxai_inference.core.model_facts import (
     input_geometry,
     yolov5_rows,
 )
+from nxai_inference.core.tensors import RawOutput
+from support.decoding import decoder, manifest
 
 pytestmark = pytest.mark.unit
 
@@ -62,7 +65,7 @@ def test_the_number_of_candidates_of_a_yolov5() -> None:
         assert yolov5_rows(InputGeometry(side, side, 3, channels_first=False)) == rows
 
 
-@pytest.mark.parametrize(
+RECOGNISED = pytest.mark.parametrize(
     ("source", "outputs", "task", "labels"),
     [
         ((1, 96, 96, 3), [(1, 12, 12, 3)], Task.FOMO, 2),
@@ -73,13 +76,36 @@ def test_the_number_of_candidates_of_a_yolov5() -> None:
         ((1, 3, 640, 640), [(1, 25200, 85)], Task.YOLOV5, 80),
         ((1, 3, 64, 64), [(1, 252, 6), (1, 3, 8, 8, 6), (1, 3, 4, 4, 6)], Task.YOLOV5, 1),
         ((1, 320, 320, 3), [(1, 10), (1, 10, 4), (1,), (1, 10)], Task.MOBILENET_SSD, None),
+        ((1, 320, 320, 3), [(1, 10), (1, 10, 4), (), (1, 10)], Task.MOBILENET_SSD, None),
+        ((1, 300, 300, 3), [(1, 10, 4), (1, 10), (1, 10), (1,)], Task.MOBILENET_SSD, None),
         ((1, 96, 96, 3), [(1, 5)], Task.CLASSIFICATION, 5),
     ],
 )
+
+
+@RECOGNISED
 def test_recognised(source: Shape, outputs: list[Shape], task: Task, labels: int | None) -> None:
     found = facts(source, *outputs)
     assert (found.task, found.label_count) == (task, labels)
     assert facts(source, *outputs, task=task) == found
+
+
+@RECOGNISED
+def test_what_is_recognised_can_be_decoded(
+    source: Shape, outputs: list[Shape], task: Task, labels: int | None
+) -> None:
+    found = facts(source, *outputs)
+    geometry = found.geometry
+    about = manifest(found.task, found.label_count or 2, geometry.width, geometry.height)
+    given = [RawOutput(info, np.zeros(info.shape, np.float32)) for info in tensors(*outputs)]
+    decoded = decoder(about, *given).decode(given, 0.5)
+    assert len(decoded) == (labels if task is Task.CLASSIFICATION else 0)
+
+
+def test_the_boxes_tell_an_ssd() -> None:
+    edge_impulse = facts((1, 320, 320, 3), (1, 10), (1, 10, 4), (1,), (1, 10))
+    tensorflow = facts((1, 320, 320, 3), (1, 10, 4), (1, 10), (1, 10), (1,))
+    assert (edge_impulse.tensor.name, tensorflow.tensor.name) == ("t1", "t0")
 
 
 @pytest.mark.parametrize(
@@ -93,10 +119,15 @@ def test_recognised(source: Shape, outputs: list[Shape], task: Task, labels: int
         ((1, 320, 320, 3), [(1, 6300, 5)]),
         ((1, 3, 640, 640), [(1, 84, 8400)]),
         ((1, 96, 96, 3), [(1, 5), (1, 5)]),
+        ((1, 96, 96, 3), [(1, 5), (1, 3, 8, 8, 6)]),
+        ((1, 96, 96, 3), [(1, 12, 12, 3), (1, 3, 8, 8, 6)]),
+        ((1, 320, 320, 3), [(1, 6300, 7), (1, 6300, 7)]),
         ((1, 320, 320, 3), [(1, 10, 4), (1, 10), (1,), (1, 10)]),
         ((1, 320, 320, 3), [(1, 10), (1, 10, 5), (1,), (1, 10)]),
         ((1, 320, 320, 3), [(1, 10), (1, 10, 4), (1, 10), (1, 10)]),
         ((1, 320, 320, 3), [(1, 10), (1, 10, 4), (1,), (1, 9)]),
+        ((1, 320, 320, 3), [(2, 10), (2, 10, 4), (1,), (2, 10)]),
+        ((1, 320, 320, 3), [(1, 10, 4), (1, 10), (1, 9), (1,)]),
     ],
 )
 def test_not_recognised(source: Shape, outputs: list[Shape]) -> None:

@@ -1,7 +1,10 @@
 """The service on a bus in memory: every frame is answered exactly once, whatever happens."""
 
 import json
+import random
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -16,10 +19,11 @@ from nxai_common.contracts.models import ModelManifest, Task
 from nxai_common.contracts.results import Box, Detection, InferenceResult
 from nxai_common.errors import RejectedError
 from nxai_inference.core.parking import PATIENCE_S, PLACES
-from nxai_inference.models import LINGER_S
-from nxai_inference.service import REMEMBERED_CAMERAS, InferenceService
+from nxai_inference.models import LINGER_S, LOAD_RETRY, Models
+from nxai_inference.service import REMEMBERED_CAMERAS, TICK_S, InferenceService
 from support.inference import (
     Clock,
+    Line,
     ScriptedEngine,
     ScriptedSource,
     fomo_map,
@@ -384,6 +388,48 @@ def test_a_frame_waits_for_a_model_that_is_loading() -> None:
         assert [r.sequence for r in found if r.camera == "back"] == [0]
 
 
+@contextmanager
+def swapping_to_64(path: str) -> Iterator[Line]:
+    """A swap from 32 x 32 to 64 x 64 is loading; a frame of a colleague's new version waits."""
+    with line() as on:
+        on.source.put("v1")
+        on.source.put("v2", side=64)
+        on.configure(M)
+        on.source.gate.clear()
+        on.configure(M.model_copy(update={"path": path}), settle=False)
+        assert on.source.waiting.wait(10)
+        on.send(frame(1, side=64))
+        wait_for(lambda: on.service.report().counters["parked"] == 1)
+        yield on
+        on.source.gate.set()
+
+
+def test_a_frame_of_a_new_input_size_waits_for_the_version_that_reads_it() -> None:
+    with swapping_to_64("v2") as on:
+        assert on.ask(frame(2)).model_version == "v1"
+        on.source.gate.set()
+        found = on.result()
+        assert (found.sequence, found.model_version, found.error) == (1, "v2", "")
+        assert found.returns_credit
+
+
+def test_a_frame_of_a_new_input_size_is_refused_when_its_version_does_not_load() -> None:
+    with swapping_to_64("broken") as on:
+        on.source.gate.set()
+        found = on.result()
+        assert found.error == "model 'm' reads 32x32x3, the frame is 64x64x3"
+        assert found.returns_credit
+        assert on.ask(frame(2)).model_version == "v1"
+
+
+def test_a_frame_of_a_new_input_size_is_refused_when_the_change_is_taken_back() -> None:
+    with swapping_to_64("v2") as on:
+        on.configure(M)
+        found = on.result()
+        assert found.error == "model 'm' reads 32x32x3, the frame is 64x64x3"
+        assert found.returns_credit
+
+
 def test_a_waiting_model_does_not_hold_up_the_others() -> None:
     with line(clock=Clock()) as on:
         on.source.put("v1")
@@ -455,26 +501,80 @@ def test_a_removed_model_is_withdrawn_and_its_waiting_frames_are_answered() -> N
             assert late.subscribe(Subscription(ModelManifest)).receive(0.01) is None
 
 
+def left_over(model: str) -> ModelManifest:
+    return ModelManifest(
+        model=model, task=Task.FOMO, labels=(), width=1, height=1, channels=3, digest=""
+    )
+
+
+def tick(on: Line, clock: Clock) -> None:
+    """Let the service look at what it looks at once a second, and return when it has."""
+    clock.advance(TICK_S)
+    wait_for(lambda: on.service._next_tick > clock())
+    on.ask(frame(models=("elsewhere",)))  # answered by the thread that had looked before
+
+
+def offered(broker: MemoryBroker) -> list[str]:
+    with MemoryBus(broker) as late:
+        inbox = late.subscribe(Subscription(ModelManifest))
+        found = [d.message for d in inbox.receive_many(9, 0.01)]
+    return sorted(m.model for m in found if isinstance(m, ModelManifest))
+
+
 def test_a_manifest_left_over_from_before_a_restart_is_withdrawn() -> None:
     broker = MemoryBroker()
     clock = Clock()
-    left_over = ModelManifest(
-        model="old", task=Task.FOMO, labels=(), width=1, height=1, channels=3, digest=""
-    )
-
-    def offered() -> list[str]:
-        with MemoryBus(broker) as late:
-            inbox = late.subscribe(Subscription(ModelManifest))
-            found = [d.message for d in inbox.receive_many(9, 0.01)]
-        return [m.model for m in found if isinstance(m, ModelManifest)]
-
     with MemoryBus(broker) as before:
-        before.publish(left_over)
+        before.publish(left_over("old"))
     with line(broker=broker, clock=clock) as on:
         on.source.put("v1")
         on.configure(M)
-        clock.advance(2)
-        wait_for(lambda: offered() == ["m"])
+        tick(on, clock)
+        assert offered(broker) == ["m"]
+
+
+def test_the_manifest_of_a_model_that_loads_no_more_is_withdrawn_and_comes_back() -> None:
+    broker = MemoryBroker()
+    clock = Clock()
+    with MemoryBus(broker) as before:
+        before.publish(left_over("m"))
+    with line(broker=broker, clock=clock) as on:
+        on.source.gate.clear()
+        on.configure(M, settle=False)
+        assert on.source.waiting.wait(10)
+        tick(on, clock)
+        assert offered(broker) == ["m"]  # it may load yet
+        on.source.gate.set()
+        wait_for(lambda: on.status_of("m").state == "failed")
+        tick(on, clock)
+        assert offered(broker) == []
+        on.source.put("v2")
+        on.configure(M.model_copy(update={"path": "v2"}))
+        assert offered(broker) == ["m"]
+
+
+def test_a_replacement_that_fails_leaves_the_manifest_of_the_old_version() -> None:
+    broker = MemoryBroker()
+    clock = Clock()
+    with line(broker=broker, clock=clock) as on:
+        on.source.put("v1")
+        on.configure(M)
+        on.configure(M.model_copy(update={"path": "broken"}))
+        tick(on, clock)
+        assert offered(broker) == ["m"]
+
+
+def test_a_worker_leaves_manifests_that_a_colleague_may_offer() -> None:
+    broker = MemoryBroker()
+    clock = Clock()
+    with MemoryBus(broker) as before:
+        before.publish(left_over("old"))
+        before.publish(left_over("m"))
+    with line(broker=broker, clock=clock, share="g") as on:
+        on.configure(M)
+        assert on.status_of("m").state == "failed"
+        tick(on, clock)
+        assert offered(broker) == ["m"]
 
 
 def test_an_old_input_size_is_served_until_its_frames_stop_coming() -> None:
@@ -550,6 +650,77 @@ def test_the_same_configuration_again_tries_again_what_failed() -> None:
         assert configured is not None
         on.bus.publish(configured)
         wait_for(lambda: on.status_of("m").state == "ready")
+
+
+def test_a_model_that_could_not_be_loaded_is_tried_again_while_the_others_work() -> None:
+    clock = Clock()
+    with line(clock=clock) as on:
+        on.source.put("v2")
+        on.configure(M, DesiredModel(id="n", path="v2"))
+        assert on.status_of("m").state == "failed"
+        on.source.gate.clear()
+        clock.advance(LOAD_RETRY.first_s)
+        assert on.source.waiting.wait(10)
+
+        assert on.ask(frame(1, models=("n",))).model == "n"
+        (problem,) = on.service.report().problems
+        assert (problem.about, problem.reason) == ("model m", "v1: no such file")
+        assert on.status_of("m").reason == "v1: no such file"
+
+        on.source.put("v1")
+        on.source.gate.set()
+        wait_for(lambda: on.status_of("m").state == "ready")
+        assert on.service.report().problems == ()
+        assert on.ask(frame(2)).model_version == "v1"
+
+
+def test_a_replacement_that_could_not_be_loaded_is_tried_again() -> None:
+    clock = Clock()
+    with line(clock=clock) as on:
+        on.source.put("v1")
+        on.configure(M)
+        on.configure(M.model_copy(update={"path": "v2"}))
+        assert on.ask(frame(1)).model_version == "v1"
+        on.source.put("v2")
+        clock.advance(LOAD_RETRY.first_s)
+        wait_for(lambda: on.service.report().problems == ())
+        assert on.ask(frame(2)).model_version == "v2"
+        clock.advance(LOAD_RETRY.longest_s)
+        tick(on, clock)
+        assert on.status_of("m").state == "ready"
+        assert len(on.source.loads) == 3
+
+
+class Longest(random.Random):
+    """Draws the longest wait that may come."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return max(a, b)
+
+
+def test_loads_are_tried_again_later_and_later_until_the_configuration_changes(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock = Clock()
+
+    def waited() -> int:
+        """Return the seconds from the end of one load to the order of the next."""
+        wait_for(models.collect)
+        seconds = 0
+        while models.settled:
+            clock.advance(1)
+            seconds += 1
+            models.try_again()
+        return seconds
+
+    with Models(ScriptedSource(), nothing, clock, Longest()) as models:
+        models.configure([M])
+        assert [waited() for _ in range(6)] == [5, 10, 20, 40, 60, 60]
+        assert caplog.text.count("v1: no such file") == 1
+        wait_for(models.collect)
+        models.configure([M])
+        assert waited() == 5
+        assert caplog.text.count("v1: no such file") == 2
 
 
 def test_a_worker_joins_its_group_when_its_models_are_loaded() -> None:

@@ -1,6 +1,7 @@
 """What a person is told about a wrong settings.json."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -334,3 +335,42 @@ def test_a_password_in_the_query_is_refused_with_the_way_out(key: str) -> None:
     assert "s3cret" not in problem
     allowed = url.replace("s3cret", "{password}")
     assert url_problem(allowed, ("http", "https")) == ""
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "rtsp://192.0.2.17/user=admin&password=s3cret&channel=1&stream=0.sdp?real_stream",
+        "rtsp://192.0.2.17:554/user=admin_password=s3cret_channel=1_stream=0.sdp?real_stream",
+        "rtsp://192.0.2.17/user=the_admin_password=_s3cret_channel=1",
+        "rtsp://192.0.2.17/user={username}_password=s3cret",
+        "rtsp://192.0.2.17/live/PWD=s3cret/1",
+        "rtsp://192.0.2.17/live;p%61ss=s3cret",
+        "rtsp://192.0.2.17/password={password}&passwd=s3cret",
+        "rtsp://192.0.2.17/1?user=admin_password=s3cret",
+        "rtsp://192.0.2.17/1#loginpas=s3cret",
+    ],
+)
+def test_a_password_in_the_path_is_refused_with_the_way_out(url: str) -> None:
+    [problem] = of_camera(source={"type": "rtsp", "url": url})
+    assert "={password} there, {username} for the user, and both into" in problem
+    assert "s3cret" not in problem
+    assert "admin" not in problem
+    assert url_problem(re.sub("_?s3cret", "{password}", url), ("rtsp",)) == ""
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "live/passage=1",
+        "bypass=1",
+        "no_pass=1&no-pass=1&no.pass=1",
+        "password/pass",
+        "user=admin&password=&channel=1",
+        "user=admin_password=_channel=1_stream=0.sdp",
+        "user=admin&password=",
+        "password={password}.sdp",
+    ],
+)
+def test_a_path_without_a_password_is_none(path: str) -> None:
+    assert url_problem(f"rtsp://192.0.2.17/{path}", ("rtsp",)) == ""

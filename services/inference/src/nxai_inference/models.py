@@ -6,6 +6,7 @@ between two frames and never under one.
 
 import logging
 import queue
+import random
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -20,6 +21,7 @@ from nxai_common.contracts.frames import Frame
 from nxai_common.contracts.models import ModelManifest
 from nxai_common.contracts.status import ModelStatus
 from nxai_common.errors import NxaiError
+from nxai_common.retry import RetryPolicy
 from nxai_inference.core.answer import Answer
 from nxai_inference.core.decoding import Decoder, decoder_for
 from nxai_inference.ports import Engine, ModelSource
@@ -32,6 +34,10 @@ changes over within one retained manifest, and two credit windows of a slow mode
 
 GOODBYE_S: Final = 5.0
 """A load that is under way at the end is waited for so long; the process then ends without it."""
+
+LOAD_RETRY: Final = RetryPolicy(first_s=5, factor=2, longest_s=60)
+"""A file that is still being copied is whole in seconds; one that stays broken costs the processor
+a load a minute."""
 
 Size = tuple[int, int, int]
 """Width, height, channels of an input."""
@@ -75,11 +81,19 @@ class Model:
         self.loading: DesiredModel | None = None
         self.reason = ""
         """Why the last load failed."""
+        self.failures = 0
+        """Loads of what is wanted that failed in a row."""
+        self.retry_at = 0.0
         self.trouble = ""
         """Why the last frame could not be looked at; empty when it could."""
         self.processed = 0
         self.uncertain = 0
         self._versions: dict[Size, Version] = {}
+
+    @property
+    def order(self) -> DesiredModel:
+        """Return what is wanted of the file."""
+        return self.desired.model_copy(update=NOT_IN_THE_FILE)
 
     def version_for(self, frame: Frame) -> Version | None:
         """Return the version that reads frames of this size."""
@@ -104,9 +118,24 @@ class Model:
         self._versions[version.size] = version
         self.current = version
         self.loaded_from = loaded_from
-        self.reason = ""
+        self.succeed()
         if replaced is not None:
             replaced.engine.close()
+
+    def succeed(self) -> None:
+        """Note that what is wanted is in force."""
+        self.reason = ""
+        self.failures = 0
+
+    def fail(self, reason: str, now: float, rng: random.Random) -> None:
+        """Note why a load failed, and when to try again."""
+        known, self.reason = self.reason, reason
+        self.failures += 1
+        self.retry_at = now + LOAD_RETRY.delay(self.failures, rng)
+        again = self.failures > 1 and reason == known
+        log.log(
+            logging.DEBUG if again else logging.WARNING, "model %s: %s", self.desired.id, reason
+        )
 
     def retire(self, now: float) -> None:
         """Close versions whose frames have stopped coming."""
@@ -129,8 +158,9 @@ class Model:
 
     def status(self) -> ModelStatus:
         """Return how it stands. May be called from another thread."""
+        loading = self.loading  # read first, as it is cleared last
         current, reason = self.current, self.reason
-        if self.loading is not None:
+        if loading is not None:
             state = "loading"
         elif current is None:
             state = "failed"
@@ -166,10 +196,12 @@ class Models:
         source: ModelSource,
         wake: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
+        rng: random.Random | None = None,
     ) -> None:
         self._source = source
         self._wake = wake
         self._clock = clock
+        self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
         self._models: dict[str, Model] = {}
         self._orders: queue.SimpleQueue[DesiredModel | None] = queue.SimpleQueue()
         self._loaded: queue.SimpleQueue[_Loaded] = queue.SimpleQueue()
@@ -217,7 +249,7 @@ class Models:
     def configure(self, wanted: Iterable[DesiredModel]) -> list[str]:
         """Make the models what the configuration says; loads go on in the background.
 
-        A model whose last load failed is tried again: the file may be there now.
+        A model whose last load failed is tried again at once: the file may be there now.
 
         Returns:
             Names of the models that are no longer offered.
@@ -230,14 +262,24 @@ class Models:
             model = self._models.setdefault(name, Model(wish))
             model.desired = wish
             model.forget_answers()
-            order = wish.model_copy(update=NOT_IN_THE_FILE)
-            if model.loaded_from == order:
-                model.loading = None  # a change that was taken back
-                model.reason = ""
-            elif model.loading != order:
-                model.loading = order
-                self._orders.put(order)
+            if model.loaded_from == model.order:
+                model.succeed()  # a change that was taken back
+                model.loading = None
+            elif model.loading != model.order:
+                model.failures = 0
+                self._order(model)
         return removed
+
+    def try_again(self) -> None:
+        """Order again what could not be loaded, each when its time has come."""
+        now = self._clock()
+        for model in self._models.values():
+            if model.failures and model.loading is None and model.retry_at <= now:
+                self._order(model)
+
+    def _order(self, model: Model) -> None:
+        model.loading = model.order
+        self._orders.put(model.loading)
 
     def collect(self) -> list[Model]:
         """Put loads that have ended in force; return the models they were for."""
@@ -249,10 +291,8 @@ class Models:
                 if loaded.version is not None:  # no longer wanted
                     loaded.version.engine.close()
                 continue
-            model.loading = None
             if loaded.version is None:
-                model.reason = loaded.reason
-                log.warning("model %s: %s", loaded.wanted.id, loaded.reason)
+                model.fail(loaded.reason, self._clock(), self._rng)
             else:
                 model.accept(loaded.version, loaded.wanted, self._clock())
                 log.info(
@@ -261,6 +301,7 @@ class Models:
                     loaded.version.manifest.engine,
                     extra={"digest": loaded.version.manifest.digest},
                 )
+            model.loading = None
             ended.append(model)
         return ended
 

@@ -29,7 +29,7 @@ POLL_S: Final = 0.5
 """Longest wait for a message: how late a stop, an expired frame or a heartbeat may be seen."""
 
 TICK_S: Final = 1.0
-"""How often old versions, parked frames and left-over manifests are looked at."""
+"""How often old versions, failed loads, parked frames and left-over manifests are looked at."""
 
 REMEMBERED_CAMERAS: Final = 256
 """Cameras a model remembers; a flood of made-up names must not fill the memory."""
@@ -142,8 +142,8 @@ class InferenceService:
     # -- configuration --------------------------------------------------------------------------
 
     def _configure(self, configuration: InferenceConfiguration) -> None:
-        # The same one again (after a reconnect, or saved once more) does no harm, and tries
-        # again what could not be loaded.
+        # The same one again (after a reconnect) does no harm, and tries again at once what could
+        # not be loaded.
         self._configuration = configuration
         self._assignments = {(a.camera, a.model): a for a in configuration.assignments}
         for name in self._models.configure(configuration.models):
@@ -152,15 +152,13 @@ class InferenceService:
             self._refuse_parked(name, f"model {name!r} was removed from the configuration")
         for model in self._models.all():
             self._offer(model)  # the threshold may have changed
+            if model.loading is None:
+                self._answer_parked(model.desired.id)  # a change was taken back
         self._settle()
 
     def _loaded(self, model: Model) -> None:
-        name = model.desired.id
         self._offer(model)
-        if model.current is None:
-            self._refuse_parked(name, f"model {name!r} cannot be used: {model.reason}")
-        for parked in self._parking.release(name):
-            self._answer(parked.frame, name, returns_credit=_settled(parked.debt))
+        self._answer_parked(model.desired.id)
         self._settle()
 
     def _settle(self) -> None:
@@ -192,9 +190,17 @@ class InferenceService:
             reason = f"model {parked.model!r} was still loading after {PATIENCE_S:g} s"
             self._refuse(parked.frame, parked.model, reason, returns_credit=_settled(parked.debt))
         if self._configuration is not None:
-            # Left over from before a restart, when somebody removed the model meanwhile.
-            for name in [n for n in self._manifests_seen if n not in self._models]:
+            for name in list(filter(self._left_over, self._manifests_seen)):
                 self._withdraw(name)
+        self._models.try_again()
+
+    def _left_over(self, name: str) -> bool:
+        """Tell whether the manifest of a model that cannot be used was left from before a start."""
+        model = self._models.get(name)
+        if model is None:
+            return True
+        # Of workers that share the frames, a colleague may have loaded what we could not.
+        return model.current is None and model.loading is None and not self._share
 
     # -- frames ---------------------------------------------------------------------------------
 
@@ -205,7 +211,10 @@ class InferenceService:
         waiting: list[str] = []
         for name in frame.models:
             model = self._models.get(name)
-            loads_first = model is not None and model.current is None and model.loading is not None
+            # A colleague may offer a version of another size before it has loaded here.
+            loads_first = (
+                model is not None and model.loading is not None and model.version_for(frame) is None
+            )
             (waiting if loads_first else ready).append(name)
         for number, name in enumerate(ready, start=1):
             self._answer(frame, name, returns_credit=number == len(ready))
@@ -299,6 +308,10 @@ class InferenceService:
         if replaced is not None:
             reason = f"model {name!r} is loading; newer frames wait for it"
             self._refuse(replaced.frame, name, reason, returns_credit=_settled(replaced.debt))
+
+    def _answer_parked(self, name: str) -> None:
+        for parked in self._parking.release(name):
+            self._answer(parked.frame, name, returns_credit=_settled(parked.debt))
 
     def _refuse_parked(self, name: str, reason: str) -> None:
         for parked in self._parking.release(name):

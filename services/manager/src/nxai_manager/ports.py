@@ -30,6 +30,10 @@ class SettingsStore(Protocol):
         """
         ...
 
+    def kept(self) -> str | None:
+        """Return where the last good text lies, readable or not, or None when none is kept."""
+        ...
+
     def read_last_good(self) -> str | None:
         """Return the text that was in force last, or None when none is kept or readable."""
         ...

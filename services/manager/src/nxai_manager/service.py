@@ -2,6 +2,7 @@
 
 import logging
 import random
+import shlex
 import threading
 import time
 
@@ -66,8 +67,11 @@ class Configurator:
     def report(self) -> Report:
         """Return which settings are in force, and what is wrong with newer ones."""
         with self._lock:
+            problems = dict(self._problems)
+            if "settings" in problems and self._revision:
+                problems["settings"] += "; the last good settings stay in force"
             return Report(
-                problems=tuple(Problem(about=a, reason=r) for a, r in self._problems.items()),
+                problems=tuple(Problem(about=a, reason=r) for a, r in problems.items()),
                 counters={
                     "settings_applied": self._applied,
                     "settings_refused": self._refused,
@@ -86,7 +90,7 @@ class Configurator:
         except RefusedSettings as error:
             for problem in error.problems:
                 log.error("%s: %s", self._store.name, problem)  # noqa: TRY400 - as below
-            self._refuse(error.summary)
+            self._refuse(f"{self._store.name}: {error.summary}")
             return False
         except ConfigurationError as error:
             log.error("%s", error)  # noqa: TRY400 - a person's mistake needs no traceback
@@ -98,11 +102,17 @@ class Configurator:
         return True
 
     def _first_settings(self) -> str:
+        name, kept = self._store.name, self._store.kept()
+        if kept is not None:
+            raise ConfigurationError(
+                f"{name} is gone; put it back, or use the copy that was kept: "
+                f"cp {shlex.quote(kept)} {shlex.quote(name)}"
+            )
         if self._revision:
-            raise ConfigurationError(f"{self._store.name} is gone; put it back")
+            raise ConfigurationError(f"{name} is gone; put it back")
         try:
             self._store.create(DEFAULT_TEXT)
-            log.info("%s was missing: wrote one that runs the demo", self._store.name)
+            log.info("%s was missing: wrote one that runs the demo", name)
         except TransientError as error:
             log.warning("running the demo: %s", error)
         return DEFAULT_TEXT
@@ -110,8 +120,7 @@ class Configurator:
     def _refuse(self, reason: str) -> None:
         with self._lock:
             self._refused += 1
-            kept = "; the last good settings stay in force" if self._revision else ""
-            self._problems["settings"] = f"{self._store.name}: {reason}{kept}"
+            self._problems["settings"] = reason
 
     def _fall_back(self) -> None:
         """Run the settings that were in force last: those of now cannot be used."""

@@ -12,7 +12,7 @@ class ManagerSettings(ServiceSettings):
     role: ClassVar[str] = "manager"
 
     settings: Path = Path("settings.json")
-    """The settings file. When there is none, one that runs the demo is written."""
+    """The settings file. At the first start, one that runs the demo is written."""
     secrets_dir: Path = Path(".run/secrets")
     """Folder of the cameras' passwords; the same as NXAI_CAPTURE_SECRETS_DIR."""
     state_dir: Path | None = None

@@ -2,11 +2,12 @@
 
 A package is written so that a reader finds either the old or the new one, whole: the model file
 gets a name of its own (with its digest), then `manifest.json` is replaced in one step, then
-model files that no manifest names are removed.
+model files of an earlier package are removed.
 """
 
 import contextlib
 import os
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,9 @@ MAX_MANIFEST_BYTES: Final = 1024 * 1024
 _TFLITE_SUFFIXES: Final = (".tflite", ".lite")
 """Edge Impulse's download is called .lite."""
 _SUFFIXES: Final = (*_TFLITE_SUFFIXES, ".onnx")
+_NAME_DIGITS: Final = 12
+_OWN_NAME: Final = re.compile(rf"model-[0-9a-f]{{{_NAME_DIGITS}}}\.(?:tflite|onnx)")
+"""What `write_package` calls a model file; whatever else lies in the folder belongs to somebody."""
 _ATTEMPTS: Final = 3
 """A package that is being replaced is seen half-way at most once or twice in a row."""
 
@@ -132,15 +136,15 @@ def write_package(folder: Path, file: ModelFile, manifest: PackageManifest) -> P
     """
     suffix = ".onnx" if file.format == "onnx" else ".tflite"
     named = manifest.model_copy(
-        update={"file": f"model-{file.digest[:12]}{suffix}", "digest": file.digest}
+        update={"file": f"model-{file.digest[:_NAME_DIGITS]}{suffix}", "digest": file.digest}
     )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         replace_file(folder / named.file, file.content)
         path = folder / MANIFEST
         replace_file(path, (named.model_dump_json(indent=2, exclude_none=True) + "\n").encode())
-        for old in folder.glob("model-*"):
-            if old.name != named.file:
+        for old in folder.iterdir():
+            if _OWN_NAME.fullmatch(old.name) and old.name != named.file and old.is_file():
                 old.unlink(missing_ok=True)
     except OSError as error:
         raise ConfigurationError(

@@ -158,19 +158,21 @@ def numbered_labels(facts: ModelFacts) -> tuple[str, ...]:
 
 
 def _recognise(geometry: InputGeometry, outputs: Sequence[TensorInfo]) -> ModelFacts | None:
-    if _is_ssd(outputs):
-        return ModelFacts(geometry, Task.MOBILENET_SSD, None, outputs[1])
-    # Older Ultralytics exports give the three raw feature maps (five dimensions) as well.
-    if not outputs or any(len(extra.shape) != 5 for extra in outputs[1:]):  # noqa: PLR2004 - said above
-        return None
-    first = outputs[0]
-    match first.shape:
-        case (1, rows, columns, channels) if channels > 1 and _is_cells(geometry, rows, columns):
-            return ModelFacts(geometry, Task.FOMO, channels - 1, first)
-        case (1, rows, fields) if fields > _YOLOV5_FIELDS and rows == yolov5_rows(geometry):
-            return ModelFacts(geometry, Task.YOLOV5, fields - _YOLOV5_FIELDS, first)
-        case (1, labels):
-            return ModelFacts(geometry, Task.CLASSIFICATION, labels, first)
+    boxes = _ssd_boxes(outputs)
+    if boxes is not None:
+        return ModelFacts(geometry, Task.MOBILENET_SSD, None, boxes)
+    match [tensor.shape for tensor in outputs]:
+        case [(1, rows, columns, channels)] if channels > 1 and _is_cells(geometry, rows, columns):
+            return ModelFacts(geometry, Task.FOMO, channels - 1, outputs[0])
+        # Older Ultralytics exports give the three raw feature maps (five dimensions) as well.
+        case [(1, rows, fields), *maps] if (
+            fields > _YOLOV5_FIELDS
+            and rows == yolov5_rows(geometry)
+            and all(len(shape) == 5 for shape in maps)  # noqa: PLR2004 - said above
+        ):
+            return ModelFacts(geometry, Task.YOLOV5, fields - _YOLOV5_FIELDS, outputs[0])
+        case [(1, labels)]:
+            return ModelFacts(geometry, Task.CLASSIFICATION, labels, outputs[0])
         case _:
             return None
 
@@ -190,17 +192,19 @@ def _is_cells(geometry: InputGeometry, rows: int, columns: int) -> bool:
     )
 
 
-def _is_ssd(outputs: Sequence[TensorInfo]) -> bool:
-    """Whether these are scores (1, K), boxes (1, K, 4), count (1) and classes (1, K)."""
-    if len(outputs) != 4:  # noqa: PLR2004 - the four named above
-        return False
-    scores, boxes, count, classes = (tensor.shape for tensor in outputs)
-    return (
-        len(scores) == 2  # noqa: PLR2004 - batch and K
-        and scores == classes
-        and boxes == (*scores, 4)
-        and count in ((1,), ())
-    )
+def _ssd_boxes(outputs: Sequence[TensorInfo]) -> TensorInfo | None:
+    """Return the boxes of a detection operator, or None when these are not its outputs.
+
+    Edge Impulse exports scores, boxes, count, classes; TensorFlow's own operator gives boxes,
+    classes, scores, count.
+    """
+    match [tensor.shape for tensor in outputs]:
+        case [(1, scores), (1, rows, 4), (1,) | (), (1, classes)] if scores == rows == classes:
+            return outputs[1]
+        case [(1, rows, 4), (1, classes), (1, scores), (1,) | ()] if scores == rows == classes:
+            return outputs[0]
+        case _:
+            return None
 
 
 def _named(tensors: Sequence[TensorInfo]) -> str:

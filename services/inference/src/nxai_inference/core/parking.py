@@ -1,4 +1,4 @@
-"""Frames that wait for a model which is being loaded for the first time."""
+"""Frames that wait for a model, or for the version of their size, that is being loaded."""
 
 from collections import deque
 from dataclasses import dataclass

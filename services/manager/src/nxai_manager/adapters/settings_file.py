@@ -60,6 +60,16 @@ class SettingsFile:
         """
         self._write(self._path, text)
 
+    def kept(self) -> str | None:
+        """Return where the last good text lies, readable or not, or None when none is kept."""
+        try:
+            self._last_good.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError:  # a folder that cannot be entered may well hold one
+            pass
+        return str(self._last_good.absolute())
+
     def read_last_good(self) -> str | None:
         """Return the text that was in force last, or None when none is kept or readable."""
         try:
@@ -119,7 +129,8 @@ class SettingsFile:
             found = self._path.stat()
         except OSError:
             return None
-        return (found.st_ino, found.st_size, found.st_mtime_ns)
+        # The last one moves when rights are put right, and nothing else does then.
+        return (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
     @staticmethod
     def _write(path: Path, text: str) -> None:

@@ -4,7 +4,7 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator
 from typing import Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from nxai_common.contracts.configuration import MjpegSource, RtspSource, StillSource
 from nxai_manager.core.document import Camera, Settings
@@ -18,10 +18,21 @@ SCHEMES: Final = {
 """URL schemes of each type of source."""
 
 PASSWORD_KEYS: Final = frozenset({"password", "passwd", "pwd", "pass", "loginpas"})
-"""How cameras call a password in the query of their URLs (lower case)."""
+"""How cameras call a password in their URLs."""
 
+USERNAME_PLACE: Final = "{username}"
 PASSWORD_PLACE: Final = "{password}"  # noqa: S105 - where one goes, not one itself
-"""Capture fills it in from the secret file when it opens the camera."""
+"""Capture fills them in from the secret file when it opens the camera."""
+
+_PASSWORD = re.compile(
+    # A whole key: "passage" and "no_pass" are none. XiongMai's cameras part their fields by "_",
+    # in the path (user=admin_password=secret_channel=1), so behind a value it ends one.
+    r"(?:^|[^\w.-]|=[^/?#&;,=]*_)"
+    rf"({'|'.join(sorted(PASSWORD_KEYS))})="
+    # An empty password is no secret.
+    rf"(?!$|[/?#&;,]|_[a-z]+=|{re.escape(PASSWORD_PLACE)})",
+    re.IGNORECASE,
+)
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,15}")
 
@@ -74,17 +85,18 @@ def url_problem(url: str, schemes: tuple[str, ...]) -> str:
         return "is not a URL: the host or the port is malformed"
     if not parts.hostname:
         return f"has no host; write {schemes[0]}://HOST/..."
-    return "has port 0" if port == 0 else _query_problem(parts.query)
+    return "has port 0" if port == 0 else _password_problem(rest)
 
 
-def _query_problem(query: str) -> str:
-    for key, value in parse_qsl(query):
-        if key.lower() in PASSWORD_KEYS and value != PASSWORD_PLACE:
-            return (
-                f"a password in the URL would be readable by others; write {key}={PASSWORD_PLACE} "
-                'there and the password into "password" beside "source"'
-            )
-    return ""
+def _password_problem(rest: str) -> str:
+    found = _PASSWORD.search(unquote(rest))
+    if found is None:
+        return ""
+    return (
+        f"a password in the URL would be readable by others; write {found[1]}={PASSWORD_PLACE} "
+        f'there, {USERNAME_PLACE} for the user, and both into "username" and "password" beside '
+        '"source"'
+    )
 
 
 def _twice(what: str, ids: Iterable[str]) -> Iterator[tuple[Path, str]]:

@@ -32,7 +32,10 @@ LARGEST: Final = np.float32(2**24)
 
 @dataclass(frozen=True, slots=True)
 class YoloV5Decoder:
-    """Decodes one output of shape (1, candidates, 5 + labels), float32, int8 or uint8."""
+    """Decodes a first output of shape (1, candidates, 5 + labels), float32, int8 or uint8.
+
+    Further ones, the raw maps of older Ultralytics exports, hold the same once more.
+    """
 
     labels: int
     width: int
@@ -61,10 +64,10 @@ class YoloV5Decoder:
             ConfigurationError: the outputs are not YOLOv5 rows for so many labels.
         """
         shape = outputs[0].shape if outputs else ()
-        if len(outputs) != 1 or len(shape) != 3 or shape[0] != 1 or min(shape) < 1:  # noqa: PLR2004 - 1, candidates, 5 + labels
+        if len(shape) != 3 or shape[0] != 1 or min(shape) < 1:  # noqa: PLR2004 - 1, candidates, 5 + labels
             raise ConfigurationError(
-                "a YOLOv5 model has one output of shape (1, candidates, 5 + labels), this one has "
-                f"{[info.shape for info in outputs]}; choose another task"
+                "a YOLOv5 model has a first output of shape (1, candidates, 5 + labels), this one "
+                f"has {[info.shape for info in outputs]}; choose another task"
             )
         if shape[2] != BEFORE_CLASSES + labels:
             raise ConfigurationError(
