@@ -1,7 +1,7 @@
 """The inference service on a bus in memory, with engines that do as they are told."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -92,6 +92,8 @@ class ScriptedSource:
     def __init__(self) -> None:
         self.shelf: dict[str, Callable[[DesiredModel], LoadedModel]] = {}
         self.loads: list[DesiredModel] = []
+        self.stamps: dict[str, Hashable] = {}
+        self.looks = 0
         self.gate = threading.Event()
         self.gate.set()
         self.waiting = threading.Event()
@@ -122,10 +124,16 @@ class ScriptedSource:
                 "engine_ms": 0.1,
                 **manifest,
             }
-            return LoadedModel(ModelManifest(model=desired.id, **about), offered, warnings)
+            return LoadedModel(
+                ModelManifest(model=desired.id, **about), offered, warnings, self.stamp(desired)
+            )
 
         self.shelf[path] = load
         return offered
+
+    def stamp(self, desired: DesiredModel) -> Hashable:
+        self.looks += 1
+        return self.stamps.get(desired.path, "as it was")
 
     def load(self, desired: DesiredModel) -> LoadedModel:
         self.loads.append(desired)

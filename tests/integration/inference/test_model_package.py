@@ -70,6 +70,24 @@ def load(folder: Path, path: str, **rest: Any) -> LoadedModel:
     return loaded
 
 
+def test_a_stamp_differs_once_the_files_were_replaced(folder: Path) -> None:
+    source = ModelFolder(folder, EngineOptions())
+    file = DesiredModel(id="m", path="fomo.tflite")
+    package = DesiredModel(id="m", path="package")
+    (folder / "package").mkdir()
+    (folder / "package" / "manifest.json").write_text("{}")
+    for wanted, changed in ((file, "fomo.tflite"), (package, "package/manifest.json")):
+        before = source.stamp(wanted)
+        assert before is not None
+        assert source.stamp(wanted) == before
+        copy = folder / "copy"
+        copy.write_bytes((folder / changed).read_bytes())  # even the same bytes: another file
+        copy.replace(folder / changed)
+        assert source.stamp(wanted) not in (None, before)
+    assert source.stamp(DesiredModel(id="m", path="missing.tflite")) is None
+    assert load(folder, "fomo.tflite", labels=("beer", "can")).stamp == source.stamp(file)
+
+
 def test_a_bare_file_with_labels(folder: Path) -> None:
     about = load(folder, "fomo.tflite", labels=("beer", "can")).manifest
     content = (folder / "fomo.tflite").read_bytes()

@@ -1,5 +1,6 @@
 """The service on a bus in memory: every frame is answered exactly once, whatever happens."""
 
+import itertools
 import json
 import random
 import threading
@@ -721,6 +722,94 @@ def test_loads_are_tried_again_later_and_later_until_the_configuration_changes(
         models.configure([M])
         assert waited() == 5
         assert caplog.text.count("v1: no such file") == 2
+
+
+@pytest.fixture
+def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nxai_inference.models.LOOK_S", 0.01)
+
+
+@pytest.mark.usefixtures("_looks_often")
+def test_a_file_that_was_replaced_is_loaded_and_no_frame_is_lost() -> None:
+    clock = Clock()
+    with line(clock=clock) as on:
+        before = on.source.put("v1")
+        on.configure(M)
+        assert on.ask(frame(0)).model_digest == "digest of v1"
+        after = on.source.put("v1", digest="another")
+        on.source.stamps["v1"] = "replaced"
+        sequences = itertools.count(1)
+
+        def answered_by_the_new_one() -> bool:
+            clock.advance(2 * TICK_S)
+            found = on.ask(frame(next(sequences)))
+            assert found.error == ""
+            return found.model_digest == "another"
+
+        wait_for(answered_by_the_new_one)
+        assert len(on.source.loads) == 2
+        assert after.runs > 1
+        wait_for(lambda: before.closed, what="the old one is closed")
+
+
+@pytest.mark.usefixtures("_looks_often")
+def test_a_file_that_is_still_being_copied_is_left_alone() -> None:
+    clock = Clock()
+    with line(clock=clock) as on:
+        on.source.put("v1")
+        on.configure(M)
+        sizes = itertools.count()
+
+        class Growing:
+            def __eq__(self, other: object) -> bool:
+                return False
+
+            def __hash__(self) -> int:
+                return next(sizes)
+
+        on.source.stamps["v1"] = Growing()
+        looks = on.source.looks
+        wait_for(lambda: on.source.looks >= looks + 5)
+        clock.advance(2 * TICK_S)
+        on.ask(frame(0))
+        on.ask(frame(1))
+        assert len(on.source.loads) == 1
+
+
+@pytest.mark.usefixtures("_looks_often")
+def test_a_broken_file_in_place_of_a_good_one_leaves_the_good_one_in_force() -> None:
+    clock = Clock()
+    with line(clock=clock) as on:
+        on.source.put("v1")
+        on.configure(M)
+        del on.source.shelf["v1"]
+        on.source.stamps["v1"] = "replaced"
+
+        def told() -> bool:
+            clock.advance(2 * TICK_S)
+            assert on.ask(frame()).error == ""
+            return "the version before stays in force: v1: no such" in on.status_of("m").reason
+
+        wait_for(told)
+        loads, looks = len(on.source.loads), on.source.looks
+        wait_for(lambda: on.source.looks >= looks + 5)
+        on.ask(frame())
+        assert len(on.source.loads) == loads, "not at each look, but with back-off"
+
+
+@pytest.mark.usefixtures("_looks_often")
+def test_a_replaced_file_of_a_model_that_goes_meanwhile_is_nothing() -> None:
+    clock = Clock()
+    with line(clock=clock) as on:
+        on.source.put("v1")
+        on.configure(M)
+        on.source.stamps["v1"] = "replaced"
+        wait_for(lambda: not on.service._models._replaced.empty())
+        on.configure()
+        clock.advance(2 * TICK_S)
+        assert on.ask(frame()).error != ""
+        wait_for(on.service._models._replaced.empty)
+        assert len(on.source.loads) == 1
 
 
 def test_a_worker_joins_its_group_when_its_models_are_loaded() -> None:

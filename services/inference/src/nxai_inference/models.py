@@ -9,7 +9,7 @@ import queue
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Self
@@ -35,6 +35,8 @@ changes over within one retained manifest, and two credit windows of a slow mode
 GOODBYE_S: Final = 5.0
 """A load that is under way at the end is waited for so long; the process then ends without it."""
 
+LOOK_S: Final = 2.0
+"""Between two looks at the files of models: soon for a person, nothing for a disk."""
 LOAD_RETRY: Final = RetryPolicy(first_s=5, factor=2, longest_s=60)
 """A file that is still being copied is whole in seconds; one that stays broken costs the processor
 a load a minute."""
@@ -84,6 +86,8 @@ class Model:
         self.failures = 0
         """Loads of what is wanted that failed in a row."""
         self.retry_at = 0.0
+        self.stamp: Hashable = None
+        """Of the files that were read last for what is wanted."""
         self.trouble = ""
         """Why the last frame could not be looked at; empty when it could."""
         self.processed = 0
@@ -186,6 +190,7 @@ class _Loaded:
     wanted: DesiredModel
     version: Version | None
     reason: str = ""
+    stamp: Hashable = None
 
 
 class Models:
@@ -205,6 +210,7 @@ class Models:
         self._models: dict[str, Model] = {}
         self._orders: queue.SimpleQueue[DesiredModel | None] = queue.SimpleQueue()
         self._loaded: queue.SimpleQueue[_Loaded] = queue.SimpleQueue()
+        self._replaced: queue.SimpleQueue[tuple[str, Hashable]] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._load_all, name="models", daemon=True)
 
     def __enter__(self) -> Self:
@@ -271,7 +277,14 @@ class Models:
         return removed
 
     def try_again(self) -> None:
-        """Order again what could not be loaded, each when its time has come."""
+        """Order again what could not be loaded, each when its time has come, and what changed."""
+        while not self._replaced.empty():
+            name, stamp = self._replaced.get()
+            changed = self._models.get(name)
+            if changed is not None and changed.loading is None:
+                log.info("the file of model %s was replaced", name)
+                changed.stamp = stamp  # once: a file that cannot be loaded is tried with back-off
+                self._order(changed)
         now = self._clock()
         for model in self._models.values():
             if model.failures and model.loading is None and model.retry_at <= now:
@@ -295,6 +308,7 @@ class Models:
                 model.fail(loaded.reason, self._clock(), self._rng)
             else:
                 model.accept(loaded.version, loaded.wanted, self._clock())
+                model.stamp = loaded.stamp
                 log.info(
                     "model %s is ready on %s",
                     loaded.wanted.id,
@@ -314,11 +328,31 @@ class Models:
     # -- on the loading thread ------------------------------------------------------------------
 
     def _load_all(self) -> None:
-        while (wanted := self._orders.get()) is not None:
+        seen: dict[str, Hashable] = {}
+        while True:
+            try:
+                wanted = self._orders.get(timeout=LOOK_S)
+            except queue.Empty:
+                seen = self._look_at_files(seen)
+                continue
+            if wanted is None:
+                return
             model = self._models.get(wanted.id)
             if model is not None and model.loading == wanted:
                 self._loaded.put(self._load(wanted))
                 self._wake()
+
+    def _look_at_files(self, before: dict[str, Hashable]) -> dict[str, Hashable]:
+        """Note whose files were replaced, once they stay as they are: copying takes a while."""
+        seen: dict[str, Hashable] = {}
+        for model in self.all():
+            if model.current is None or model.loading is not None:
+                continue
+            name, known = model.desired.id, model.stamp
+            stamp = seen[name] = self._source.stamp(model.order)
+            if stamp not in (None, known) and before.get(name) == stamp:
+                self._replaced.put((name, stamp))
+        return seen
 
     def _load(self, wanted: DesiredModel) -> _Loaded:
         try:
@@ -337,4 +371,6 @@ class Models:
         except NxaiError as error:
             engine.close()
             return _Loaded(wanted, None, str(error))
-        return _Loaded(wanted, Version(manifest, engine, decoder, loaded.warnings))
+        return _Loaded(
+            wanted, Version(manifest, engine, decoder, loaded.warnings), stamp=loaded.stamp
+        )

@@ -1,5 +1,6 @@
 """What the inference service needs from outside: an engine, and a source of models."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
@@ -69,6 +70,8 @@ class LoadedModel:
     warnings: tuple[str, ...] = ()
     """What a person should know although the model runs: a missing provider, engines that
     disagree, and the like."""
+    stamp: Hashable = None
+    """Of its files, before they were read; see `ModelSource.stamp`."""
 
 
 class ModelSource(Protocol):
@@ -82,5 +85,12 @@ class ModelSource(Protocol):
         Raises:
             ConfigurationError: the file is missing, broken or does not fit its labels or digest;
                 the message names the file, the value and what to do.
+        """
+        ...
+
+    def stamp(self, desired: DesiredModel) -> Hashable:
+        """Return what differs once the files of a model were replaced; None: there are none.
+
+        Reads no file: it is asked for every few seconds.
         """
         ...

@@ -1,7 +1,8 @@
 """The models folder: turns a desired model into a running, tested one."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -56,7 +57,18 @@ class ModelFolder:
 
     def load(self, desired: DesiredModel) -> LoadedModel:
         """Load a model; see `ports.ModelSource.load`."""
-        return open_model(self._folder, desired, self._options).loaded
+        stamp = self.stamp(desired)  # before: what is replaced while it is read has another one
+        return replace(open_model(self._folder, desired, self._options).loaded, stamp=stamp)
+
+    def stamp(self, desired: DesiredModel) -> Hashable:
+        """Look at the files of a model; see `ports.ModelSource.stamp`."""
+        path = self._folder / desired.path
+        try:
+            files = sorted(path.iterdir()) if path.is_dir() else [path]
+            found = [(file.name, file.stat()) for file in files]
+        except OSError:
+            return None  # loading it says why
+        return tuple((name, at.st_ino, at.st_size, at.st_mtime_ns) for name, at in found)
 
 
 def open_model(
