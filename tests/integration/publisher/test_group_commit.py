@@ -232,6 +232,25 @@ def test_retention_goes_on_as_time_passes(
         wait_for(lambda: sequences(path) == list(range(100, 200)))
 
 
+def test_nothing_is_deleted_before_somebody_says_how_long_to_keep(
+    sqlite_url: URL, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_commit, "PRUNE_EVERY_S", 0.01)
+    short = LoggerOptions(keep_days=1, keep_mb=1e-6)
+    with GroupCommit(
+        SqlLogger(sqlite_url), wall_us=lambda: START_US + 2 * 86_400 * SECOND_US
+    ) as log:
+        log.configure(short, prune=False)
+        for number in range(3):  # between two batches is a round of retention
+            delivery = Delivered(number)
+            log.offer(kept(number), delivery)
+            wait_for(partial(getattr, delivery, "acknowledged"))
+        assert sequences(path) == [0, 1, 2]
+        assert log.statistics.pruned == 0
+        log.configure(short)
+        wait_for(lambda: sequences(path) == [])
+
+
 def test_a_fault_of_the_program_is_told_and_ends_the_thread(
     sqlite_url: URL, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

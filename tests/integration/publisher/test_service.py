@@ -1,5 +1,6 @@
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from nxai_common.contracts.results import InferenceResult
 from nxai_common.retry import RetryPolicy
 from nxai_publisher import service
 from nxai_publisher.adapters import group_commit
+from nxai_publisher.service import Clock
 from support.publisher import CAMERAS, World, configuration, publisher
 from support.results import START_US, detection, result
 from support.waiting import wait_for
@@ -30,6 +32,23 @@ KEEP = LoggerOptions(keep_days=36_500)
 def world(tmp_path: Path) -> Iterator[World]:
     with publisher(tmp_path, desired=configuration(logger=KEEP)) as running:
         yield running
+
+
+class Hand:
+    """A clock's hand that the test moves."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.looks = 0
+
+    def __call__(self) -> float:
+        self.looks += 1
+        return self.now
+
+    def wait_until_seen(self) -> None:
+        """Wait until the service has made a whole turn of its loop with the time as it is now."""
+        looks = self.looks + 20  # a turn looks a few times
+        wait_for(lambda: self.looks >= looks, what="a look at the clock")
 
 
 def events(world: World) -> list[tuple[EventPhase, str]]:
@@ -264,6 +283,32 @@ def test_results_wait_for_the_configuration_after_the_start(tmp_path: Path) -> N
         world.send(configuration())
         (found,) = world.wait_for(Detections)
         assert found.camera_name == "Front door"
+
+
+def test_without_a_configuration_nothing_stored_is_deleted(tmp_path: Path) -> None:
+    with publisher(tmp_path, configuration_wait_s=0.0) as world:
+        for number in range(3):  # between two of them is a round of retention
+            world.send(result(number, captured_at_us=number))
+            wait_for(partial(world.has_stored, number + 1))
+        assert world.stored() == [("front", 0), ("front", 1), ("front", 2)]
+        world.send(configuration(logger=LoggerOptions(keep_days=1)))
+        wait_for(lambda: world.stored() == [])
+
+
+def test_the_wait_for_the_configuration_begins_when_the_broker_answers(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    time = Hand()
+    broker = MemoryBroker()
+    broker.stop()
+    with publisher(tmp_path, broker, clock=Clock(monotonic=time)) as world:
+        time.now += 1000.0
+        time.wait_until_seen()
+        world.send(configuration(), result(0))
+        broker.start()
+        (found,) = world.wait_for(Detections)
+        assert found.camera_name == "Front door"
+        assert "no configuration yet" not in caplog.text
 
 
 def left_behind(camera: str) -> CameraState:

@@ -327,13 +327,19 @@ class Publisher:
             The results that came meanwhile; the broker bounds their number.
         """
         early: list[_Received] = []
-        deadline = self._clock.monotonic() + self._settings.configuration_wait_s
+        deadline: float | None = None
         while not stop.is_set() and not self._configured:
             self._beat()
             self._recall(earlier)
-            if self._clock.monotonic() >= deadline:
-                log.warning("no configuration yet; each camera goes by its id until it comes")
-                self._log.configure(self._configuration.logger)
+            now = self._clock.monotonic()
+            if deadline is None and self._bus.connected:
+                deadline = now + self._settings.configuration_wait_s
+            if deadline is not None and now >= deadline:
+                log.warning(
+                    "no configuration yet; until it comes each camera goes by its id, and no "
+                    "stored result is deleted"
+                )
+                self._log.configure(self._configuration.logger, prune=False)
                 break
             for item in intake.receive(trouble=False):
                 if isinstance(item[0].message, InferenceResult):

@@ -20,7 +20,7 @@ from nxai_common.contracts.status import Problem
 from nxai_common.errors import ConfigurationError
 from nxai_common.retry import RetryPolicy
 from nxai_publisher.core.rows import LoggedResult
-from nxai_publisher.ports import LogStatistics, ResultStore, StorageUnavailable
+from nxai_publisher.ports import LogStatistics, Pruned, ResultStore, StorageUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +80,7 @@ class GroupCommit:
         self._problem: Problem | None = None
         self._attempts = 0
         self._statistics = LogStatistics()
+        self._may_prune = False
         self._prune_at = 0.0
         self._thread = threading.Thread(target=self._run, name="logger", daemon=True)
 
@@ -113,10 +114,11 @@ class GroupCommit:
                 self._condition.notify()
         return True
 
-    def configure(self, options: LoggerOptions) -> None:
+    def configure(self, options: LoggerOptions, *, prune: bool = True) -> None:
         """Change retention, start or stop storing."""
         with self._condition:
             self._options = options
+            self._may_prune = prune
             self._prune_at = 0.0
             self._condition.notify()
 
@@ -223,7 +225,8 @@ class GroupCommit:
         """Delete one slice; the next comes after the results that wait, or in a minute."""
         with self._condition:
             options = self._options
-        pruned = self._store.prune(options, self._wall_us())
+            may_prune = self._may_prune
+        pruned = self._store.prune(options, self._wall_us()) if may_prune else Pruned(0, more=False)
         self._count(pruned=self._statistics.pruned + pruned.rows)
         with self._condition:
             if not pruned.more and options is self._options:
