@@ -130,6 +130,20 @@ def test_a_row_that_is_refused_for_good_does_not_stop_the_others(
     assert "refuses a result for good" in caplog.text
 
 
+def test_names_of_any_length_are_stored(url: URL) -> None:
+    # Of many letters, or PostgreSQL would compress them to fit.
+    name = "".join(chr(0x4E00 + n) for n in range(3000))
+    items = kept(result(0), result(1, [detection(name)]), result(2, stream=name), result(3))
+    with opened(url) as store:
+        assert store.write(items) == Written(4, 0)
+        assert store.write(items) == Written(0, 4)
+    assert stored(url) == [0, 1, 2, 3]
+    with SqlArchive(url) as archive:
+        assert [row["results"] for row in archive.counts(0, END_US, label=name)] == [1]
+        (found,) = archive.results(0, END_US, label=name)
+    assert json.loads(found["detections"])[0][0] == name
+
+
 def test_migrations_lead_to_the_tables_of_the_code_and_back(url: URL) -> None:
     with opened(url) as store:
         engine = sa.create_engine(url)
