@@ -442,6 +442,8 @@ class _Intake:
     the broker from sending more, and while the data logger cannot store any, none are. So that
     the live outputs go on, a second, volatile inbox is opened then. It is a shared subscription
     of one member, because a second plain one to the same topics would replace the first.
+
+    While the broker knows both it sends each result twice, and both copies come to both inboxes.
     """
 
     def __init__(self, bus: Bus, instance: str) -> None:
@@ -451,25 +453,21 @@ class _Intake:
         )
         self._group = f"live-{instance}"
         self._live: Inbox | None = None
+        self._forgotten = False
         self._storing = True
 
     def receive(self, *, trouble: bool) -> "list[_Received]":
         """Return what is there, configuration first."""
         self._storing = not trouble
+        if not self._forgotten and self._bus.connected:
+            self._forget_earlier()
         if trouble and self._live is None:
-            self._live = self._bus.subscribe(
-                Subscription(InferenceResult, share=self._group), volatile=True, bound=LIVE_BOUND
-            )
+            self._live = self._open_live()
         if self._live is None:
-            return [(delivery, False) for delivery in self._usual.receive_many(BATCH, TICK_S)]
-        usual = [
-            item
-            for item in self._usual.receive_many(BATCH, 0)
-            # What is not owed is a copy of what the live inbox has.
-            if item.owed or not isinstance(item.message, InferenceResult)
-        ]
+            return self._receive_usual(TICK_S)
+        usual = self._receive_usual(0)
         live = self._live.receive_many(BATCH, 0 if usual else TICK_S)
-        return [(item, False) for item in usual] + [(item, True) for item in live]
+        return usual + [(item, True) for item in live]
 
     def caught_up(self) -> None:
         """Say that the usual inbox brings the newest results again."""
@@ -483,6 +481,25 @@ class _Intake:
         if self._live is not None:
             self._live.close()
             self._live = None
+
+    def _receive_usual(self, timeout: float) -> "list[_Received]":
+        return [
+            (item, False)
+            for item in self._usual.receive_many(BATCH, timeout)
+            # A result that is not owed is the live inbox's copy.
+            if item.owed or not isinstance(item.message, InferenceResult)
+        ]
+
+    def _open_live(self) -> Inbox:
+        return self._bus.subscribe(
+            Subscription(InferenceResult, share=self._group), volatile=True, bound=LIVE_BOUND
+        )
+
+    def _forget_earlier(self) -> None:
+        """End the live subscription of a run that was killed: its session goes on in ours."""
+        self._forgotten = True
+        if self._live is None:
+            self._open_live().close()
 
 
 _Received = tuple[Delivery[Message], bool]
