@@ -271,6 +271,49 @@ def test_the_oldest_go_first_when_it_is_too_large(
     assert counts(url)[0, "nut"][0] == 600  # the counts stay
 
 
+def test_a_limit_that_is_put_right_stops_the_deleting(
+    url: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sql_logger, "SLICE_ROWS", 100)
+    tiny = KEEP_ALL.model_copy(update={"keep_mb": 0.001})
+    with opened(url) as store:
+        store.write(many(1000))
+        assert store.prune(tiny, START_US).more
+        left = stored(url)
+        assert store.prune(KEEP_ALL, START_US).rows == 0
+        assert store.prune(tiny, START_US).more
+        store.open()
+        assert store.prune(KEEP_ALL, START_US).rows == 0
+    assert 0 < len(stored(url)) < len(left) < 1000
+
+
+def test_each_camera_counts_with_the_size_of_its_own_rows(url: URL) -> None:
+    """The first in the alphabet sees nothing, and the second nothing in the beginning."""
+    found = [detection(box=(n * 1.1, n * 2.3, n * 3.7, n * 4.1)) for n in range(1, 41)]
+    with opened(url) as store:
+        for first in (0, 2000):
+            store.write(many(2000, first, camera="alley", detections=[]))
+        store.write(many(1000, camera="belt", detections=[]))
+        store.write(many(2000, 1000, camera="belt", detections=found))
+        megabytes = _megabytes(url)
+        roomy = KEEP_ALL.model_copy(update={"keep_mb": megabytes * 1.4})
+        assert prune(store, roomy, START_US) == []
+        tight = KEEP_ALL.model_copy(update={"keep_mb": megabytes * 0.7})
+        assert sum(prune(store, tight, START_US)) > 0
+        # Not far too much either.
+        assert len(stored(url)) > 1000
+
+
+def _megabytes(url: URL) -> float:
+    """Return the size of a database that nothing was deleted from."""
+    if url.get_backend_name() == "sqlite":
+        query = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+    else:
+        tables = ("results", "result_minutes", "label_minutes")
+        query = "SELECT " + " + ".join(f"pg_total_relation_size('{name}')" for name in tables)
+    return float(scalar(url, sa.text(query))) / 1e6  # type: ignore[arg-type] # one value
+
+
 def test_rows_of_one_moment_go_together(sqlite_url: URL, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sql_logger, "SLICE_ROWS", 10)
     with opened(sqlite_url) as store:
