@@ -212,7 +212,7 @@ def test_results_of_all_cameras_come_in_the_order_of_time(url: URL) -> None:
 
 
 def test_a_label_leaves_out_results_without_it_whatever_its_letters(url: URL) -> None:
-    labels = ['a"b', "100%", "back\\slash", "a_b", "螺母"]
+    labels = ['a"b', "100%", "back\\slash", "a_b", "螺母", "a\tb", "a\nb", "a\x1fb", "a\x7fb"]
     with opened(url) as store:
         for number, label in enumerate(labels):
             store.write(kept(result(number, [detection(label)])))

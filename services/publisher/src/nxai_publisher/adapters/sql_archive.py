@@ -19,7 +19,7 @@ from nxai_publisher.adapters.sql_database import (
     reader_engine,
     translated,
 )
-from nxai_publisher.core.rows import Row, as_stored
+from nxai_publisher.core.rows import Row, as_json, as_stored
 from nxai_publisher.ports import StorageUnavailable
 
 PAGE_ROWS: Final = 500
@@ -125,7 +125,7 @@ def _stream(
         .order_by(table.c.captured_at_us)
     )
     if label is not None:
-        quoted = label.replace("\\", "\\\\").replace('"', '\\"')
+        quoted = as_json(label)[1:-1]
         query = query.where(
             table.c.detections.contains(quoted, autoescape=True)
             | table.c.scores.contains(quoted, autoescape=True)

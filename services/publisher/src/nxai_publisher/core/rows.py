@@ -68,7 +68,7 @@ def logged(result: InferenceResult, seen: Observation, latency_ms: float) -> Log
             "uncertain": int(result.uncertain),
             "latency_ms": round(latency_ms, 2),
             "inference_ms": round(result.timing.engine_ms + result.timing.decode_ms, 2),
-            "detections": _json(
+            "detections": as_json(
                 [
                     (
                         item.label,
@@ -81,7 +81,7 @@ def logged(result: InferenceResult, seen: Observation, latency_ms: float) -> Log
                     for item in result.detections
                 ]
             ),
-            "scores": _json({i.label: round(i.confidence, 4) for i in result.classifications})
+            "scores": as_json({i.label: round(i.confidence, 4) for i in result.classifications})
             if result.classifications
             else None,
         },
@@ -172,5 +172,6 @@ def _add_label(
         total[f"confidence_{bin_}"] += 1
 
 
-def _json(value: object) -> str:
+def as_json(value: object) -> str:
+    """Return JSON as the columns `detections` and `scores` hold it."""
     return orjson.dumps(value).decode()
