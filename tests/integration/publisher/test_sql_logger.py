@@ -365,7 +365,7 @@ def test_a_full_database_says_so_and_works_again_with_room(sqlite_url: URL) -> N
         with connection.begin():
             pages = sql_logger._pragma(connection, "page_count")
             connection.exec_driver_sql(f"PRAGMA max_page_count={pages + 20}")
-        with pytest.raises(StorageUnavailable, match="disk is full; make room") as caught:
+        with pytest.raises(StorageUnavailable, match=r"disk is full; make room there$") as caught:
             fill(store, 100, progress)
         written = progress[-1]
         assert str(sqlite_url.database) in str(caught.value)
