@@ -151,6 +151,22 @@ def test_a_database_locked_for_a_while_delays_and_loses_nothing(
     assert sequences(path) == [0, 1]
 
 
+def test_a_deleted_file_is_made_anew_and_swallows_nothing(
+    sqlite_url: URL, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = Delivered(0), Delivered(1)
+    with running(sqlite_url) as log:
+        log.offer(kept(0), first)
+        wait_for(lambda: first.acknowledged)
+        for file in path.parent.glob("nxai.db*"):
+            file.unlink()
+        log.offer(kept(1), second)
+        wait_for(lambda: second.acknowledged)
+        assert sequences(path) == [1]
+        wait_for(lambda: log.problem is None)
+    assert f"{path}: it was moved or deleted; the path is opened anew" in caplog.text
+
+
 def test_what_is_delivered_again_is_acknowledged_by_its_new_delivery(
     sqlite_url: URL, path: Path
 ) -> None:

@@ -443,6 +443,28 @@ def test_a_damaged_database_says_so(sqlite_url: URL) -> None:
         s.write(many(5000, 5000))
 
 
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_file_that_was_moved_away_takes_nothing_more(sqlite_url: URL, replaced: bool) -> None:
+    path = Path(str(sqlite_url.database))
+    moved = path.parent / "moved"
+    with opened(sqlite_url) as store:
+        store.write(many(3))
+        moved.mkdir()
+        for file in path.parent.glob("nxai.db*"):
+            file.rename(moved / file.name)
+        if replaced:
+            path.touch()
+        with pytest.raises(StorageUnavailable, match="moved or deleted"):
+            store.write(many(6))
+        # Nor is anything deleted from what somebody put aside.
+        with pytest.raises(StorageUnavailable, match="moved or deleted"):
+            store.prune(KEEP_ALL.model_copy(update={"keep_mb": 1e-6}), START_US)
+        store.open()
+        assert store.write(many(6, 3)) == Written(6, 0)
+    assert stored(sqlite_url) == [3, 4, 5, 6, 7, 8]
+    assert stored(database_url(f"sqlite:///{moved}/nxai.db")) == [0, 1, 2]
+
+
 def test_a_folder_that_cannot_be_made_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     url = database_url(f"sqlite:///{tmp_path}/file/nxai.db")

@@ -82,6 +82,8 @@ class SqlLogger:
         self._engine: Engine | None = None
         self._connection: Connection | None = None
         self._insert, self._add_minutes, self._add_labels = _statements(url)
+        self._file: tuple[int, int] | None = None
+        """SQLite: which file is open, by device and inode."""
         self._size: _Size | None = None
         """PostgreSQL: as this round of retention sees it; None between rounds."""
 
@@ -95,10 +97,13 @@ class SqlLogger:
         with translated(self._url):
             self._connection = self._engine.connect()
         self.migrate("head")
+        with translated(self._url):
+            self._file = self._file_at_path()
 
     def write(self, results: Sequence[LoggedResult]) -> Written:
         """Store all in one transaction."""
         with translated(self._url):
+            self._check_file()
             if not results or self._write_together(results):
                 return Written(len(results), 0)
             return self._write_singly(results)
@@ -107,6 +112,7 @@ class SqlLogger:
         """Delete one slice, oldest first."""
         oldest_kept_us = now_us - int(options.keep_days * 86_400 * 1_000_000)
         with translated(self._url):
+            self._check_file()
             with self._transaction() as connection:
                 rows = _delete_older(connection, oldest_kept_us)
             if rows:
@@ -227,6 +233,25 @@ class SqlLogger:
         return spare > VACUUM_PAGES
 
     # -- connection -----------------------------------------------------------------------------
+
+    def _check_file(self) -> None:
+        """Refuse to go on with a file that is no longer at its path.
+
+        SQLite would: what it stores there is lost with the file, or changes one put aside.
+        """
+        if self._file_at_path() != self._file:
+            raise StorageUnavailable(
+                f"{name_of(self._url)}: it was moved or deleted; the path is opened anew"
+            )
+
+    def _file_at_path(self) -> tuple[int, int] | None:
+        if not is_sqlite(self._url):
+            return None
+        try:
+            found = Path(self._url.database or "").stat()
+        except FileNotFoundError:
+            return None
+        return found.st_dev, found.st_ino
 
     def _connected(self) -> Connection:
         if self._connection is None:
