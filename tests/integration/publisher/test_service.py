@@ -2,6 +2,7 @@ import json
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -193,6 +194,49 @@ def test_outputs_change_while_running(world: World) -> None:
     world.send(result(4))
     world.wait_for(Detections, 2)
     assert len(world.seen(Output)) == 4
+
+
+def switch(world: World, revision: str, *, on: bool, **changes: Any) -> None:
+    """Switch events on or off, and wait until that is in force."""
+    options = QUICK.model_copy(update={"enabled": on})
+    world.send(configuration(revision, **{"events": options, "logger": NO_LOG, **changes}))
+    wait_for(lambda: world.report().configuration_revision == revision)
+
+
+def test_events_that_are_switched_off_end_and_start_anew(tmp_path: Path) -> None:
+    with publisher(tmp_path, desired=configuration(events=QUICK, logger=NO_LOG)) as world:
+        world.send(result(0), result(1))
+        wait_for(lambda: events(world) == [("start", "nut")])
+        switch(world, "2", on=False)
+        wait_for(lambda: events(world)[1:] == [("end", "nut")])
+        world.send(*(result(n, [detection()] * (n % 3)) for n in range(2, 30)))
+        wait_for(lambda: world.counter("results") == 30)
+        switch(world, "3", on=True)
+        world.send(result(30), result(31))
+        wait_for(lambda: len(events(world)) == 3)
+        first, end, again = world.seen(Event)
+        assert (again.event, first.id == end.id, again.id == end.id) == ("start", True, False)
+    assert [event.event for event in world.seen(Event)] == ["start", "end", "start", "end"]
+
+
+def test_what_came_while_events_were_off_neither_goes_nor_is_told_of(tmp_path: Path) -> None:
+    off = QUICK.model_copy(update={"enabled": False})
+    with publisher(tmp_path, desired=configuration(events=off, logger=NO_LOG)) as world:
+        world.send(result(0), result(1), result(2))
+        wait_for(lambda: any(state.present.get("nut") for state in states(world)))
+        switch(world, "2", on=True)
+        world.send(*(result(n, []) for n in range(3, 20)))
+        wait_for(lambda: world.counter("results") == 20)
+        wait_for(lambda: states(world)[-1].present == {"nut": False, "bolt": False})
+    assert world.seen(Event) == []
+
+
+def test_a_camera_that_is_removed_with_the_events_ends_its_events(tmp_path: Path) -> None:
+    with publisher(tmp_path, desired=configuration(events=QUICK, logger=NO_LOG)) as world:
+        world.send(result(0), result(1))
+        wait_for(lambda: events(world) == [("start", "nut")])
+        switch(world, "2", on=False, cameras=CAMERAS[:1])
+        wait_for(lambda: events(world)[1:] == [("end", "nut")])
 
 
 def test_results_with_an_error_are_counted_and_not_published(world: World) -> None:

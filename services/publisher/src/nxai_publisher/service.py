@@ -305,6 +305,12 @@ class Publisher:
         self._emit_events(camera.settings, model, lane.tracker.end_all(now_us))
         camera.view.fall_silent(model)
 
+    def _end_events(self) -> None:
+        now_us = self._clock.wall_us()
+        for camera in self._cameras.values():
+            for model, lane in camera.lanes.items():
+                self._emit_events(camera.settings, model, lane.tracker.end_all(now_us))
+
     def _say_goodbye(self) -> None:
         """End what is under way: a retained state must not claim what nobody looks at."""
         for camera in self._cameras.values():
@@ -351,6 +357,8 @@ class Publisher:
     def _apply(self, wanted: Message) -> None:
         """Put a configuration in force."""
         assert isinstance(wanted, PublisherConfiguration)  # noqa: S101 - all else the inbox brings
+        if wanted.events.enabled != self._configuration.events.enabled:
+            self._end_events()  # as still configured: nobody hears of what came while they were off
         self._configuration = wanted
         self._configured = True
         self._log.configure(wanted.logger)
