@@ -396,6 +396,72 @@ def test_states_of_an_earlier_run_are_read_back(tmp_path: Path) -> None:
         assert any(topic.endswith("front/state") for topic in broker._retained)
 
 
+def test_states_of_an_earlier_run_are_read_when_the_broker_comes_late(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "REMEMBER_S", 500.0)
+    time = Hand()
+    broker = MemoryBroker()
+    with MemoryBus(broker) as before:
+        before.publish(left_behind("gone"))
+    broker.stop()
+    with publisher(tmp_path, broker, clock=Clock(monotonic=time)) as world:
+        time.now += 1000.0
+        time.wait_until_seen()
+        world.send(configuration(logger=NO_LOG))
+        broker.start()
+
+        def cleared() -> bool:
+            time.now += 0.2
+            return not any(topic.endswith("gone/state") for topic in broker._retained)
+
+        wait_for(cleared)
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_camera_that_is_disabled_now_shows_nothing_of_an_earlier_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, late: bool
+) -> None:
+    monkeypatch.setattr(service, "REMEMBER_S", 60.0)
+    back, front = CAMERAS
+    cameras = (back, front.model_copy(update={"enabled": False}))
+    broker = MemoryBroker()
+    with MemoryBus(broker) as before:
+        if not late:
+            before.publish(left_behind("front"))
+        wanted = configuration(cameras=cameras, logger=NO_LOG, state_every_s=0.2)
+        with publisher(tmp_path, broker, wanted) as world:
+            if late:
+                before.publish(left_behind("front"))
+            wait_for(lambda: states(world)[-1:] and states(world)[-1].count == 0)
+            zero = states(world)[-1]
+            assert (zero.counts, zero.present) == ({"person": 0}, {"person": False})
+            assert zero.camera_name == "Front door"
+            others = len(states(world, "back"))
+            wait_for(lambda: len(states(world, "back")) >= others + 3)
+            zeros = [state for state in states(world) if state.count == 0]
+            assert len(zeros) == 1  # not again and again
+
+
+def test_the_state_of_a_camera_that_was_disabled_before_it_is_removed_is_cleared(
+    tmp_path: Path,
+) -> None:
+    back, front = CAMERAS
+    time = Hand()
+    wanted = configuration(logger=NO_LOG)
+    with publisher(tmp_path, desired=wanted, clock=Clock(monotonic=time)) as world:
+        time.now += service.REMEMBER_S + 1.0
+        bus = world.service._bus
+        assert isinstance(bus, MemoryBus)
+        wait_for(lambda: len(list(bus.router.mailboxes())) == 1, what="an end to looking back")
+        off = (back, front.model_copy(update={"enabled": False}))
+        world.send(configuration("2", cameras=off, logger=NO_LOG))
+        wait_for(lambda: world.report().configuration_revision == "2")
+        assert any(topic.endswith("front/state") for topic in world.broker._retained)
+        world.send(configuration("3", cameras=(back,), logger=NO_LOG))
+        wait_for(lambda: not any(topic.endswith("front/state") for topic in world.broker._retained))
+
+
 def test_events_end_and_states_are_zero_when_the_service_stops(tmp_path: Path) -> None:
     with publisher(tmp_path, desired=configuration(logger=KEEP)) as world:
         world.send(result(0), result(1))

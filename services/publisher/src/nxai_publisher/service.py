@@ -35,7 +35,7 @@ LIVE_BOUND: Final = 2000
 """Results waiting for the live outputs while nothing is stored, in two copies each: some seconds
 of four cameras, and at most 60 MB when every one of them carries a doubtful picture."""
 REMEMBER_S: Final = 5.0
-"""After the start: retained states of an earlier run arrive within a second of subscribing."""
+"""Since the broker answers: retained states of an earlier run arrive within a second."""
 COMPLAIN_EVERY_S: Final = 10.0
 """A broken model at 30 results a second must not fill the disk with log lines."""
 
@@ -91,8 +91,8 @@ class Publisher:
         self._configured = False
         self._revision = self._configuration.revision
         self._cameras: dict[str, _Camera] = {}
-        self._remembered: dict[str, tuple[str, ...]] = {}
-        """Cameras of an earlier run, with the labels they had."""
+        self._left: dict[str, CameraState] = {}
+        """States on the broker of cameras that do not run (any more)."""
         self._counters: Counter[str] = Counter()
         self._complained_at = float("-inf")
         self._tick_at = float("-inf")
@@ -103,7 +103,7 @@ class Publisher:
         """Receive, decide, emit, hand over; until stopped."""
         with (
             closing(_Intake(self._bus, self._settings.instance)) as intake,
-            closing(_Earlier(self._bus, self._clock.monotonic() + REMEMBER_S)) as earlier,
+            closing(_Earlier(self._bus)) as earlier,
         ):
             early = self._await_configuration(stop, intake, earlier)
             while not stop.is_set():
@@ -247,7 +247,7 @@ class Publisher:
                 ),
             )
 
-    def _emit_state(self, camera: _Camera, now: float, now_us: int) -> None:
+    def _emit_state(self, camera: _Camera, now: float, now_us: int) -> CameraState:
         state = camera.view.tell(
             now,
             now_us,
@@ -256,6 +256,7 @@ class Publisher:
             camera_name=camera.settings.name,
         )
         self._publish("states", state)
+        return state
 
     def _publish(self, counter: str, message: Message) -> None:
         try:
@@ -316,11 +317,11 @@ class Publisher:
         for camera in self._cameras.values():
             self._retire(camera)
 
-    def _retire(self, camera: _Camera) -> None:
+    def _retire(self, camera: _Camera) -> CameraState:
         now_us = self._clock.wall_us()
         for model, lane in camera.lanes.items():
             self._fall_silent(camera, model, lane, now_us)
-        self._emit_state(camera, self._clock.monotonic(), now_us)
+        return self._emit_state(camera, self._clock.monotonic(), now_us)
 
     # -- configuration ----------------------------------------------------------------------------
 
@@ -363,19 +364,14 @@ class Publisher:
         self._configured = True
         self._log.configure(wanted.logger)
         cameras = {camera.id: camera for camera in wanted.cameras if camera.enabled}
-        known = {camera.id for camera in wanted.cameras}
         for name in [name for name in self._cameras if name not in cameras]:
-            self._retire(self._cameras.pop(name))
-            if name not in known:
-                self._bus.clear(CameraState, camera=name)
-        for name in [name for name in self._remembered if name not in known]:
-            self._bus.clear(CameraState, camera=name)
-            del self._remembered[name]
+            self._left[name] = self._retire(self._cameras.pop(name))
         for name, settings in cameras.items():
             if name in self._cameras:
                 self._cameras[name].settings = settings
             else:
                 self._cameras[name] = self._new_camera(settings)
+        self._tidy_up()
         self._revision = wanted.revision
         log.info("configuration %s in force", wanted.revision)
 
@@ -388,19 +384,31 @@ class Publisher:
         return camera
 
     def _new_camera(self, settings: PublisherCamera) -> _Camera:
-        labels = self._remembered.get(settings.id, ())
+        left = self._left.pop(settings.id, None)
+        labels = () if left is None else left.counts
         return _Camera(settings, CameraView(settings.id, self._clock.monotonic(), labels))
 
     def _recall(self, earlier: "_Earlier") -> None:
         """Take note of the states that an earlier run left on the broker."""
-        known = {camera.id for camera in self._configuration.cameras}
-        for state in earlier.states(self._clock.monotonic()):
-            self._remembered[state.camera] = tuple(state.counts)
+        found = earlier.states(self._clock.monotonic())
+        for state in found:
             camera = self._cameras.get(state.camera)
-            if camera is not None:
+            if camera is None:
+                self._left[state.camera] = state
+            else:
                 camera.view.remember(state.counts)
-            elif self._configured and state.camera not in known:
-                self._bus.clear(CameraState, camera=state.camera)
+        if found and self._configured:
+            self._tidy_up()
+
+    def _tidy_up(self) -> None:
+        """Clear the states of cameras that are gone; those of disabled ones claim nothing."""
+        wanted = {camera.id: camera for camera in self._configuration.cameras}
+        for name, state in list(self._left.items()):
+            if name not in wanted:
+                self._bus.clear(CameraState, camera=name)
+                del self._left[name]
+            elif state.count or any(state.present.values()):  # left by a run that was killed
+                self._left[name] = self._retire(self._new_camera(wanted[name]))
 
 
 _COUNTERS: Final = (
@@ -419,20 +427,26 @@ _COUNTERS: Final = (
 
 
 class _Earlier:
-    """Camera states that an earlier run left on the broker: read for a while after the start."""
+    """Camera states that an earlier run left on the broker: read for a while after the start.
 
-    def __init__(self, bus: Bus, until: float) -> None:
+    Our own come here too in that time.
+    """
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
         self._inbox: Inbox | None = bus.subscribe(Subscription(CameraState))
-        self._until = until
+        self._until: float | None = None
 
     def states(self, now: float) -> list[CameraState]:
         """Return what came since the last call."""
         found: list[CameraState] = []
         if self._inbox is not None:
+            if self._until is None and self._bus.connected:
+                self._until = now + REMEMBER_S
             while (delivery := self._inbox.receive(0)) is not None:
                 if isinstance(delivery.message, CameraState):
                     found.append(delivery.message)
-            if now >= self._until:
+            if self._until is not None and now >= self._until:
                 self.close()
         return found
 
