@@ -1,3 +1,4 @@
+import itertools
 import json
 from collections.abc import Iterator
 from functools import partial
@@ -116,6 +117,22 @@ def test_events_end_when_the_camera_falls_silent(tmp_path: Path) -> None:
         wait_for(lambda: states(world)[-1].counts == {"nut": 0, "bolt": 0})
         world.send(result(2), result(3))
         wait_for(lambda: events(world)[2:3] == [("start", "nut")])
+
+
+def test_a_model_that_is_no_longer_used_leaves_the_state(tmp_path: Path) -> None:
+    wanted = configuration(events=QUICK, logger=NO_LOG, state_every_s=0.1)
+    with publisher(tmp_path, desired=wanted, silence_s=0.2) as world:
+        world.send(result(0))
+        wait_for(lambda: any("nut" in state.counts for state in states(world)))
+        sequence = itertools.count()
+
+        def only_dogs() -> bool:
+            found = [detection("dog")]
+            world.send(result(next(sequence), found, model="dogs", labels=("dog",)))
+            return states(world)[-1].counts == {"dog": 1}
+
+        wait_for(only_dogs)
+        wait_for(lambda: list(world.service._cameras["front"].lanes) == ["dogs"])
 
 
 def test_a_removed_camera_ends_its_events_and_its_state(world: World) -> None:

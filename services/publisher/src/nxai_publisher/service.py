@@ -296,6 +296,8 @@ class Publisher:
                     self._fall_silent(camera, model, lane, now_us)
             if camera.view.due(now, self._configuration.state_every_s):
                 self._emit_state(camera, now, now_us)
+            for model in [name for name in camera.lanes if not camera.view.knows(name)]:
+                del camera.lanes[model]
 
     def _is_silent(self, lane: _Lane, now: float) -> bool:
         patience_us = lane.tracker.patience_us(self._configuration.events, self._settings.silence_s)
