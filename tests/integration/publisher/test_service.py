@@ -119,6 +119,23 @@ def test_events_end_when_the_camera_falls_silent(tmp_path: Path) -> None:
         wait_for(lambda: events(world)[2:3] == [("start", "nut")])
 
 
+def test_a_camera_that_starts_again_with_its_clock_set_back_is_followed_after_a_silence(
+    tmp_path: Path,
+) -> None:
+    wanted = configuration(events=QUICK, logger=NO_LOG)
+    with publisher(tmp_path, desired=wanted, silence_s=0.2) as world:
+        world.send(result(0))
+        world.wait_for(Detections)
+        sequence = itertools.count()
+
+        def followed() -> bool:
+            number = next(sequence)
+            world.send(result(number, stream="run-2", captured_at_us=number))
+            return any(found.stream == "run-2" for found in world.seen(Detections))
+
+        wait_for(followed)
+
+
 def test_a_model_that_is_no_longer_used_leaves_the_state(tmp_path: Path) -> None:
     wanted = configuration(events=QUICK, logger=NO_LOG, state_every_s=0.1)
     with publisher(tmp_path, desired=wanted, silence_s=0.2) as world:

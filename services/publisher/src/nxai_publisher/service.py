@@ -172,7 +172,7 @@ class Publisher:
             self._counters["unknown_camera"] += 1
             return False
         lane = camera.lane(result.model)
-        if not lane.seen.admit(result.stream, result.sequence):
+        if not lane.seen.admit(result.stream, result.sequence, result.captured_at_us):
             self._counters["duplicates"] += 1
             return lane.seen.is_newest(result.stream, result.sequence)
         with self._bus.together():
@@ -305,6 +305,7 @@ class Publisher:
 
     def _fall_silent(self, camera: _Camera, model: str, lane: _Lane, now_us: int) -> None:
         lane.heard_at = None
+        lane.seen.rest()
         self._emit_events(camera.settings, model, lane.tracker.end_all(now_us))
         camera.view.fall_silent(model)
 
