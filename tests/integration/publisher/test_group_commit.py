@@ -186,7 +186,7 @@ def test_what_is_delivered_again_is_acknowledged_by_its_new_delivery(
         again = Delivered(0)
         log.offer(kept(0), again)
         wait_for(lambda: again.acknowledged)
-        assert log.statistics.duplicates == 1
+        wait_for(lambda: log.statistics.duplicates == 1)
     assert sequences(path) == [0, 1]
 
 
