@@ -17,7 +17,7 @@ from nxai_common.runtime import Report, Stop
 from nxai_publisher.adapters.group_commit import GroupCommit
 from nxai_publisher.adapters.sql_database import database_url
 from nxai_publisher.adapters.sql_logger import SqlLogger
-from nxai_publisher.service import Publisher
+from nxai_publisher.service import Clock, Publisher
 from nxai_publisher.settings import PublisherSettings
 from support.waiting import wait_for
 
@@ -70,6 +70,10 @@ class World:
         """Return the service's report."""
         return self.service.report()
 
+    def has_stored(self, count: int) -> bool:
+        """Tell whether the data logger has stored so many since the start."""
+        return self.counter("log_stored") == count
+
     def stored(self) -> list[tuple[str, int]]:
         """Return camera and sequence of what the data logger holds."""
         if not self.database.exists():
@@ -87,6 +91,7 @@ def publisher(
     folder: Path,
     broker: MemoryBroker | None = None,
     desired: PublisherConfiguration | None = None,
+    clock: Clock | None = None,
     **settings: Any,
 ) -> Iterator[World]:
     """Run a publisher; by default with the configuration of `configuration()`."""
@@ -107,7 +112,9 @@ def publisher(
     ):
         if desired is not None:
             outside.publish(desired)
-        service = Publisher(PublisherSettings(**settings), bus, subscribed.set, log)
+        service = Publisher(
+            PublisherSettings(**settings), bus, subscribed.set, log, clock or Clock()
+        )
         thread = threading.Thread(target=service.run, args=(stop,))
         thread.start()
         world = World(broker, outside, inbox, service, database)

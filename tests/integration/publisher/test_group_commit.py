@@ -17,6 +17,7 @@ from nxai_publisher.adapters.group_commit import GroupCommit
 from nxai_publisher.adapters.sql_logger import SqlLogger
 from nxai_publisher.core.observation import observe
 from nxai_publisher.core.rows import LoggedResult, logged
+from nxai_publisher.ports import StorageUnavailable, Written
 from support.results import SECOND_US, START_US, result
 from support.waiting import wait_for
 
@@ -28,9 +29,11 @@ class Delivered:
     """A result in hand; remembers what was stored when it was acknowledged."""
 
     received_at = 0.0
-    owed = True
 
-    def __init__(self, sequence: int, look: Callable[[], object] = lambda: None) -> None:
+    def __init__(
+        self, sequence: int, look: Callable[[], object] = lambda: None, *, owed: bool = True
+    ) -> None:
+        self.owed = owed
         self.message: Message = result(sequence)
         self.seen_at_acknowledgement: list[object] = []
         self._look = look
@@ -148,6 +151,22 @@ def test_a_database_locked_for_a_while_delays_and_loses_nothing(
     assert sequences(path) == [0, 1]
 
 
+def test_a_deleted_file_is_made_anew_and_swallows_nothing(
+    sqlite_url: URL, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = Delivered(0), Delivered(1)
+    with running(sqlite_url) as log:
+        log.offer(kept(0), first)
+        wait_for(lambda: first.acknowledged)
+        for file in path.parent.glob("nxai.db*"):
+            file.unlink()
+        log.offer(kept(1), second)
+        wait_for(lambda: second.acknowledged)
+        assert sequences(path) == [1]
+        wait_for(lambda: log.problem is None)
+    assert f"{path}: it was moved or deleted; the path is opened anew" in caplog.text
+
+
 def test_what_is_delivered_again_is_acknowledged_by_its_new_delivery(
     sqlite_url: URL, path: Path
 ) -> None:
@@ -160,13 +179,54 @@ def test_what_is_delivered_again_is_acknowledged_by_its_new_delivery(
             assert log.offer(kept(1), other)
             assert log.offer(kept(0), new)
             assert log.held == 2
+            # Now the broker keeps the new one; of the old one it need not know any more.
+            assert old.acknowledged
+            assert not new.acknowledged
         wait_for(lambda: new.acknowledged and other.acknowledged)
-        assert not old.acknowledged
         again = Delivered(0)
         log.offer(kept(0), again)
         wait_for(lambda: again.acknowledged)
         wait_for(lambda: log.statistics.duplicates == 1)
     assert sequences(path) == [0, 1]
+
+
+def test_a_copy_that_is_not_owed_does_not_take_the_place_of_one_that_is(
+    sqlite_url: URL, path: Path
+) -> None:
+    first, copy = Delivered(0), Delivered(0, owed=False)
+    early, late = Delivered(1, owed=False), Delivered(1)
+    with running(sqlite_url, OFF) as log:
+        with blocked(path):
+            log.configure(ON)
+            wait_for(lambda: log.problem)
+            for delivery in (first, copy):
+                assert log.offer(kept(0), delivery)
+            for delivery in (early, late):
+                assert log.offer(kept(1), delivery)
+            assert log.held == 2
+        wait_for(lambda: first.acknowledged and late.acknowledged)
+        assert not copy.acknowledged
+    assert sequences(path) == [0, 1]
+
+
+def test_a_copy_that_comes_during_a_failing_commit_does_not_either(
+    sqlite_url: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, copy = Delivered(0), Delivered(0, owed=False)
+    write = SqlLogger.write
+    logs: list[GroupCommit] = []
+
+    def fail_once(*_: object) -> Written:
+        monkeypatch.setattr(SqlLogger, "write", write)
+        logs[0].offer(kept(0), copy)
+        raise StorageUnavailable("not now")
+
+    monkeypatch.setattr(SqlLogger, "write", fail_once)
+    with running(sqlite_url) as log:
+        logs.append(log)
+        log.offer(kept(0), first)
+        wait_for(lambda: first.acknowledged)
+        assert not copy.acknowledged
 
 
 def test_what_waits_is_stored_when_the_service_stops(sqlite_url: URL, path: Path) -> None:
@@ -230,6 +290,25 @@ def test_retention_goes_on_as_time_passes(
         assert log.statistics.pruned == 0
         now_us[0] += 86_410 * SECOND_US
         wait_for(lambda: sequences(path) == list(range(100, 200)))
+
+
+def test_nothing_is_deleted_before_somebody_says_how_long_to_keep(
+    sqlite_url: URL, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_commit, "PRUNE_EVERY_S", 0.01)
+    short = LoggerOptions(keep_days=1, keep_mb=1e-6)
+    with GroupCommit(
+        SqlLogger(sqlite_url), wall_us=lambda: START_US + 2 * 86_400 * SECOND_US
+    ) as log:
+        log.configure(short, prune=False)
+        for number in range(3):  # between two batches is a round of retention
+            delivery = Delivered(number)
+            log.offer(kept(number), delivery)
+            wait_for(partial(getattr, delivery, "acknowledged"))
+        assert sequences(path) == [0, 1, 2]
+        assert log.statistics.pruned == 0
+        log.configure(short)
+        wait_for(lambda: sequences(path) == [])
 
 
 def test_a_fault_of_the_program_is_told_and_ends_the_thread(

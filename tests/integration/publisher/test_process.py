@@ -193,6 +193,40 @@ def test_live_outputs_go_on_while_nothing_is_acknowledged(
         wait_for(lambda: len(outside.of(Detections)) == 1600)
 
 
+def test_a_run_that_was_killed_in_trouble_leaves_no_second_subscription(
+    broker: Broker, bus: MqttBus, outside: Listener, tmp_path: Path
+) -> None:
+    blocker = tmp_path / "run" / "data"
+    blocker.parent.mkdir()
+    blocker.write_text("a file where the folder should be")
+    bus.publish(configuration(logger=KEEP))
+    service = start(broker, tmp_path)
+    wait_for(lambda: getattr(outside.status(), "problems", ()))
+    wait_for(lambda: subscribed("SUBSCRIBE", broker.said))
+    service.kill()
+    service.wait(10)
+    blocker.unlink()
+    said = len(broker.said)
+    with process(broker, tmp_path):
+        wait_for(lambda: subscribed("UNSUBSCRIBE", broker.said[said:]))
+        for number in range(50):
+            bus.publish(result(number))
+        wait_for(lambda: stored(tmp_path) == list(range(50)))
+        wait_for(lambda: len(outside.of(Detections)) == 50)
+    sent = [
+        line
+        for line in broker.said[said:].splitlines()
+        if "Sending PUBLISH to nxai-box-publisher " in line and "/result'" in line
+    ]
+    assert len(sent) == 50
+
+
+def subscribed(packet: str, said: str) -> bool:
+    """Tell whether the broker logged this packet about the live subscription."""
+    _, _, after = said.partition(f"Received {packet} from nxai-box-publisher")
+    return "$share/live-publisher/" in after
+
+
 def test_a_wrong_database_address_is_a_configuration_error(broker: Broker, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "nxai_publisher"],

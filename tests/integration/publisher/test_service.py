@@ -1,12 +1,16 @@
+import itertools
 import json
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from nxai_common.bus.memory import MemoryBroker, MemoryBus
 from nxai_common.bus.ports import Subscription
+from nxai_common.contracts.base import Policy
 from nxai_common.contracts.configuration import (
     EventOptions,
     LoggerOptions,
@@ -18,6 +22,7 @@ from nxai_common.contracts.results import InferenceResult
 from nxai_common.retry import RetryPolicy
 from nxai_publisher import service
 from nxai_publisher.adapters import group_commit
+from nxai_publisher.service import Clock
 from support.publisher import CAMERAS, World, configuration, publisher
 from support.results import START_US, detection, result
 from support.waiting import wait_for
@@ -31,6 +36,23 @@ KEEP = LoggerOptions(keep_days=36_500)
 def world(tmp_path: Path) -> Iterator[World]:
     with publisher(tmp_path, desired=configuration(logger=KEEP)) as running:
         yield running
+
+
+class Hand:
+    """A clock's hand that the test moves."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.looks = 0
+
+    def __call__(self) -> float:
+        self.looks += 1
+        return self.now
+
+    def wait_until_seen(self) -> None:
+        """Wait until the service has made a whole turn of its loop with the time as it is now."""
+        looks = self.looks + 20  # a turn looks a few times
+        wait_for(lambda: self.looks >= looks, what="a look at the clock")
 
 
 def events(world: World) -> list[tuple[EventPhase, str]]:
@@ -106,6 +128,39 @@ def test_events_end_when_the_camera_falls_silent(tmp_path: Path) -> None:
         wait_for(lambda: states(world)[-1].counts == {"nut": 0, "bolt": 0})
         world.send(result(2), result(3))
         wait_for(lambda: events(world)[2:3] == [("start", "nut")])
+
+
+def test_a_camera_that_starts_again_with_its_clock_set_back_is_followed_after_a_silence(
+    tmp_path: Path,
+) -> None:
+    wanted = configuration(events=QUICK, logger=NO_LOG)
+    with publisher(tmp_path, desired=wanted, silence_s=0.2) as world:
+        world.send(result(0))
+        world.wait_for(Detections)
+        sequence = itertools.count()
+
+        def followed() -> bool:
+            number = next(sequence)
+            world.send(result(number, stream="run-2", captured_at_us=number))
+            return any(found.stream == "run-2" for found in world.seen(Detections))
+
+        wait_for(followed)
+
+
+def test_a_model_that_is_no_longer_used_leaves_the_state(tmp_path: Path) -> None:
+    wanted = configuration(events=QUICK, logger=NO_LOG, state_every_s=0.1)
+    with publisher(tmp_path, desired=wanted, silence_s=0.2) as world:
+        world.send(result(0))
+        wait_for(lambda: any("nut" in state.counts for state in states(world)))
+        sequence = itertools.count()
+
+        def only_dogs() -> bool:
+            found = [detection("dog")]
+            world.send(result(next(sequence), found, model="dogs", labels=("dog",)))
+            return states(world)[-1].counts == {"dog": 1}
+
+        wait_for(only_dogs)
+        wait_for(lambda: list(world.service._cameras["front"].lanes) == ["dogs"])
 
 
 def test_a_removed_camera_ends_its_events_and_its_state(world: World) -> None:
@@ -185,6 +240,49 @@ def test_outputs_change_while_running(world: World) -> None:
     world.send(result(4), result(5))
     world.wait_for(Detections, 3)  # the output of one would leave before the detections of the next
     assert len(world.seen(Output)) == 4
+
+
+def switch(world: World, revision: str, *, on: bool, **changes: Any) -> None:
+    """Switch events on or off, and wait until that is in force."""
+    options = QUICK.model_copy(update={"enabled": on})
+    world.send(configuration(revision, **{"events": options, "logger": NO_LOG, **changes}))
+    wait_for(lambda: world.report().configuration_revision == revision)
+
+
+def test_events_that_are_switched_off_end_and_start_anew(tmp_path: Path) -> None:
+    with publisher(tmp_path, desired=configuration(events=QUICK, logger=NO_LOG)) as world:
+        world.send(result(0), result(1))
+        wait_for(lambda: events(world) == [("start", "nut")])
+        switch(world, "2", on=False)
+        wait_for(lambda: events(world)[1:] == [("end", "nut")])
+        world.send(*(result(n, [detection()] * (n % 3)) for n in range(2, 30)))
+        wait_for(lambda: world.counter("results") == 30)
+        switch(world, "3", on=True)
+        world.send(result(30), result(31))
+        wait_for(lambda: len(events(world)) == 3)
+        first, end, again = world.seen(Event)
+        assert (again.event, first.id == end.id, again.id == end.id) == ("start", True, False)
+    assert [event.event for event in world.seen(Event)] == ["start", "end", "start", "end"]
+
+
+def test_what_came_while_events_were_off_neither_goes_nor_is_told_of(tmp_path: Path) -> None:
+    off = QUICK.model_copy(update={"enabled": False})
+    with publisher(tmp_path, desired=configuration(events=off, logger=NO_LOG)) as world:
+        world.send(result(0), result(1), result(2))
+        wait_for(lambda: any(state.present.get("nut") for state in states(world)))
+        switch(world, "2", on=True)
+        world.send(*(result(n, []) for n in range(3, 20)))
+        wait_for(lambda: world.counter("results") == 20)
+        wait_for(lambda: states(world)[-1].present == {"nut": False, "bolt": False})
+    assert world.seen(Event) == []
+
+
+def test_a_camera_that_is_removed_with_the_events_ends_its_events(tmp_path: Path) -> None:
+    with publisher(tmp_path, desired=configuration(events=QUICK, logger=NO_LOG)) as world:
+        world.send(result(0), result(1))
+        wait_for(lambda: events(world) == [("start", "nut")])
+        switch(world, "2", on=False, cameras=CAMERAS[:1])
+        wait_for(lambda: events(world)[1:] == [("end", "nut")])
 
 
 def test_results_with_an_error_are_counted_and_not_published(world: World) -> None:
@@ -278,6 +376,32 @@ def test_results_wait_for_the_configuration_after_the_start(tmp_path: Path) -> N
         assert found.camera_name == "Front door"
 
 
+def test_without_a_configuration_nothing_stored_is_deleted(tmp_path: Path) -> None:
+    with publisher(tmp_path, configuration_wait_s=0.0) as world:
+        for number in range(3):  # between two of them is a round of retention
+            world.send(result(number, captured_at_us=number))
+            wait_for(partial(world.has_stored, number + 1))
+        assert world.stored() == [("front", 0), ("front", 1), ("front", 2)]
+        world.send(configuration(logger=LoggerOptions(keep_days=1)))
+        wait_for(lambda: world.stored() == [])
+
+
+def test_the_wait_for_the_configuration_begins_when_the_broker_answers(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    time = Hand()
+    broker = MemoryBroker()
+    broker.stop()
+    with publisher(tmp_path, broker, clock=Clock(monotonic=time)) as world:
+        time.now += 1000.0
+        time.wait_until_seen()
+        world.send(configuration(), result(0))
+        broker.start()
+        (found,) = world.wait_for(Detections)
+        assert found.camera_name == "Front door"
+        assert "no configuration yet" not in caplog.text
+
+
 def left_behind(camera: str) -> CameraState:
     return CameraState.model_validate(
         {
@@ -318,6 +442,72 @@ def test_states_of_an_earlier_run_are_read_back(tmp_path: Path) -> None:
         assert retains(world, "front")
 
 
+def test_states_of_an_earlier_run_are_read_when_the_broker_comes_late(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "REMEMBER_S", 500.0)
+    time = Hand()
+    broker = MemoryBroker()
+    with MemoryBus(broker) as before:
+        before.publish(left_behind("gone"))
+    broker.stop()
+    with publisher(tmp_path, broker, clock=Clock(monotonic=time)) as world:
+        time.now += 1000.0
+        time.wait_until_seen()
+        world.send(configuration(logger=NO_LOG))
+        broker.start()
+
+        def cleared() -> bool:
+            time.now += 0.2
+            return not any(topic.endswith("gone/state") for topic in broker._retained)
+
+        wait_for(cleared)
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_camera_that_is_disabled_now_shows_nothing_of_an_earlier_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, late: bool
+) -> None:
+    monkeypatch.setattr(service, "REMEMBER_S", 60.0)
+    back, front = CAMERAS
+    cameras = (back, front.model_copy(update={"enabled": False}))
+    broker = MemoryBroker()
+    with MemoryBus(broker) as before:
+        if not late:
+            before.publish(left_behind("front"))
+        wanted = configuration(cameras=cameras, logger=NO_LOG, state_every_s=0.2)
+        with publisher(tmp_path, broker, wanted) as world:
+            if late:
+                before.publish(left_behind("front"))
+            wait_for(lambda: states(world)[-1:] and states(world)[-1].count == 0)
+            zero = states(world)[-1]
+            assert (zero.counts, zero.present) == ({"person": 0}, {"person": False})
+            assert zero.camera_name == "Front door"
+            others = len(states(world, "back"))
+            wait_for(lambda: len(states(world, "back")) >= others + 3)
+            zeros = [state for state in states(world) if state.count == 0]
+            assert len(zeros) == 1  # not again and again
+
+
+def test_the_state_of_a_camera_that_was_disabled_before_it_is_removed_is_cleared(
+    tmp_path: Path,
+) -> None:
+    back, front = CAMERAS
+    time = Hand()
+    wanted = configuration(logger=NO_LOG)
+    with publisher(tmp_path, desired=wanted, clock=Clock(monotonic=time)) as world:
+        time.now += service.REMEMBER_S + 1.0
+        bus = world.service._bus
+        assert isinstance(bus, MemoryBus)
+        wait_for(lambda: len(list(bus.router.mailboxes())) == 1, what="an end to looking back")
+        off = (back, front.model_copy(update={"enabled": False}))
+        world.send(configuration("2", cameras=off, logger=NO_LOG))
+        wait_for(lambda: world.report().configuration_revision == "2")
+        assert any(topic.endswith("front/state") for topic in world.broker._retained)
+        world.send(configuration("3", cameras=(back,), logger=NO_LOG))
+        wait_for(lambda: not any(topic.endswith("front/state") for topic in world.broker._retained))
+
+
 def test_events_end_and_states_are_zero_when_the_service_stops(tmp_path: Path) -> None:
     with publisher(tmp_path, desired=configuration(logger=KEEP)) as world:
         world.send(result(0), result(1))
@@ -355,6 +545,16 @@ def test_live_outputs_go_on_while_the_database_takes_nothing(
         wait_for(lambda: len(world.stored()) == 100)
         assert [d.sequence for d in world.seen(Detections)] == list(range(100))
         assert world.counter("log_held") == 0
+
+
+def test_a_result_that_nobody_keeps_is_a_copy(world: World) -> None:
+    """As a broker sends it at QoS 0 that still knows the live subscription of a killed run."""
+    item = result(0)
+    world.broker.send_raw(item.topic("box"), item.encode(), Policy.STREAM)
+    world.send(result(1))
+    wait_for(lambda: world.stored() == [("front", 1)])
+    assert [found.sequence for found in world.seen(Detections)] == [1]
+    assert world.counter("results") == 1
 
 
 def test_payload_of_output_is_a_bare_array(world: World) -> None:

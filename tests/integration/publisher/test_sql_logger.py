@@ -130,6 +130,20 @@ def test_a_row_that_is_refused_for_good_does_not_stop_the_others(
     assert "refuses a result for good" in caplog.text
 
 
+def test_names_of_any_length_are_stored(url: URL) -> None:
+    # Of many letters, or PostgreSQL would compress them to fit.
+    name = "".join(chr(0x4E00 + n) for n in range(3000))
+    items = kept(result(0), result(1, [detection(name)]), result(2, stream=name), result(3))
+    with opened(url) as store:
+        assert store.write(items) == Written(4, 0)
+        assert store.write(items) == Written(0, 4)
+    assert stored(url) == [0, 1, 2, 3]
+    with SqlArchive(url) as archive:
+        assert [row["results"] for row in archive.counts(0, END_US, label=name)] == [1]
+        (found,) = archive.results(0, END_US, label=name)
+    assert json.loads(found["detections"])[0][0] == name
+
+
 def test_migrations_lead_to_the_tables_of_the_code_and_back(url: URL) -> None:
     with opened(url) as store:
         engine = sa.create_engine(url)
@@ -198,7 +212,7 @@ def test_results_of_all_cameras_come_in_the_order_of_time(url: URL) -> None:
 
 
 def test_a_label_leaves_out_results_without_it_whatever_its_letters(url: URL) -> None:
-    labels = ['a"b', "100%", "back\\slash", "a_b", "螺母"]
+    labels = ['a"b', "100%", "back\\slash", "a_b", "螺母", "a\tb", "a\nb", "a\x1fb", "a\x7fb"]
     with opened(url) as store:
         for number, label in enumerate(labels):
             store.write(kept(result(number, [detection(label)])))
@@ -257,6 +271,49 @@ def test_the_oldest_go_first_when_it_is_too_large(
     assert counts(url)[0, "nut"][0] == 600  # the counts stay
 
 
+def test_a_limit_that_is_put_right_stops_the_deleting(
+    url: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sql_logger, "SLICE_ROWS", 100)
+    tiny = KEEP_ALL.model_copy(update={"keep_mb": 0.001})
+    with opened(url) as store:
+        store.write(many(1000))
+        assert store.prune(tiny, START_US).more
+        left = stored(url)
+        assert store.prune(KEEP_ALL, START_US).rows == 0
+        assert store.prune(tiny, START_US).more
+        store.open()
+        assert store.prune(KEEP_ALL, START_US).rows == 0
+    assert 0 < len(stored(url)) < len(left) < 1000
+
+
+def test_each_camera_counts_with_the_size_of_its_own_rows(url: URL) -> None:
+    """The first in the alphabet sees nothing, and the second nothing in the beginning."""
+    found = [detection(box=(n * 1.1, n * 2.3, n * 3.7, n * 4.1)) for n in range(1, 41)]
+    with opened(url) as store:
+        for first in (0, 2000):
+            store.write(many(2000, first, camera="alley", detections=[]))
+        store.write(many(1000, camera="belt", detections=[]))
+        store.write(many(2000, 1000, camera="belt", detections=found))
+        megabytes = _megabytes(url)
+        roomy = KEEP_ALL.model_copy(update={"keep_mb": megabytes * 1.4})
+        assert prune(store, roomy, START_US) == []
+        tight = KEEP_ALL.model_copy(update={"keep_mb": megabytes * 0.7})
+        assert sum(prune(store, tight, START_US)) > 0
+        # Not far too much either.
+        assert len(stored(url)) > 1000
+
+
+def _megabytes(url: URL) -> float:
+    """Return the size of a database that nothing was deleted from."""
+    if url.get_backend_name() == "sqlite":
+        query = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+    else:
+        tables = ("results", "result_minutes", "label_minutes")
+        query = "SELECT " + " + ".join(f"pg_total_relation_size('{name}')" for name in tables)
+    return float(scalar(url, sa.text(query))) / 1e6  # type: ignore[arg-type] # one value
+
+
 def test_rows_of_one_moment_go_together(sqlite_url: URL, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sql_logger, "SLICE_ROWS", 10)
     with opened(sqlite_url) as store:
@@ -308,7 +365,7 @@ def test_a_full_database_says_so_and_works_again_with_room(sqlite_url: URL) -> N
         with connection.begin():
             pages = sql_logger._pragma(connection, "page_count")
             connection.exec_driver_sql(f"PRAGMA max_page_count={pages + 20}")
-        with pytest.raises(StorageUnavailable, match="disk is full; make room") as caught:
+        with pytest.raises(StorageUnavailable, match=r"disk is full; make room there$") as caught:
             fill(store, 100, progress)
         written = progress[-1]
         assert str(sqlite_url.database) in str(caught.value)
@@ -384,6 +441,28 @@ def test_a_damaged_database_says_so(sqlite_url: URL) -> None:
     path.write_bytes(content)
     with pytest.raises(StorageUnavailable, match="damaged; move it away"), opened(sqlite_url) as s:
         s.write(many(5000, 5000))
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_file_that_was_moved_away_takes_nothing_more(sqlite_url: URL, replaced: bool) -> None:
+    path = Path(str(sqlite_url.database))
+    moved = path.parent / "moved"
+    with opened(sqlite_url) as store:
+        store.write(many(3))
+        moved.mkdir()
+        for file in path.parent.glob("nxai.db*"):
+            file.rename(moved / file.name)
+        if replaced:
+            path.touch()
+        with pytest.raises(StorageUnavailable, match="moved or deleted"):
+            store.write(many(6))
+        # Nor is anything deleted from what somebody put aside.
+        with pytest.raises(StorageUnavailable, match="moved or deleted"):
+            store.prune(KEEP_ALL.model_copy(update={"keep_mb": 1e-6}), START_US)
+        store.open()
+        assert store.write(many(6, 3)) == Written(6, 0)
+    assert stored(sqlite_url) == [3, 4, 5, 6, 7, 8]
+    assert stored(database_url(f"sqlite:///{moved}/nxai.db")) == [0, 1, 2]
 
 
 def test_a_folder_that_cannot_be_made_says_so(tmp_path: Path) -> None:

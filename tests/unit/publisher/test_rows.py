@@ -46,6 +46,19 @@ def test_text_that_postgresql_refuses_is_replaced() -> None:
     assert [label for *_, label in roll_up([item]).labels] == ["n�t"]
 
 
+def test_names_too_long_for_a_key_are_cut_and_stay_apart() -> None:
+    longest, longer, other = "n" * 200, "n" * 201, "n" * 200 + "t"
+    items = [
+        kept(result(0, [detection(name, 0.5)], stream=name)) for name in (longest, longer, other)
+    ]
+    streams = [item.row["stream"] for item in items]
+    assert streams[0] == longest
+    assert [len(stream) for stream in streams] == [200, 200, 200]
+    assert len(set(streams)) == 3
+    assert [label for *_, label in roll_up(items).labels] == streams
+    assert json.loads(items[1].row["detections"])[0][0] == longer  # there it is no key
+
+
 def test_the_key_tells_results_apart() -> None:
     items = [
         kept(result(0)),

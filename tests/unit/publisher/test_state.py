@@ -2,7 +2,7 @@ from datetime import timedelta
 
 from nxai_common.contracts.outputs import CameraState
 from nxai_publisher.core.detections import utc
-from nxai_publisher.core.state import CameraView
+from nxai_publisher.core.state import FORGET_AFTER, CameraView
 from support.results import SECOND_US, START_US
 
 EVERY_S = 10.0
@@ -120,6 +120,40 @@ def test_labels_of_a_replaced_model_go_when_the_new_one_speaks() -> None:
     view.show("m", NUT, frozenset())
     view.show("m", {"screw": 1}, frozenset())
     assert tell(view, 1.0).counts == {"screw": 1}
+
+
+def test_a_model_that_stays_silent_while_another_speaks_is_forgotten() -> None:
+    view = CameraView("front", 0.0)
+    view.show("old", NUT, frozenset())
+    view.show("new", {"dog": 1}, frozenset())
+    view.fall_silent("old")
+    for beat in range(1, FORGET_AFTER):
+        assert view.knows("old")
+        assert tell(view, beat * EVERY_S).counts == {**NONE, "dog": 1}
+    view.fall_silent("old")  # as when the camera is looked at again: nothing new
+    assert tell(view, FORGET_AFTER * EVERY_S).counts == {"dog": 1}
+    assert not view.knows("old")
+    assert view.knows("new")
+
+
+def test_a_model_that_speaks_again_is_not_forgotten() -> None:
+    view = CameraView("front", 0.0)
+    view.show("new", {"dog": 1}, frozenset())
+    for beat in range(1, 3 * FORGET_AFTER):
+        if beat % (FORGET_AFTER - 1) == 1:
+            view.show("old", NUT, frozenset())
+            view.fall_silent("old")
+        assert tell(view, beat * EVERY_S).counts == {"dog": 1, **NONE}
+
+
+def test_nothing_is_forgotten_while_all_models_are_silent() -> None:
+    view = CameraView("front", 0.0)
+    for model, labels in (("old", NUT), ("new", {"dog": 1})):
+        view.show(model, labels, frozenset())
+        view.fall_silent(model)
+    for beat in range(1, 3 * FORGET_AFTER):
+        assert tell(view, beat * EVERY_S).counts == {**NONE, "dog": 0}
+    assert view.knows("old")
 
 
 def test_remembered_labels_stay_until_all_models_had_the_time_to_speak() -> None:

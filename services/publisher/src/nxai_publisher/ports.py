@@ -98,8 +98,13 @@ class ResultLog(Protocol):
         """Take a result; it is acknowledged once it is stored. False when too many are held."""
         ...
 
-    def configure(self, options: LoggerOptions) -> None:
-        """Change retention, start or stop storing."""
+    def configure(self, options: LoggerOptions, *, prune: bool = True) -> None:
+        """Change retention, start or stop storing.
+
+        Args:
+            options: What is wanted.
+            prune: False: delete nothing, for nobody has said yet how long results are kept.
+        """
         ...
 
     @property

@@ -35,7 +35,7 @@ LIVE_BOUND: Final = 2000
 """Results waiting for the live outputs while nothing is stored, in two copies each: some seconds
 of four cameras, and at most 60 MB when every one of them carries a doubtful picture."""
 REMEMBER_S: Final = 5.0
-"""After the start: retained states of an earlier run arrive within a second of subscribing."""
+"""Since the broker answers: retained states of an earlier run arrive within a second."""
 COMPLAIN_EVERY_S: Final = 10.0
 """A broken model at 30 results a second must not fill the disk with log lines."""
 
@@ -91,8 +91,8 @@ class Publisher:
         self._configured = False
         self._revision = self._configuration.revision
         self._cameras: dict[str, _Camera] = {}
-        self._remembered: dict[str, tuple[str, ...]] = {}
-        """Cameras of an earlier run, with the labels they had."""
+        self._left: dict[str, CameraState] = {}
+        """States on the broker of cameras that do not run (any more)."""
         self._counters: Counter[str] = Counter()
         self._complained_at = float("-inf")
         self._tick_at = float("-inf")
@@ -103,7 +103,7 @@ class Publisher:
         """Receive, decide, emit, hand over; until stopped."""
         with (
             closing(_Intake(self._bus, self._settings.instance)) as intake,
-            closing(_Earlier(self._bus, self._clock.monotonic() + REMEMBER_S)) as earlier,
+            closing(_Earlier(self._bus)) as earlier,
         ):
             early = self._await_configuration(stop, intake, earlier)
             while not stop.is_set():
@@ -172,7 +172,7 @@ class Publisher:
             self._counters["unknown_camera"] += 1
             return False
         lane = camera.lane(result.model)
-        if not lane.seen.admit(result.stream, result.sequence):
+        if not lane.seen.admit(result.stream, result.sequence, result.captured_at_us):
             self._counters["duplicates"] += 1
             return lane.seen.is_newest(result.stream, result.sequence)
         with self._bus.together():
@@ -247,7 +247,7 @@ class Publisher:
                 ),
             )
 
-    def _emit_state(self, camera: _Camera, now: float, now_us: int) -> None:
+    def _emit_state(self, camera: _Camera, now: float, now_us: int) -> CameraState:
         state = camera.view.tell(
             now,
             now_us,
@@ -256,6 +256,7 @@ class Publisher:
             camera_name=camera.settings.name,
         )
         self._publish("states", state)
+        return state
 
     def _publish(self, counter: str, message: Message) -> None:
         try:
@@ -295,6 +296,8 @@ class Publisher:
                     self._fall_silent(camera, model, lane, now_us)
             if camera.view.due(now, self._configuration.state_every_s):
                 self._emit_state(camera, now, now_us)
+            for model in [name for name in camera.lanes if not camera.view.knows(name)]:
+                del camera.lanes[model]
 
     def _is_silent(self, lane: _Lane, now: float) -> bool:
         patience_us = lane.tracker.patience_us(self._configuration.events, self._settings.silence_s)
@@ -302,19 +305,26 @@ class Publisher:
 
     def _fall_silent(self, camera: _Camera, model: str, lane: _Lane, now_us: int) -> None:
         lane.heard_at = None
+        lane.seen.rest()
         self._emit_events(camera.settings, model, lane.tracker.end_all(now_us))
         camera.view.fall_silent(model)
+
+    def _end_events(self) -> None:
+        now_us = self._clock.wall_us()
+        for camera in self._cameras.values():
+            for model, lane in camera.lanes.items():
+                self._emit_events(camera.settings, model, lane.tracker.end_all(now_us))
 
     def _say_goodbye(self) -> None:
         """End what is under way: a retained state must not claim what nobody looks at."""
         for camera in self._cameras.values():
             self._retire(camera)
 
-    def _retire(self, camera: _Camera) -> None:
+    def _retire(self, camera: _Camera) -> CameraState:
         now_us = self._clock.wall_us()
         for model, lane in camera.lanes.items():
             self._fall_silent(camera, model, lane, now_us)
-        self._emit_state(camera, self._clock.monotonic(), now_us)
+        return self._emit_state(camera, self._clock.monotonic(), now_us)
 
     # -- configuration ----------------------------------------------------------------------------
 
@@ -327,13 +337,19 @@ class Publisher:
             The results that came meanwhile; the broker bounds their number.
         """
         early: list[_Received] = []
-        deadline = self._clock.monotonic() + self._settings.configuration_wait_s
+        deadline: float | None = None
         while not stop.is_set() and not self._configured:
             self._beat()
             self._recall(earlier)
-            if self._clock.monotonic() >= deadline:
-                log.warning("no configuration yet; each camera goes by its id until it comes")
-                self._log.configure(self._configuration.logger)
+            now = self._clock.monotonic()
+            if deadline is None and self._bus.connected:
+                deadline = now + self._settings.configuration_wait_s
+            if deadline is not None and now >= deadline:
+                log.warning(
+                    "no configuration yet; until it comes each camera goes by its id, and no "
+                    "stored result is deleted"
+                )
+                self._log.configure(self._configuration.logger, prune=False)
                 break
             for item in intake.receive(trouble=False):
                 if isinstance(item[0].message, InferenceResult):
@@ -345,23 +361,20 @@ class Publisher:
     def _apply(self, wanted: Message) -> None:
         """Put a configuration in force."""
         assert isinstance(wanted, PublisherConfiguration)  # noqa: S101 - all else the inbox brings
+        if wanted.events.enabled != self._configuration.events.enabled:
+            self._end_events()  # as still configured: nobody hears of what came while they were off
         self._configuration = wanted
         self._configured = True
         self._log.configure(wanted.logger)
         cameras = {camera.id: camera for camera in wanted.cameras if camera.enabled}
-        known = {camera.id for camera in wanted.cameras}
         for name in [name for name in self._cameras if name not in cameras]:
-            self._retire(self._cameras.pop(name))
-            if name not in known:
-                self._bus.clear(CameraState, camera=name)
-        for name in [name for name in self._remembered if name not in known]:
-            self._bus.clear(CameraState, camera=name)
-            del self._remembered[name]
+            self._left[name] = self._retire(self._cameras.pop(name))
         for name, settings in cameras.items():
             if name in self._cameras:
                 self._cameras[name].settings = settings
             else:
                 self._cameras[name] = self._new_camera(settings)
+        self._tidy_up()
         self._revision = wanted.revision
         log.info("configuration %s in force", wanted.revision)
 
@@ -374,19 +387,31 @@ class Publisher:
         return camera
 
     def _new_camera(self, settings: PublisherCamera) -> _Camera:
-        labels = self._remembered.get(settings.id, ())
+        left = self._left.pop(settings.id, None)
+        labels = () if left is None else left.counts
         return _Camera(settings, CameraView(settings.id, self._clock.monotonic(), labels))
 
     def _recall(self, earlier: "_Earlier") -> None:
         """Take note of the states that an earlier run left on the broker."""
-        known = {camera.id for camera in self._configuration.cameras}
-        for state in earlier.states(self._clock.monotonic()):
-            self._remembered[state.camera] = tuple(state.counts)
+        found = earlier.states(self._clock.monotonic())
+        for state in found:
             camera = self._cameras.get(state.camera)
-            if camera is not None:
+            if camera is None:
+                self._left[state.camera] = state
+            else:
                 camera.view.remember(state.counts)
-            elif self._configured and state.camera not in known:
-                self._bus.clear(CameraState, camera=state.camera)
+        if found and self._configured:
+            self._tidy_up()
+
+    def _tidy_up(self) -> None:
+        """Clear the states of cameras that are gone; those of disabled ones claim nothing."""
+        wanted = {camera.id: camera for camera in self._configuration.cameras}
+        for name, state in list(self._left.items()):
+            if name not in wanted:
+                self._bus.clear(CameraState, camera=name)
+                del self._left[name]
+            elif state.count or any(state.present.values()):  # left by a run that was killed
+                self._left[name] = self._retire(self._new_camera(wanted[name]))
 
 
 _COUNTERS: Final = (
@@ -405,20 +430,26 @@ _COUNTERS: Final = (
 
 
 class _Earlier:
-    """Camera states that an earlier run left on the broker: read for a while after the start."""
+    """Camera states that an earlier run left on the broker: read for a while after the start.
 
-    def __init__(self, bus: Bus, until: float) -> None:
+    Our own come here too in that time.
+    """
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
         self._inbox: Inbox | None = bus.subscribe(Subscription(CameraState))
-        self._until = until
+        self._until: float | None = None
 
     def states(self, now: float) -> list[CameraState]:
         """Return what came since the last call."""
         found: list[CameraState] = []
         if self._inbox is not None:
+            if self._until is None and self._bus.connected:
+                self._until = now + REMEMBER_S
             while (delivery := self._inbox.receive(0)) is not None:
                 if isinstance(delivery.message, CameraState):
                     found.append(delivery.message)
-            if now >= self._until:
+            if self._until is not None and now >= self._until:
                 self.close()
         return found
 
@@ -436,6 +467,8 @@ class _Intake:
     the broker from sending more, and while the data logger cannot store any, none are. So that
     the live outputs go on, a second, volatile inbox is opened then. It is a shared subscription
     of one member, because a second plain one to the same topics would replace the first.
+
+    While the broker knows both it sends each result twice, and both copies come to both inboxes.
     """
 
     def __init__(self, bus: Bus, instance: str) -> None:
@@ -445,25 +478,21 @@ class _Intake:
         )
         self._group = f"live-{instance}"
         self._live: Inbox | None = None
+        self._forgotten = False
         self._storing = True
 
     def receive(self, *, trouble: bool) -> "list[_Received]":
         """Return what is there, configuration first."""
         self._storing = not trouble
+        if not self._forgotten and self._bus.connected:
+            self._forget_earlier()
         if trouble and self._live is None:
-            self._live = self._bus.subscribe(
-                Subscription(InferenceResult, share=self._group), volatile=True, bound=LIVE_BOUND
-            )
+            self._live = self._open_live()
         if self._live is None:
-            return [(delivery, False) for delivery in self._usual.receive_many(BATCH, TICK_S)]
-        usual = [
-            item
-            for item in self._usual.receive_many(BATCH, 0)
-            # What is not owed is a copy of what the live inbox has.
-            if item.owed or not isinstance(item.message, InferenceResult)
-        ]
+            return self._receive_usual(TICK_S)
+        usual = self._receive_usual(0)
         live = self._live.receive_many(BATCH, 0 if usual else TICK_S)
-        return [(item, False) for item in usual] + [(item, True) for item in live]
+        return usual + [(item, True) for item in live]
 
     def caught_up(self) -> None:
         """Say that the usual inbox brings the newest results again."""
@@ -477,6 +506,25 @@ class _Intake:
         if self._live is not None:
             self._live.close()
             self._live = None
+
+    def _receive_usual(self, timeout: float) -> "list[_Received]":
+        return [
+            (item, False)
+            for item in self._usual.receive_many(BATCH, timeout)
+            # A result that is not owed is the live inbox's copy.
+            if item.owed or not isinstance(item.message, InferenceResult)
+        ]
+
+    def _open_live(self) -> Inbox:
+        return self._bus.subscribe(
+            Subscription(InferenceResult, share=self._group), volatile=True, bound=LIVE_BOUND
+        )
+
+    def _forget_earlier(self) -> None:
+        """End the live subscription of a run that was killed: its session goes on in ours."""
+        self._forgotten = True
+        if self._live is None:
+            self._open_live().close()
 
 
 _Received = tuple[Delivery[Message], bool]

@@ -20,7 +20,7 @@ from nxai_common.contracts.status import Problem
 from nxai_common.errors import ConfigurationError
 from nxai_common.retry import RetryPolicy
 from nxai_publisher.core.rows import LoggedResult
-from nxai_publisher.ports import LogStatistics, ResultStore, StorageUnavailable
+from nxai_publisher.ports import LogStatistics, Pruned, ResultStore, StorageUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -73,13 +73,13 @@ class GroupCommit:
         self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
         self._wall_us = wall_us
         self._waiting: dict[tuple[object, ...], _Held] = {}
-        """In order of arrival. A result that is delivered again takes the place of the first
-        delivery, whose acknowledgement means nothing any more."""
+        """In order of arrival, each result once."""
         self._condition = threading.Condition()
         self._closing = False
         self._problem: Problem | None = None
         self._attempts = 0
         self._statistics = LogStatistics()
+        self._may_prune = False
         self._prune_at = 0.0
         self._thread = threading.Thread(target=self._run, name="logger", daemon=True)
 
@@ -107,16 +107,17 @@ class GroupCommit:
             if len(self._waiting) >= self._bound and key not in self._waiting:
                 self._statistics = replace(self._statistics, left_out=self._statistics.left_out + 1)
                 return False
-            self._waiting[key] = _Held(result, delivery)
+            _hold(self._waiting, _Held(result, delivery))
             count = len(self._waiting)
             if count in (1, ENOUGH):  # the thread waits for the first, or lingers for a group
                 self._condition.notify()
         return True
 
-    def configure(self, options: LoggerOptions) -> None:
+    def configure(self, options: LoggerOptions, *, prune: bool = True) -> None:
         """Change retention, start or stop storing."""
         with self._condition:
             self._options = options
+            self._may_prune = prune
             self._prune_at = 0.0
             self._condition.notify()
 
@@ -217,13 +218,15 @@ class GroupCommit:
         with self._condition:
             newer = self._waiting
             self._waiting = {held.result.key: held for held in batch}
-            self._waiting.update(newer)
+            for held in newer.values():
+                _hold(self._waiting, held)
 
     def _prune(self) -> None:
         """Delete one slice; the next comes after the results that wait, or in a minute."""
         with self._condition:
             options = self._options
-        pruned = self._store.prune(options, self._wall_us())
+            may_prune = self._may_prune
+        pruned = self._store.prune(options, self._wall_us()) if may_prune else Pruned(0, more=False)
         self._count(pruned=self._statistics.pruned + pruned.rows)
         with self._condition:
             if not pruned.more and options is self._options:
@@ -252,3 +255,14 @@ class GroupCommit:
     def _count(self, **changes: int) -> None:
         with self._condition:
             self._statistics = replace(self._statistics, **changes)
+
+
+def _hold(waiting: dict[tuple[object, ...], _Held], new: _Held) -> None:
+    """Keep one delivery of each result: the newest of those that the broker waits for."""
+    old = waiting.get(new.result.key)
+    if old is None or new.delivery.owed:
+        waiting[new.result.key] = new
+        if old is not None:
+            # The broker keeps the newer one. After a reconnect this says nothing; within one
+            # connection (sent twice) it would wait for both.
+            old.delivery.acknowledge()

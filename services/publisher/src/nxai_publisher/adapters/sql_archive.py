@@ -19,7 +19,7 @@ from nxai_publisher.adapters.sql_database import (
     reader_engine,
     translated,
 )
-from nxai_publisher.core.rows import Row
+from nxai_publisher.core.rows import Row, as_json, as_stored
 from nxai_publisher.ports import StorageUnavailable
 
 PAGE_ROWS: Final = 500
@@ -99,7 +99,7 @@ class SqlArchive:
         if camera is not None:
             query = query.where(table.c.camera == camera)
         if label is not None:
-            query = query.where(table.c.label == label)
+            query = query.where(table.c.label == as_stored(label))
         with self._connection() as connection:
             rows = connection.execution_options(yield_per=PAGE_ROWS).execute(query)
             for row in rows.mappings():
@@ -125,7 +125,7 @@ def _stream(
         .order_by(table.c.captured_at_us)
     )
     if label is not None:
-        quoted = label.replace("\\", "\\\\").replace('"', '\\"')
+        quoted = as_json(label)[1:-1]
         query = query.where(
             table.c.detections.contains(quoted, autoescape=True)
             | table.c.scores.contains(quoted, autoescape=True)

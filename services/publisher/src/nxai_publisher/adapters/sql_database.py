@@ -75,7 +75,7 @@ LABEL_MINUTES: Final = sa.Table(
 )
 
 _SQLITE_REASONS: Final = {
-    "SQLITE_FULL": "the disk is full; make room there, or lower keep_mb",
+    "SQLITE_FULL": "the disk is full; make room there",
     "SQLITE_BUSY": "another program holds it locked; close that program",
     "SQLITE_LOCKED": "another program holds it locked; close that program",
     "SQLITE_CORRUPT": "it is damaged; move it away (a new one is made) or restore a backup",

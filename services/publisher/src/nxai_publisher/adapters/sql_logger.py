@@ -2,7 +2,8 @@
 
 import contextlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Final
@@ -44,12 +45,26 @@ SPARE_PAGES: Final = 16_384
 only wear the disk."""
 ROW_OVERHEAD_BYTES: Final = 100
 """PostgreSQL: tuple header, share of the page, entry in the primary key."""
+SAMPLES: Final = 20
+SAMPLE_ROWS: Final = 50
+"""PostgreSQL: rows of a camera that are measured, spread over days and nights; some 5 ms."""
 MEGABYTE: Final = 1_000_000
 MIGRATION_LOCK: Final = 7_381_224
 """PostgreSQL advisory lock, any number of our own: processes that start together take turns."""
 
 _LARGEST: Final = frozenset({"latency_ms_max", "max_objects"})
 """Rolled up by taking the larger value; all other columns are added."""
+
+
+@dataclass(slots=True)
+class _Size:
+    """What PostgreSQL's tables hold, while a round of retention brings them down to a limit."""
+
+    limit_bytes: float
+    live_bytes: float
+    """Of all results and roll-ups."""
+    row_bytes: Mapping[str, float]
+    """Of one result, by camera: one sees nothing all day, another forty things at once."""
 
 
 class SqlLogger:
@@ -67,22 +82,28 @@ class SqlLogger:
         self._engine: Engine | None = None
         self._connection: Connection | None = None
         self._insert, self._add_minutes, self._add_labels = _statements(url)
-        self._excess_bytes: float | None = None
-        """PostgreSQL: still to be deleted in this round; None between rounds."""
+        self._file: tuple[int, int] | None = None
+        """SQLite: which file is open, by device and inode."""
+        self._size: _Size | None = None
+        """PostgreSQL: as this round of retention sees it; None between rounds."""
 
     def open(self) -> None:
         """Connect, and bring the tables up to date."""
         self.close()
+        self._size = None
         if is_sqlite(self._url):
             _make_folder(Path(self._url.database or ""))
         self._engine = writer_engine(self._url, self._durability)
         with translated(self._url):
             self._connection = self._engine.connect()
         self.migrate("head")
+        with translated(self._url):
+            self._file = self._file_at_path()
 
     def write(self, results: Sequence[LoggedResult]) -> Written:
         """Store all in one transaction."""
         with translated(self._url):
+            self._check_file()
             if not results or self._write_together(results):
                 return Written(len(results), 0)
             return self._write_singly(results)
@@ -91,9 +112,11 @@ class SqlLogger:
         """Delete one slice, oldest first."""
         oldest_kept_us = now_us - int(options.keep_days * 86_400 * 1_000_000)
         with translated(self._url):
+            self._check_file()
             with self._transaction() as connection:
                 rows = _delete_older(connection, oldest_kept_us)
             if rows:
+                self._size = None
                 return Pruned(rows, more=True)
             pruned = self._prune_by_size(options.keep_mb * MEGABYTE)
             return pruned if pruned.rows else Pruned(0, more=self._give_back())
@@ -177,20 +200,23 @@ class SqlLogger:
 
     def _prune_by_size(self, limit_bytes: float) -> Pruned:
         with self._transaction() as connection:
-            row_bytes = 0.0
-            if is_sqlite(self._url):
-                self._excess_bytes = _sqlite_bytes(connection) - limit_bytes
-            else:
-                # An estimate, good to a minute's results: made once a round, then counted down.
-                live_bytes, row_bytes = _postgres_bytes(connection)
-                if self._excess_bytes is None:
-                    self._excess_bytes = live_bytes - limit_bytes
-            if self._excess_bytes <= 0:
-                self._excess_bytes = None
+            if self._live_bytes(connection, limit_bytes) <= limit_bytes:
+                self._size = None
                 return Pruned(0, more=False)
-            rows = _delete_oldest(connection)
-            self._excess_bytes -= rows * row_bytes
+            camera, rows = _delete_oldest(connection)
+            if rows == 0:
+                self._size = None
+            elif self._size is not None:
+                self._size.live_bytes -= rows * self._size.row_bytes.get(camera, ROW_OVERHEAD_BYTES)
         return Pruned(rows, more=rows > 0)
+
+    def _live_bytes(self, connection: Connection, limit_bytes: float) -> float:
+        if is_sqlite(self._url):
+            return _sqlite_bytes(connection)
+        # An estimate: made once a round, then counted down; anew when somebody changes the limit.
+        if self._size is None or self._size.limit_bytes != limit_bytes:
+            self._size = _postgres_size(connection, limit_bytes)
+        return self._size.live_bytes
 
     def _give_back(self) -> bool:
         """Give a slice of empty pages back to the disk; return whether there is more."""
@@ -207,6 +233,25 @@ class SqlLogger:
         return spare > VACUUM_PAGES
 
     # -- connection -----------------------------------------------------------------------------
+
+    def _check_file(self) -> None:
+        """Refuse to go on with a file that is no longer at its path.
+
+        SQLite would: what it stores there is lost with the file, or changes one put aside.
+        """
+        if self._file_at_path() != self._file:
+            raise StorageUnavailable(
+                f"{name_of(self._url)}: it was moved or deleted; the path is opened anew"
+            )
+
+    def _file_at_path(self) -> tuple[int, int] | None:
+        if not is_sqlite(self._url):
+            return None
+        try:
+            found = Path(self._url.database or "").stat()
+        except FileNotFoundError:
+            return None
+        return found.st_dev, found.st_ino
 
     def _connected(self) -> Connection:
         if self._connection is None:
@@ -261,8 +306,12 @@ def _delete_older(connection: Connection, before_us: int) -> int:
     return _delete_minutes(connection, before_us // 1_000_000)
 
 
-def _delete_oldest(connection: Connection) -> int:
-    """Delete a slice of the camera whose results are the oldest; at last the roll-ups."""
+def _delete_oldest(connection: Connection) -> tuple[str, int]:
+    """Delete a slice of the camera whose results are the oldest; at last the roll-ups.
+
+    Returns:
+        The camera (empty: of the roll-ups), and the rows deleted.
+    """
     firsts: list[tuple[int, str]] = []
     for camera in cameras_of(connection):
         first = connection.scalar(
@@ -271,9 +320,9 @@ def _delete_oldest(connection: Connection) -> int:
         firsts.append((int(first or 0), camera))
     if firsts:
         oldest_us, camera = min(firsts)
-        return _delete_slice(connection, camera, oldest_us + SLICE_S * 1_000_000)
+        return camera, _delete_slice(connection, camera, oldest_us + SLICE_S * 1_000_000)
     oldest_s = connection.scalar(sa.select(sa.func.min(RESULT_MINUTES.c.minute_s)))
-    return 0 if oldest_s is None else _delete_minutes(connection, oldest_s + 60)
+    return "", (0 if oldest_s is None else _delete_minutes(connection, oldest_s + 60))
 
 
 def _delete_slice(connection: Connection, camera: str, before_us: int) -> int:
@@ -313,28 +362,39 @@ def _pragma(connection: Connection, name: str) -> int:
     return int(connection.exec_driver_sql(f"PRAGMA {name}").scalar_one())
 
 
-def _postgres_bytes(connection: Connection) -> tuple[float, float]:
-    """Return about how many bytes all results and roll-ups take, and one row of `results`.
+def _postgres_size(connection: Connection, limit_bytes: float) -> _Size:
+    """Estimate how many bytes all results and roll-ups take.
 
     The size of the files does not do: it keeps the room of deleted rows for new ones. Nor do the
     server's statistics: they come late, and an ANALYZE in between counts rows twice. The roll-ups
     are exact, but for the minute that each camera's results begin in.
     """
-    row_bytes = connection.scalar(
-        sa.text(
-            "SELECT coalesce(avg(pg_column_size(r.*)), 0) FROM "
-            "(SELECT * FROM results ORDER BY camera, captured_at_us LIMIT 1000) AS r"
-        )
-    )
-    one = float(row_bytes or 0) + ROW_OVERHEAD_BYTES
-    rows = sum(_count_results(connection, camera) for camera in cameras_of(connection))
+    row_bytes = {camera: _row_bytes(connection, camera) for camera in cameras_of(connection)}
+    results = sum(_count_results(connection, camera) * one for camera, one in row_bytes.items())
     roll_ups = connection.scalar(
         sa.text(
             "SELECT pg_total_relation_size('result_minutes') "
             "+ pg_total_relation_size('label_minutes')"
         )
     )
-    return rows * one + float(roll_ups or 0), one
+    return _Size(limit_bytes, results + float(roll_ups or 0), row_bytes)
+
+
+def _row_bytes(connection: Connection, camera: str) -> float:
+    """Return what a result of a camera takes: the mean of samples from its whole time."""
+    mean = connection.scalar(
+        sa.text(
+            "SELECT avg(pg_column_size(r.*)) FROM"
+            " (SELECT min(captured_at_us) AS first, max(captured_at_us) AS last FROM results"
+            "  WHERE camera = :camera) AS span,"
+            " generate_series(0, :samples - 1) AS n,"
+            " LATERAL (SELECT * FROM results WHERE camera = :camera"
+            "  AND captured_at_us >= first + (last - first) / :samples * n"
+            "  ORDER BY captured_at_us LIMIT :rows) AS r"
+        ),
+        {"camera": camera, "samples": SAMPLES, "rows": SAMPLE_ROWS},
+    )
+    return float(mean or 0) + ROW_OVERHEAD_BYTES
 
 
 def _count_results(connection: Connection, camera: str) -> int:

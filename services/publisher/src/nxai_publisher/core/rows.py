@@ -1,5 +1,6 @@
 """What the data logger keeps of results: one row each, and roll-ups per minute."""
 
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -12,6 +13,9 @@ from nxai_publisher.core.observation import Observation
 MINUTE_S: Final = 60
 CONFIDENCE_BINS: Final = 10
 """Tenths: fine enough to see where a threshold should lie, ten small integers a row."""
+LONGEST_NAME: Final = 200
+"""Letters of a label or stream in a key, of up to four bytes each: PostgreSQL takes 2,700 bytes
+for all columns of a primary key together."""
 
 Row = dict[str, Any]
 
@@ -55,16 +59,16 @@ def logged(result: InferenceResult, seen: Observation, latency_ms: float) -> Log
             "camera": result.camera,
             "captured_at_us": result.captured_at_us,
             "model": result.model,
-            "stream": _clean(result.stream),
+            "stream": as_stored(result.stream),
             "sequence": result.sequence,
-            "model_version": _clean(result.model_version),
+            "model_version": as_stored(result.model_version),
             "picture_width": result.source_width,
             "picture_height": result.source_height,
             "objects": len(result.detections),
             "uncertain": int(result.uncertain),
             "latency_ms": round(latency_ms, 2),
             "inference_ms": round(result.timing.engine_ms + result.timing.decode_ms, 2),
-            "detections": _json(
+            "detections": as_json(
                 [
                     (
                         item.label,
@@ -77,12 +81,26 @@ def logged(result: InferenceResult, seen: Observation, latency_ms: float) -> Log
                     for item in result.detections
                 ]
             ),
-            "scores": _json({i.label: round(i.confidence, 4) for i in result.classifications})
+            "scores": as_json({i.label: round(i.confidence, 4) for i in result.classifications})
             if result.classifications
             else None,
         },
         confidences={label: tuple(values) for label, values in confidences.items()},
     )
+
+
+def as_stored(text: str) -> str:
+    """Return a label or stream as a key of the tables: what every database takes.
+
+    PostgreSQL has no NUL in text, SQLite and JSON do. What is too long ends in its CRC, so that
+    two that begin alike stay two.
+    """
+    if "\0" in text:
+        text = text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    if len(text) <= LONGEST_NAME:
+        return text
+    crc = f"~{zlib.crc32(text.encode('utf-8', 'replace')):08x}"
+    return text[: LONGEST_NAME - len(crc)] + crc
 
 
 @dataclass(slots=True)
@@ -122,7 +140,7 @@ def roll_up(results: Iterable[LoggedResult]) -> RollUp:
         total["latency_ms_max"] = max(total["latency_ms_max"], row["latency_ms"])
         total["inference_ms_sum"] += row["inference_ms"]
         for label, values in result.confidences.items():
-            _add_label(sums.labels, (*key, _clean(label)), values)
+            _add_label(sums.labels, (*key, as_stored(label)), values)
     return sums
 
 
@@ -154,10 +172,6 @@ def _add_label(
         total[f"confidence_{bin_}"] += 1
 
 
-def _json(value: object) -> str:
+def as_json(value: object) -> str:
+    """Return JSON as the columns `detections` and `scores` hold it."""
     return orjson.dumps(value).decode()
-
-
-def _clean(text: str) -> str:
-    """Return text that PostgreSQL takes: it has no NUL in text, SQLite and JSON do."""
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}") if "\0" in text else text

@@ -16,6 +16,9 @@ CHANGE_INTERVAL_S: Final = 0.2
 writes every state to its database. `detections` has every frame."""
 SHORTEST_WINDOW_S: Final = 1.0
 """A rate over less than a second jumps."""
+FORGET_AFTER: Final = 6
+"""Heartbeats that a model was silent while another spoke: a minute by default, in which one that
+is only loaded again is back."""
 
 _REMEMBERED: Final = ""
 """Stands for the models of an earlier run; no model has an empty id."""
@@ -41,6 +44,8 @@ class CameraView:
         self._camera = camera
         self._models: dict[str, _ModelView] = {}
         self._labels: dict[str, tuple[str, ...]] = {_REMEMBERED: tuple(labels)}
+        self._silent: dict[str, int] = {}
+        """Heartbeats since a model fell silent."""
         self._changed = True
         self._told_at = float("-inf")
         self._beat_at = now
@@ -63,6 +68,7 @@ class CameraView:
 
     def show(self, model: str, counts: Mapping[str, int], present: frozenset[str]) -> None:
         """Replace what one model shows."""
+        self._silent.pop(model, None)
         view = self._models.get(model)
         if view is None:
             view = self._models[model] = _ModelView()
@@ -81,8 +87,15 @@ class CameraView:
     def fall_silent(self, model: str) -> None:
         """Forget what a model showed: nobody is looking any more. Its labels stay, as zero."""
         view = self._models.pop(model, None)
-        if view is not None and (any(view.counts.values()) or view.present):
+        if view is None:
+            return
+        self._silent[model] = 0
+        if any(view.counts.values()) or view.present:
             self._changed = True
+
+    def knows(self, model: str) -> bool:
+        """Tell whether a model speaks, or is silent and not forgotten yet."""
+        return model in self._models or model in self._silent
 
     def due(self, now: float, every_s: float) -> bool:
         """Tell whether there is a state to publish: a change, or the heartbeat."""
@@ -133,3 +146,12 @@ class CameraView:
             self._latency_sum_ms = 0.0
             if self._models:  # all of them have had the time to speak for themselves
                 self._labels.pop(_REMEMBERED, None)
+                self._forget_silent()
+
+    def _forget_silent(self) -> None:
+        """Drop the labels of models that are no longer used."""
+        for model in list(self._silent):
+            self._silent[model] += 1
+            if self._silent[model] >= FORGET_AFTER:
+                del self._silent[model]
+                self._labels.pop(model, None)
