@@ -181,6 +181,39 @@ def test_wrong_root() -> None:
     assert problems('{"cameras": ["x"]}') == ['line 1: cameras.0: must be an object {...}, not "x"']
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (
+            {"logger": {"keep_days": 999_999_999}},
+            "logger.keep_days: must be less than or equal to 36500, not 999999999",
+        ),
+        (
+            {"outputs": {"events": {"end_after_s": 1.8e302}}},
+            "outputs.events.end_after_s: must be less than or equal to 86400, not 1.8e+302",
+        ),
+        (
+            {"outputs": {"state_every_s": 1e9}},
+            "outputs.state_every_s: must be less than or equal to 86400, not 1000000000.0",
+        ),
+        (
+            {"cameras": [{"id": "a", "source": {"type": "demo", "width": 100_000}}]},
+            "cameras.a.source.width: must be less than or equal to 3840, not 100000",
+        ),
+        (
+            {"cameras": [{"id": "a", "source": {"type": "demo", "height": 119}}]},
+            "cameras.a.source.height: must be greater than or equal to 120, not 119",
+        ),
+        (
+            {"cameras": [{"id": "a", "source": {"type": "demo", "fps": 1e-320}}]},
+            "cameras.a.source.fps: must be greater than or equal to 0.001, not 1e-320",
+        ),
+    ],
+)
+def test_numbers_that_no_service_can_use(settings: dict[str, Any], said: str) -> None:
+    assert problems(json.dumps(settings)) == [f"line 1: {said}"]
+
+
 def test_ids_that_meet() -> None:
     text = json.dumps(
         {
