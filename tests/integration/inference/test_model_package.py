@@ -221,6 +221,9 @@ OPEN = one(
 )
 
 
+LARGE = one("RELU", [Tensor((1, 2400, 2400, 3))], Tensor((1, 2400, 2400, 3)))
+
+
 @pytest.mark.parametrize(
     ("name", "content", "rest", "reason"),
     [
@@ -236,6 +239,7 @@ OPEN = one(
         ("a.tflite", tiny_fomo(), {"digest": "0" * 64}, "the configuration wants 0000"),
         ("a.tflite", OPEN, {}, r"dynamic or empty dimension"),
         ("a.onnx", nan_model(), {}, "a.onnx: self-test failed on onnx.*not finite"),
+        ("a.tflite", LARGE, {}, r"a.tflite: the model reads pictures of 2400x2400x3 = 17280000"),
         ("a.tflite", not_softmax(), {"labels": ("a", "b")}, "a.tflite: self-test.*sum to 0"),
         ("a.tflite", tiny_fomo(), {"engine": "onnx", "input_scaling": "torch", "labels": ("a",)},
          "1 labels are given"),
