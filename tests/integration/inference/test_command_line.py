@@ -237,6 +237,33 @@ def test_convert_refuses_by_name(run: Run, tmp_path: Path) -> None:
     assert (done.returncode, "cannot be written" in done.stderr) == (2, True)
 
 
+@pytest.mark.parametrize("link", ["", "symbolic", "hard"])
+def test_convert_never_overwrites_the_model(run: Run, tmp_path: Path, link: str) -> None:
+    source = tmp_path / "a.onnx"  # a .tflite file by its content, whatever its name
+    source.write_bytes(shared(NUT).read_bytes())
+    target = tmp_path / "b.onnx" if link else source
+    if link == "symbolic":
+        target.symlink_to(source)
+    elif link == "hard":
+        target.hardlink_to(source)
+    done = run("convert", source, target)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{target}: this is the model itself ({source})" in done.stderr
+    assert source.read_bytes() == target.read_bytes() == shared(NUT).read_bytes()
+
+
+@pytest.mark.parametrize("name", ["a.tflite", "b.tflite", "b", "b.bin"])
+def test_convert_writes_only_onnx_files(run: Run, tmp_path: Path, name: str) -> None:
+    source = tmp_path / "a.tflite"
+    source.write_bytes(shared(NUT).read_bytes())
+    done = run("convert", source, tmp_path / name)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{tmp_path / name}: the converted model is an ONNX file" in done.stderr
+    assert "ends in .onnx" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["a.tflite"]
+    assert source.read_bytes() == shared(NUT).read_bytes()
+
+
 def test_package_and_use_it(run: Run, tmp_path: Path) -> None:
     done = run("package", shared(NUT), "--id", "m5-nut", "--labels", "m5_nut", "--to", tmp_path,
                "--resize-mode", "fit-short", "--threshold", "0.4")  # fmt: skip

@@ -391,6 +391,7 @@ def _tensor(tensor: TensorInfo) -> str:
 
 def _convert(arguments: argparse.Namespace, complaints: TextIO) -> int:
     del complaints
+    _check_target(arguments.source, arguments.target)
     file = read_model_file(arguments.source)
     if file.format != "tflite":
         raise ConfigurationError(f"{file.name}: only .tflite files can be converted")
@@ -406,6 +407,22 @@ def _convert(arguments: argparse.Namespace, complaints: TextIO) -> int:
         ) from error
     _say(f"{arguments.target}: {len(converted)} bytes of ONNX")
     return _DONE
+
+
+def _check_target(source: Path, target: Path) -> None:
+    """Refuse to write over the model, or under a name by which no model is found."""
+    if target.suffix.lower() != ".onnx":
+        raise ConfigurationError(
+            f"{target}: the converted model is an ONNX file; give it a name that ends in .onnx, "
+            f"such as {source.stem}.onnx"
+        )
+    is_same = False
+    with contextlib.suppress(OSError):  # mostly: there is no such target yet
+        is_same = source.samefile(target)  # a link, too, leads to the only copy of the model
+    if is_same:
+        raise ConfigurationError(
+            f"{target}: this is the model itself ({source}); give another name for the ONNX file"
+        )
 
 
 def _package(arguments: argparse.Namespace, complaints: TextIO) -> int:
