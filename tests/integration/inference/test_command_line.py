@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from nxai_inference.__main__ import main
@@ -210,6 +211,42 @@ def test_inspect_as_json_says_why_an_engine_is_left_out(run: Run) -> None:
     assert litert["ms"] > 0
     assert runtime["ms"] is None
     assert "TFLite_Detection_PostProcess" in runtime["reason"]
+
+
+@pytest.mark.parametrize("labels", ["lamp", "lamp,coffee,cup"])
+def test_the_labels_of_an_ssd_are_counted(run: Run, labels: str) -> None:
+    done = run("inspect", "--model", shared(SSD), "--labels", labels)
+    assert done.returncode == 2
+    assert f"labels are given ({labels.replace(',', ', ')})" in done.stderr
+    assert "of a mobilenet-ssd model with 2" in done.stderr
+
+
+def test_an_ssd_says_how_many_labels_it_has(run: Run) -> None:
+    done = run("detect", "x.png", "--model", shared(SSD))
+    assert done.returncode == 2
+    assert "the model has no labels; name 2 labels in tensor order" in done.stderr
+    (found,) = json_lines(run("inspect", "--model", shared(SSD), "--json"))
+    assert (found["labels"], found["labels_are_named"]) == (["class 0", "class 1"], False)
+
+
+def test_a_detector_that_does_not_say_how_many_labels_it_has(run: Run, tmp_path: Path) -> None:
+    shapes = {"scores": (1, 4), "boxes": (1, 4, 4), "count": (1,), "classes": (1, 4)}
+    graph = helper.make_graph(
+        [helper.make_node("Identity", [f"{name} in"], [name]) for name in shapes],
+        "main",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, (1, 3, 16, 16))],
+        [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in shapes.items()],
+        [numpy_helper.from_array(np.zeros(s, np.float32), f"{n} in") for n, s in shapes.items()],
+    )
+    model = tmp_path / "ssd.onnx"
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), model
+    )
+    done = run("inspect", "--model", model)
+    assert done.returncode == 0, done.stderr
+    assert "labels:        unknown  (the file does not say how many; give --labels)" in done.stdout
+    (found,) = json_lines(run("inspect", "--model", model, "--json"))
+    assert (found["labels"], found["labels_are_named"]) == ([], False)
 
 
 def test_convert(run: Run, tmp_path: Path) -> None:

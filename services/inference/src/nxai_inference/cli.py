@@ -327,13 +327,14 @@ def _described(
     arguments: argparse.Namespace, opened: OpenedModel, manifest: ModelManifest
 ) -> dict[str, Any]:
     file = read_package(arguments.model).file
+    has_labels = opened.labels_are_named or opened.label_count is not None
     return {
         "file": file.name,
         "format": file.format,
         "bytes": len(file.content),
         "sha256": manifest.digest,
         "task": manifest.task.value,
-        "labels": list(manifest.labels),
+        "labels": list(manifest.labels) if has_labels else [],
         "labels_are_named": opened.labels_are_named,
         "input": f"{manifest.width}x{manifest.height}x{manifest.channels}",
         "input_scaling": manifest.input_scaling.value,
@@ -357,7 +358,9 @@ def _rounded(value: float | None) -> float | None:
 
 def _as_text(described: dict[str, Any]) -> str:
     labels = ", ".join(described["labels"])
-    if not described["labels_are_named"]:
+    if not labels:
+        labels = "unknown  (the file does not say how many; give --labels)"
+    elif not described["labels_are_named"]:
         labels += "  (numbered: the file has no names; give --labels)"
     rows = [
         ["file", f"{described['file']}  ({described['format']}, {described['bytes']} bytes)"],
