@@ -192,7 +192,7 @@ def test_inspect_says_what_it_is() -> None:
     text = done.stdout
     assert "task:          fomo" in text
     assert "labels:        class 0  (numbered: the file has no names; give --labels)" in text
-    assert "input:         96x96x3, pixels 0..1" in text
+    assert "input:         96x96x3\n" in text
     assert "StatefulPartitionedCall:0  int8 [1, 12, 12, 2]" in text
     assert "self-test:     passed" in text
     assert "litert: " in text
@@ -211,6 +211,24 @@ def test_inspect_as_json_says_why_an_engine_is_left_out(run: Run) -> None:
     assert litert["ms"] > 0
     assert runtime["ms"] is None
     assert "TFLite_Detection_PostProcess" in runtime["reason"]
+
+
+def test_inspect_tells_what_is_assumed_from_what_is_said(run: Run, tmp_path: Path) -> None:
+    text = run("inspect", "--model", shared(NUT), "--threshold", "0.25").stdout
+    assumed = "(assumed: the file does not say; set"
+    assert f"resize mode:   squash  {assumed} resize_mode, here --resize-mode)" in text
+    assert f"input scaling: 0..1  {assumed} input_scaling, here --input-scaling)" in text
+    assert "threshold:     0.25\n" in text
+    assert text.count("assumed") == 2
+    (tmp_path / "a.tflite").write_bytes(shared(NUT).read_bytes())
+    (tmp_path / "manifest.json").write_text('{"labels": ["nut"], "resize_mode": "squash"}')
+    (found,) = json_lines(run("inspect", "--model", tmp_path, "--json"))
+    assert (found["resize_mode"], found["input_scaling"], found["threshold"]) == (
+        "squash",
+        "0..1",
+        0.5,
+    )
+    assert found["assumed"] == ["input_scaling", "threshold"]
 
 
 @pytest.mark.parametrize("labels", ["lamp", "lamp,coffee,cup"])

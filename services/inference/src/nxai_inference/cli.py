@@ -340,6 +340,7 @@ def _described(
         "input_scaling": manifest.input_scaling.value,
         "resize_mode": manifest.resize_mode.value,
         "threshold": manifest.threshold,
+        "assumed": list(opened.assumed),
         "inputs": [tensor.model_dump() for tensor in manifest.inputs],
         "outputs": [tensor.model_dump() for tensor in manifest.outputs],
         "self_test": "passed",
@@ -367,9 +368,15 @@ def _as_text(described: dict[str, Any]) -> str:
         ["sha256", described["sha256"]],
         ["task", described["task"]],
         ["labels", labels],
-        ["input", f"{described['input']}, pixels {described['input_scaling']}"],
-        ["resize mode", described["resize_mode"]],
-        ["threshold", f"{described['threshold']:g}"],
+        ["input", described["input"]],
+        *(
+            [setting.replace("_", " "), _or_assumed(described, setting, option)]
+            for setting, option in (
+                ("input_scaling", "--input-scaling"),
+                ("resize_mode", "--resize-mode"),
+                ("threshold", "--threshold"),
+            )
+        ),
         *(["input tensor", _tensor(TensorInfo(**n))] for n in described["inputs"]),
         *(["output tensor", _tensor(TensorInfo(**n))] for n in described["outputs"]),
         ["self-test", described["self_test"]],
@@ -380,6 +387,14 @@ def _as_text(described: dict[str, Any]) -> str:
         rows.append(["engine", shown or f"{trial['engine']}: {trial['reason']}"])
     rows += [["warning", warning] for warning in described["warnings"]]
     return "\n".join(f"{name + ':':<15}{_one_line(value)}" for name, value in rows)
+
+
+def _or_assumed(described: dict[str, Any], setting: str, option: str) -> str:
+    value = described[setting]
+    shown = f"{value:g}" if isinstance(value, float) else value
+    if setting in described["assumed"]:
+        shown += f"  (assumed: the file does not say; set {setting}, here {option})"
+    return shown
 
 
 def _tensor(tensor: TensorInfo) -> str:

@@ -47,6 +47,8 @@ class OpenedModel:
     """False: the labels are numbers, because nobody named them."""
     label_count: int | None
     """How many labels the model has; None: the file does not say."""
+    assumed: tuple[str, ...]
+    """Settings that neither a person nor the package gave, so that a default stands for them."""
 
 
 class ModelFolder:
@@ -105,6 +107,11 @@ def open_model(
         choice.trials,
         labels_are_named=bool(desired.labels or stated.labels),
         label_count=facts.label_count,
+        assumed=tuple(
+            name
+            for name in ("resize_mode", "input_scaling", "threshold")
+            if getattr(desired, name) is None and getattr(stated, name) is None
+        ),
     )
 
 
