@@ -231,6 +231,17 @@ def test_inspect_tells_what_is_assumed_from_what_is_said(run: Run, tmp_path: Pat
     assert found["assumed"] == ["input_scaling", "threshold"]
 
 
+def test_a_misspelt_key_of_a_package_is_seen(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.tflite").write_bytes(shared(NUT).read_bytes())
+    manifest = tmp_path / "manifest.json"
+    manifest.write_text('{"labels": ["nut"], "resize_mod": "fit-short"}')
+    done = run("inspect", "--model", tmp_path)
+    said = f"{manifest}: unknown key 'resize_mod' is ignored; did you mean 'resize_mode'?"
+    assert f"warning:       {said}\n" in done.stdout
+    picture = shared(f"golden/{golden(FOMO)[0]['image']}")
+    assert f"warning: {said}\n" in run("detect", picture, "--model", tmp_path).stderr
+
+
 @pytest.mark.parametrize("labels", ["lamp", "lamp,coffee,cup"])
 def test_the_labels_of_an_ssd_are_counted(run: Run, labels: str) -> None:
     done = run("inspect", "--model", shared(SSD), "--labels", labels)

@@ -103,7 +103,7 @@ def open_model(
         choice.engine.close()
         raise
     return OpenedModel(
-        LoadedModel(manifest, choice.engine, choice.warnings),
+        LoadedModel(manifest, choice.engine, (*package.warnings, *choice.warnings)),
         choice.trials,
         labels_are_named=bool(desired.labels or stated.labels),
         label_count=facts.label_count,
