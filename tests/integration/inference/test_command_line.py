@@ -359,12 +359,6 @@ def test_package_refuses_what_would_not_run(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_wrong_word_lists_the_commands(run: Run) -> None:
-    done = run("detcet")
-    assert done.returncode == 2
-    assert "invalid choice: 'detcet'" in done.stderr
-
-
 def test_a_missing_provider_is_a_warning(run: Run) -> None:
     picture = shared(f"golden/{golden(FOMO)[0]['image']}")
     done = run("detect", picture, "--model", shared(FOMO), "--labels", "beer,can",

@@ -310,6 +310,17 @@ def test_check_says_what_is_wrong(good: Path, capsys: pytest.CaptureFixture[str]
     assert "there is no such file" in capsys.readouterr().err
 
 
+def test_commands_are_listed_and_the_nearest_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    out = capsys.readouterr().out
+    assert "\n  check   say what is wrong with a settings file\n  schema  print the JSON" in out
+    with pytest.raises(SystemExit) as ended:
+        main(["chek", "settings.json"])
+    assert ended.value.code == 2
+    assert "there is no command 'chek'; did you mean 'check'?" in capsys.readouterr().err
+
+
 def test_schema_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["schema"]) == 0
     assert json.loads(capsys.readouterr().out)["title"] == "Settings"

@@ -47,6 +47,16 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return capsys.readouterr().out
 
 
+def test_commands_are_listed_and_the_nearest_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "\n  export  print the stored results, in the order of" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as ended:
+        main(["exprt"])
+    assert ended.value.code == 2
+    assert "there is no command 'exprt'; did you mean 'export'?" in capsys.readouterr().err
+
+
 def test_export_as_csv(capsys: pytest.CaptureFixture[str], database: str) -> None:
     out = run(capsys, "export", "--since", "2026-11-22T10:00", "--database", database)
     rows = list(csv.DictReader(io.StringIO(out)))

@@ -11,7 +11,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -47,24 +47,22 @@ from nxai_inference.core.conversion import convert
 from nxai_inference.core.decoding import Decoder, decoder_for
 from nxai_inference.core.geometry import to_original
 
-COMMANDS: Final = ("detect", "inspect", "convert", "package")
-"""First words that are not for the service."""
-
 _DONE: Final = 0
 _SOME_FAILED: Final = 1
 _REFUSED: Final = 2
 
 
-def main(argv: Sequence[str]) -> int:
+def main(argv: Sequence[str], commands: Mapping[str, str]) -> int:
     """Run one command.
 
     Args:
-        argv: Without the program's name; the first word is one of `COMMANDS`.
+        argv: Without the program's name; the first word is one of `commands`.
+        commands: One line of help for each command.
 
     Returns:
         The exit code.
     """
-    arguments = _parser().parse_args(argv)
+    arguments = _parser(commands).parse_args(argv)
     with _quiet_libraries() as complaints:
         try:
             code: int = arguments.run(arguments, complaints)
@@ -76,7 +74,7 @@ def main(argv: Sequence[str]) -> int:
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(texts: Mapping[str, str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="nxai-inference",
         description="Run Edge Impulse models on pictures, look into them, convert and pack them. "
@@ -84,24 +82,27 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    detect = commands.add_parser("detect", help="find objects in pictures")
+    def add(name: str) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=texts[name], description=texts[name])
+
+    detect = add("detect")
     detect.add_argument("pictures", nargs="+", type=Path, metavar="PICTURE")
     _add_model_options(detect)
     detect.add_argument("--json", action="store_true", help="one JSON line for each picture")
     detect.add_argument("--save", type=Path, metavar="DIR", help="save the pictures, drawn on")
     detect.set_defaults(run=_detect)
 
-    inspect = commands.add_parser("inspect", help="say what a model is, test it, time it")
+    inspect = add("inspect")
     _add_model_options(inspect)
     inspect.add_argument("--json", action="store_true", help="one JSON object")
     inspect.set_defaults(run=_inspect)
 
-    conversion = commands.add_parser("convert", help="convert a .tflite file to .onnx")
+    conversion = add("convert")
     conversion.add_argument("source", type=Path, metavar="FILE.tflite")
     conversion.add_argument("target", type=Path, metavar="FILE.onnx")
     conversion.set_defaults(run=_convert)
 
-    package = commands.add_parser("package", help="pack a model file with its labels")
+    package = add("package")
     package.add_argument("model", type=Path, metavar="FILE")
     package.add_argument("--id", required=True, help="name of the model: a-z, 0-9, '_' and '-'")
     package.add_argument("--to", required=True, type=Path, metavar="DIR", help="models folder")

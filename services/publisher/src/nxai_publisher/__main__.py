@@ -34,6 +34,10 @@ from nxai_publisher.ports import StorageUnavailable
 from nxai_publisher.service import Publisher
 from nxai_publisher.settings import PublisherSettings
 
+COMMANDS: Final = {
+    "export": "print the stored results, in the order of time",
+    "counts": "print the stored counts per minute, camera, model and label",
+}
 END_OF_TIME_US: Final = 253_402_300_800_000_000
 """The year 10000, as in `core.observation`."""
 
@@ -41,9 +45,9 @@ END_OF_TIME_US: Final = 253_402_300_800_000_000
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the service or a command; return the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if arguments[:1] in (["export"], ["counts"]):
+    if arguments and arguments[0] in COMMANDS:
         return read_log(arguments)
-    return run_service(PublisherSettings, build, arguments)
+    return run_service(PublisherSettings, build, arguments, commands=COMMANDS)
 
 
 @contextmanager
@@ -120,10 +124,7 @@ def _print(options: argparse.Namespace, archive: SqlArchive) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="nxai-publisher", allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, text in (
-        ("export", "print the stored results, in the order of time"),
-        ("counts", "print the stored counts per minute, camera, model and label"),
-    ):
+    for name, text in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
         command.add_argument(
             "--since",
