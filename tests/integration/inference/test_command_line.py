@@ -1,6 +1,7 @@
 """The command line as a person uses it: a process, its output, its exit code."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -357,6 +358,45 @@ def test_package_refuses_what_would_not_run(
     assert done.returncode == 2
     assert reason in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--threshold", "abc", "'abc' is not a number between 0 and 1"),
+        ("--threshold", "1.5", "'1.5' is not a number between 0 and 1"),
+        ("--threshold", "nan", "'nan' is not a number between 0 and 1"),
+        (
+            "--resize-mode",
+            "fitshort",
+            r"'fitshort' \(choose from '?squash'?, '?fit-short'?, '?fit-l",
+        ),
+        ("--input-scaling", "0-1", r"'0-1' \(choose from '?0\.\.1'?, '?-1\.\.1'?, "),
+        ("--task", "yolo", r"'yolo' \(choose from '?fomo'?, '?yolov5'?, "),
+        ("--engine", "tflite", r"'tflite' \(choose from '?auto'?, '?onnx'?, '?litert'?\)"),
+    ],
+)
+def test_a_wrong_option_is_answered_with_what_can_be_typed(
+    run: Run, option: str, value: str, said: str
+) -> None:
+    done = run("inspect", "--model", "m.tflite", option, value)
+    assert done.returncode == 2
+    assert re.search(f"error: argument {option}: .*{said}", done.stderr)
+
+
+def test_an_input_scaling_with_a_minus(run: Run) -> None:
+    done = run("inspect", "--model", shared(NUT), "--input-scaling=-1..1")
+    assert "input scaling: -1..1\n" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["detect", "inspect", "package"])
+def test_every_option_has_a_help_text(run: Run, command: str) -> None:
+    listed = run(command, "--help").stdout.split("options:\n")[1]
+    entries = re.split(r"^  (?=-)", listed, flags=re.MULTILINE)[1:]
+    assert len(entries) > 6
+    for entry in entries:
+        # The text stands behind two spaces, or on the next line.
+        assert re.search(r"\S(  +|\n +)\S", entry), f"no help: {entry}"
 
 
 def test_a_missing_provider_is_a_warning(run: Run) -> None:

@@ -57,6 +57,13 @@ def test_commands_are_listed_and_the_nearest_is_told(capsys: pytest.CaptureFixtu
     assert "there is no command 'exprt'; did you mean 'export'?" in capsys.readouterr().err
 
 
+def test_formats_are_listed_when_one_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["export", "--since", "2026-11-22", "--format", "xls"])
+    said = capsys.readouterr().err.replace("'", "")
+    assert "argument --format: invalid choice: xls (choose from csv, jsonl)" in said
+
+
 def test_export_as_csv(capsys: pytest.CaptureFixture[str], database: str) -> None:
     out = run(capsys, "export", "--since", "2026-11-22T10:00", "--database", database)
     rows = list(csv.DictReader(io.StringIO(out)))

@@ -119,7 +119,12 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
         "--model", required=True, type=Path, metavar="FILE", help=".tflite, .onnx or a package"
     )
     _add_facts(parser)
-    parser.add_argument("--engine", choices=("auto", "onnx", "litert"), default="auto")
+    parser.add_argument(
+        "--engine",
+        choices=("auto", "onnx", "litert"),
+        default="auto",
+        help="what runs the model (default auto: the fastest here)",
+    )
     parser.add_argument(
         "--provider",
         action="append",
@@ -132,9 +137,23 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
 def _add_facts(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--labels", type=_labels, metavar="A,B", help="in tensor order")
     parser.add_argument("--threshold", type=_fraction, help="lowest confidence, 0..1")
-    parser.add_argument("--resize-mode", type=ResizeMode, choices=list(ResizeMode))
-    parser.add_argument("--input-scaling", type=InputScaling, choices=list(InputScaling))
-    parser.add_argument("--task", type=Task, choices=list(Task))
+    # Choices are texts, and not members, so that a refusal lists what one can type.
+    parser.add_argument(
+        "--resize-mode",
+        choices=[mode.value for mode in ResizeMode],
+        help="how a picture is fitted to the model's input, as it was trained: both sides scaled, "
+        "the middle cut out, or black bars added",
+    )
+    parser.add_argument(
+        "--input-scaling",
+        choices=[scaling.value for scaling in InputScaling],
+        help="what the model expects of a pixel; with = before a minus: --input-scaling=-1..1",
+    )
+    parser.add_argument(
+        "--task",
+        choices=[task.value for task in Task],
+        help="what the model is; needed only where its outputs do not tell (yolov5v5-drpai)",
+    )
 
 
 def _labels(text: str) -> tuple[str, ...]:
@@ -142,10 +161,11 @@ def _labels(text: str) -> tuple[str, ...]:
 
 
 def _fraction(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
-    return value
+    with contextlib.suppress(ValueError):
+        value = float(text)
+        if 0 <= value <= 1:
+            return value
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number between 0 and 1")
 
 
 @contextlib.contextmanager

@@ -109,13 +109,14 @@ def read_log(argv: Sequence[str]) -> int:
 
 
 def _print(options: argparse.Namespace, archive: SqlArchive) -> None:
+    style = Format(options.format)
     query = (options.since, options.until, options.camera, options.label)
     if options.command == "export":
         rows = archive.results(*query)
-        lines = results_as_text(rows, options.format, options.label)
+        lines = results_as_text(rows, style, options.label)
     else:
         rows = archive.counts(*query)
-        lines = counts_as_text(rows, options.format)
+        lines = counts_as_text(rows, style)
     for line in lines:
         sys.stdout.write(line)
     sys.stdout.flush()
@@ -143,7 +144,10 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--camera", help="only this camera")
         command.add_argument("--label", help="only objects with this label")
         command.add_argument(
-            "--format", type=Format, choices=list(Format), default=Format.CSV, help="(default csv)"
+            "--format",
+            choices=[style.value for style in Format],
+            default=Format.CSV.value,
+            help="lines for a spreadsheet or of JSON (default csv)",
         )
         command.add_argument(
             "--database",
