@@ -178,7 +178,19 @@ def test_a_truncated_model_is_refused(run: Run, tmp_path: Path) -> None:
     model.write_bytes(shared(FOMO).read_bytes()[:20_000])
     done = run("inspect", "--model", model)
     assert done.returncode == 2
-    assert "truncated or corrupted" in done.stderr
+    said = "the TensorFlow Lite model is truncated or damaged (20000 bytes); download it again"
+    assert done.stderr == f"nxai-inference: {model}: {said}\n"
+    done = run("convert", model, tmp_path / "m.onnx")
+    assert done.stderr == f"nxai-inference: {model}: {said}\n"
+
+
+def test_a_file_where_a_folder_is_needed(run: Run, tmp_path: Path) -> None:
+    picture = shared(f"golden/{golden(FOMO)[0]['image']}")
+    save = tmp_path / "n.png"
+    save.write_bytes(b"x")
+    done = run("detect", picture, "--model", shared(FOMO), "--labels", "a,b", "--save", save)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{save}: this is a file; --save needs a folder" in done.stderr
 
 
 def test_detectors_need_labels(run: Run) -> None:

@@ -129,12 +129,22 @@ def test_a_photograph_is_turned_as_its_camera_says(tmp_path: Path) -> None:
 def test_what_is_no_picture_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "x.png"
     path.write_bytes(content)
-    with pytest.raises(RejectedError, match=r"x\.png: not a picture that can be read"):
+    with pytest.raises(RejectedError, match=r"x\.png: not a picture that can be read") as caught:
         read_picture(path)
+    assert str(caught.value).count("x.png") == 1
     with pytest.raises(RejectedError, match="no such file"):
         read_picture(tmp_path / "gone.png")
-    with pytest.raises(RejectedError, match="not a picture"):
+
+
+def test_what_the_system_does_not_give_is_refused_in_its_words(tmp_path: Path) -> None:
+    with pytest.raises(RejectedError) as caught:
         read_picture(tmp_path)
+    assert str(caught.value) == f"{tmp_path}: this is a folder; name the pictures in it"
+    below_a_file = tmp_path / "file" / "x.png"
+    below_a_file.parent.write_text("in the way")
+    with pytest.raises(RejectedError) as caught:
+        read_picture(below_a_file)
+    assert str(caught.value) == f"{below_a_file}: not a picture that can be read: Not a directory"
 
 
 def test_an_absurdly_large_picture_is_refused(

@@ -844,7 +844,10 @@ def test_an_open_option_table_stands_for_zeros_where_litert_says_so() -> None:
         (b"", "0 bytes only"),
         (b"TFL3", "4 bytes only"),
         (b"\0\0\0\0ONNX" + bytes(100), "not b'TFL3'"),
-        (b"\xff\xff\xff\xffTFL3" + bytes(100), "truncated or corrupted"),
+        (
+            b"\xff\xff\xff\xffTFL3" + bytes(100),
+            r"^the .* model is truncated or damaged \(108 bytes\); download it again$",
+        ),
     ],
 )
 def test_what_is_no_model_is_refused(content: bytes, reason: str) -> None:

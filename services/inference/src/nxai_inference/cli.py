@@ -227,6 +227,10 @@ class _Seen:
 
 
 def _detect(arguments: argparse.Namespace, complaints: TextIO) -> int:
+    if arguments.save is not None and arguments.save.exists() and not arguments.save.is_dir():
+        raise ConfigurationError(
+            f"{arguments.save}: this is a file; --save needs a folder for the drawn pictures"
+        )
     opened = _open(arguments, number_labels=False)
     code = _DONE
     with opened.loaded.engine:

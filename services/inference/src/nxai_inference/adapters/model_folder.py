@@ -141,7 +141,7 @@ def _class_count(file: ModelFile) -> int | None:
     try:
         return read(file.content).class_count
     except RejectedError as error:
-        raise ConfigurationError(f"{file.name}: {error}; download it again") from error
+        raise ConfigurationError(f"{file.name}: {error}") from error
 
 
 def _self_test(choice: Choice, facts: ModelFacts) -> None:

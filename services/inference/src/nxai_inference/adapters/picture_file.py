@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageOps
+from PIL import Image, ImageDraw, ImageOps, UnidentifiedImageError
 
 from nxai_common.contracts.frames import Transform
 from nxai_common.contracts.models import ResizeMode
@@ -61,8 +61,16 @@ def read_picture(path: Path) -> Image.Image:
             return _as_rgb(ImageOps.exif_transpose(opened))
     except FileNotFoundError as error:
         raise RejectedError(f"{path}: no such file") from error
+    except IsADirectoryError as error:
+        raise RejectedError(f"{path}: this is a folder; name the pictures in it") from error
+    except UnidentifiedImageError as error:  # its own text has the path once more
+        raise RejectedError(
+            f"{path}: not a picture that can be read; use JPEG or PNG, or one of the kinds that "
+            "Pillow reads"
+        ) from error
     except _FAILURES as error:
-        raise RejectedError(f"{path}: not a picture that can be read: {error}") from error
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise RejectedError(f"{path}: not a picture that can be read: {reason}") from error
 
 
 def _as_rgb(picture: Image.Image) -> Image.Image:

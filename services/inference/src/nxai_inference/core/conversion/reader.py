@@ -196,8 +196,15 @@ def read(content: bytes) -> TfliteGraph:
         content: The whole file.
 
     Raises:
-        RejectedError: not a TensorFlow Lite model, truncated or corrupted; says where.
+        RejectedError: not a TensorFlow Lite model, truncated or damaged; says where.
     """
+    try:
+        return _read(content)
+    except RejectedError as error:
+        raise RejectedError(f"{error}; download it again") from error
+
+
+def _read(content: bytes) -> TfliteGraph:
     if len(content) < 8:  # noqa: PLR2004 - the root offset and the magic
         raise RejectedError(f"not a TensorFlow Lite model: {len(content)} bytes only")
     if content[4:8] != MAGIC:
@@ -206,9 +213,9 @@ def read(content: bytes) -> TfliteGraph:
         )
     try:
         return _Reader(content).graph()
-    except _BROKEN as error:
+    except _BROKEN as error:  # its text speaks of offsets and buffers
         raise RejectedError(
-            f"the TensorFlow Lite model is truncated or corrupted ({len(content)} bytes; {error})"
+            f"the TensorFlow Lite model is truncated or damaged ({len(content)} bytes)"
         ) from error
 
 
@@ -248,7 +255,7 @@ class _Reader:
         """Return `length`, unless that many offsets of four bytes do not fit in the file."""
         if length * 4 > len(self._content):
             raise RejectedError(
-                f"the TensorFlow Lite model is truncated or corrupted: it claims {length} {what} "
+                f"the TensorFlow Lite model is truncated or damaged: it claims {length} {what} "
                 f"in {len(self._content)} bytes"
             )
         return length
