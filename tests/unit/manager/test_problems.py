@@ -214,6 +214,63 @@ def test_numbers_that_no_service_can_use(settings: dict[str, Any], said: str) ->
     assert problems(json.dumps(settings)) == [f"line 1: {said}"]
 
 
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ({"type": "file", "path": ""}, "path: is empty; write the path of a video file"),
+        ({"type": "folder", "path": " "}, "path: is empty; write the path of a folder of pictures"),
+        ({"type": "v4l2", "device": "0"}, "device: must be the path of a camera, such as /dev/v4l"),
+        ({"type": "v4l2", "device": ""}, "device: must be the path of a camera, such as /dev/v4l"),
+        (
+            {"type": "v4l2", "device": "/dev/video0", "width": 640},
+            "width: is of no use alone; add 'height', or remove it",
+        ),
+        (
+            {"type": "v4l2", "device": "/dev/video0", "height": 480},
+            "height: is of no use alone; add 'width', or remove it",
+        ),
+    ],
+)
+def test_local_source_that_cannot_work(source: dict[str, Any], said: str) -> None:
+    [problem] = of_camera(source=source)
+    assert problem.startswith(f"front.source.{said}")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        {"type": "file", "path": "a.mp4"},
+        {"type": "folder", "path": "pictures"},
+        {"type": "v4l2", "device": "/dev/v4l/by-id/usb-1"},
+        {"type": "v4l2", "device": "/dev/video0", "width": 640, "height": 480},
+    ],
+)
+def test_local_source_that_works(source: dict[str, Any]) -> None:
+    text = json.dumps({"cameras": [{"id": "a", "source": source}]})
+    assert check_settings(text).cameras[0].source.type == source["type"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        (
+            {"path": " "},
+            ["path: is empty; write the name of a model file or package in the models"],
+        ),
+        ({"labels": ["a", "b", "a"]}, ["labels.2: 'a' stands twice; give each class a name"]),
+        (
+            {"labels": ["a", "", " "]},
+            ["labels.1: is empty; each class", "labels.2: is empty; each"],
+        ),
+    ],
+)
+def test_model_that_cannot_work(fields: dict[str, Any], said: list[str]) -> None:
+    found = problems(json.dumps({"models": [{"id": "m", "path": "x"} | fields]}))
+    assert len(found) == len(said)
+    for problem, begin in zip(found, said, strict=True):
+        assert problem.startswith(f"line 1: models.m.{begin}")
+
+
 def test_ids_that_meet() -> None:
     text = json.dumps(
         {
