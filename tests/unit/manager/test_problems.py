@@ -365,6 +365,13 @@ def test_url_that_works_or_nearly(url: str) -> None:
     assert (said == "") == ("a@b" not in url)  # an @ before the query cannot be told from a login
 
 
+@pytest.mark.parametrize("url", [" rtsp://host", "\trtsp://joe:hunter2@host"])
+def test_url_behind_a_space_is_told_of_the_space(url: str) -> None:
+    assert of_camera(source=RTSP | {"url": url}) == [
+        "front.source.url: begins with a space; remove it"
+    ]
+
+
 @pytest.mark.parametrize("kind", ["mjpeg", "still"])
 def test_http_source_needs_http(kind: str) -> None:
     [problem] = of_camera(source={"type": kind, "url": "rtsp://host"})

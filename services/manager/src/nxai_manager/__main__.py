@@ -51,6 +51,10 @@ def _check(words: list[str]) -> int:
     path: Path = parser.parse_args(words).file
     try:
         text = SettingsFile(path).read()
+    except ConfigurationError as error:  # it names the path
+        sys.stderr.write(f"{error}\n")
+        return EXIT_WRONG
+    try:
         settings = None if text is None else check_settings(text)
     except ConfigurationError as error:
         for line in str(error).splitlines():

@@ -155,7 +155,9 @@ def _source(camera: Camera) -> Iterator[tuple[Path, str]]:
     password = camera.password.get_secret_value()
     if isinstance(source, NetworkSource):
         problem = url_problem(source.url, SCHEMES[source.type])
-        if problem:
+        if source.url[:1].isspace():
+            yield ("source", "url"), "begins with a space; remove it"
+        elif problem:
             yield ("source", "url"), problem
         if password and not camera.username:
             yield ("password",), 'a password needs a "username"'
