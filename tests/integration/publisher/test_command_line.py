@@ -191,6 +191,45 @@ def test_password_files_that_do_not_do_are_explained(
     assert "s3cret" not in said
 
 
+@pytest.mark.parametrize("command", ["export", "counts"])
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "is a folder; name the database file in it"),
+        (b"no database " * 100, "this is not an SQLite database"),
+        (b"", "no such table"),
+    ],
+)
+def test_nothing_is_printed_of_a_database_that_cannot_be_read(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    command: str,
+    content: bytes | None,
+    reason: str,
+) -> None:
+    path = tmp_path / "nxai.db"
+    if content is None:
+        path.mkdir()
+    else:
+        path.write_bytes(content)
+    assert main([command, "--since", "2026-11-22", "--database", f"sqlite:///{path}"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert str(path) in err
+    assert reason in err
+
+
+@pytest.mark.parametrize("command", ["export", "counts"])
+def test_an_empty_log_still_has_a_header(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, command: str
+) -> None:
+    url = f"sqlite:///{tmp_path}/nxai.db"
+    fill(url, 0)
+    out = run(capsys, command, "--since", "2026-11-22", "--database", url)
+    assert out.startswith(("timestamp,camera,", "minute,camera,"))
+    assert out.count("\n") == 1
+
+
 def test_a_reader_that_has_seen_enough_is_no_error(database: str) -> None:
     command = [sys.executable, "-m", "nxai_publisher", "export", "--since", "2026-11-22"]
     with subprocess.Popen(

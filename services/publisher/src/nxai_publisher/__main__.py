@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import chain, islice
 from typing import Final
 
 from sqlalchemy.engine import URL
@@ -111,12 +112,12 @@ def read_log(argv: Sequence[str]) -> int:
 def _print(options: argparse.Namespace, archive: SqlArchive) -> None:
     style = Format(options.format)
     query = (options.since, options.until, options.camera, options.label)
-    if options.command == "export":
-        rows = archive.results(*query)
-        lines = results_as_text(rows, style, options.label)
-    else:
-        rows = archive.counts(*query)
-        lines = counts_as_text(rows, style)
+    exports = options.command == "export"
+    stored = archive.results(*query) if exports else archive.counts(*query)
+    # The first row opens the database: one that cannot be read gets no header, which in a file
+    # would look like an empty log.
+    rows = chain(list(islice(stored, 1)), stored)
+    lines = results_as_text(rows, style, options.label) if exports else counts_as_text(rows, style)
     for line in lines:
         sys.stdout.write(line)
     sys.stdout.flush()
