@@ -300,7 +300,7 @@ def _type(field: Schema) -> str:  # noqa: PLR0911 - one return per kind of type
     if field.get("format") == "date-time":
         return "time"
     bounds = [
-        f"{sign} {field[key]:g}"
+        f"{sign} {field[key]:.16g}"
         for key, sign in (
             ("minimum", "≥"),
             ("exclusiveMinimum", ">"),

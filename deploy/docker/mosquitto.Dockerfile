@@ -11,5 +11,5 @@ COPY deploy/mosquitto /opt/mosquitto
 COPY deploy/docker/mosquitto-entrypoint.sh /opt/mosquitto/entrypoint.sh
 EXPOSE 1883
 HEALTHCHECK --interval=5s --timeout=10s --start-period=20s --retries=5 \
-    CMD ["/bin/sh", "-c", "exec mosquitto_sub -u viewer -P \"$(cat /mosquitto/secrets/viewer/password)\" -t '$SYS/broker/uptime' -C 1 -W 8"]
+    CMD ["env", "XDG_CONFIG_HOME=/mosquitto/secrets/viewer", "mosquitto_sub", "-t", "$SYS/broker/uptime", "-C", "1", "-W", "8"]
 ENTRYPOINT ["/opt/mosquitto/entrypoint.sh"]

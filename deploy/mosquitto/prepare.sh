@@ -30,6 +30,9 @@ for account in $accounts; do
     fi
     printf '%s:%s\n' "$account" "$(cat "$secret/password")" >> "$state/passwords.new"
 done
+# For mosquitto_sub with XDG_CONFIG_HOME at this folder, for the same reason as the next line.
+printf -- '-u viewer\n-P %s\n' "$(cat "$state/secrets/viewer/password")" \
+    > "$state/secrets/viewer/mosquitto_sub"
 # -U hashes a file in place, so that no password is ever an argument that `ps` shows.
 mosquitto_passwd -U "$state/passwords.new"
 mv "$state/passwords.new" "$state/passwords"

@@ -101,7 +101,7 @@ def _through_the_logger(url: sa.URL, start_us: int, in_flight: int) -> tuple[flo
     window = threading.Semaphore(in_flight)
     results = list(_results(OFFERED, start_us))
     with GroupCommit(SqlLogger(url)) as log:
-        log.configure(LoggerOptions(keep_days=36_500, keep_mb=1e9))
+        log.configure(LoggerOptions(keep_days=36_500, keep_mb=1e8))
         delivery = _Counted(window)
         for first in _results(1, start_us - 10**10):
             window.acquire()

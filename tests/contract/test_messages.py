@@ -1,6 +1,7 @@
 """What a reader may rely on: contradictions are refused by name, unknown fields are not."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,6 +10,11 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from nxai_common.contracts.base import MAX_PAYLOAD_BYTES, Message, RawMessage, explain
+from nxai_common.contracts.configuration import (
+    CaptureConfiguration,
+    InferenceConfiguration,
+    PublisherConfiguration,
+)
 from nxai_common.contracts.frames import Frame, Picture
 from nxai_common.contracts.models import InputSpec, ResizeMode, ResizeQuality
 from nxai_common.contracts.outputs import Output
@@ -16,6 +22,7 @@ from nxai_common.contracts.results import InferenceResult
 from nxai_common.contracts.status import Status
 from nxai_common.contracts.topics import check_level
 from nxai_common.errors import InvalidPayload
+from nxai_manager.core.document import Settings
 from support import golden
 
 JSON_CLASSES = [
@@ -215,3 +222,28 @@ def test_inputs_that_differ_have_names_that_differ_and_are_levels(
 ) -> None:
     spec = InputSpec(width=96, height=64, channels=1, resize_mode=mode, resize_quality=quality)
     assert check_level(spec.id, "input") == f"96x64x1_{mode.value}_{quality.value}"
+
+
+def numbers(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield every number in a JSON schema, with the name it is found under."""
+    parts = [("", schema)]
+    while parts:
+        name, part = parts.pop()
+        if part.get("type") in ("number", "integer") and "const" not in part:
+            yield name, part
+        for key, below in part.items():
+            if isinstance(below, dict):
+                parts.append((f"{name}.{key}", below))
+            elif isinstance(below, list):
+                parts += [(name, item) for item in below if isinstance(item, dict)]
+
+
+@pytest.mark.parametrize(
+    "kind", [CaptureConfiguration, InferenceConfiguration, PublisherConfiguration, Settings]
+)
+def test_every_number_of_a_configuration_has_bounds(kind: type[BaseModel]) -> None:
+    found = list(numbers(kind.model_json_schema()))
+    assert found
+    for name, part in found:
+        assert {"minimum", "exclusiveMinimum"} & part.keys(), f"{name} may be any negative number"
+        assert "maximum" in part, f"{name} may be any large number"

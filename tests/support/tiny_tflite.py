@@ -44,7 +44,8 @@ class Operator:
     inputs: Sequence[int]
     outputs: Sequence[int]
     options: Mapping[str, Any] = field(default_factory=dict)
-    """Fields of the options table named by its kind under the key ``kind``."""
+    """Fields of the options table named by its kind under the key ``kind``; for a custom operator
+    the bytes under the key ``custom``."""
     code: int | None = None
     """Index into the operator codes that the file shall state; None: the right one."""
 
@@ -139,6 +140,9 @@ def _operator(model: Any, operator: Operator) -> Any:
     made.opcodeIndex = len(model.operatorCodes) - 1 if operator.code is None else operator.code
     made.inputs, made.outputs = list(operator.inputs), list(operator.outputs)
     fields = dict(operator.options)
+    custom = fields.pop("custom", None)
+    if custom is not None:
+        made.customOptions = np.frombuffer(custom, dtype=np.uint8)
     kind = fields.pop("kind", None)
     if kind is not None:
         table = getattr(schema, f"{kind}T")()

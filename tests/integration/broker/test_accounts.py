@@ -1,6 +1,8 @@
 """The accounts of deploy/mosquitto, on a real broker: each may do its work and nothing else."""
 
 import getpass
+import json
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -286,12 +288,30 @@ def test_nobody_comes_in_without_an_account_or_with_a_wrong_password(tmp_path: P
             client.close()
 
 
+def test_health_check_of_the_container_shows_no_password(tmp_path: Path) -> None:
+    recipe = (ROOT / "deploy/docker/mosquitto.Dockerfile").read_text()
+    stated = re.search(r"^HEALTHCHECK .*\\\n +CMD (\[.*\])$", recipe, re.MULTILINE)
+    assert stated is not None
+    # A list, so that no shell puts into it what `ps` would show.
+    command = json.loads(stated[1])
+    assert command[0] == "env"
+    here = [word.replace("/mosquitto/", f"{tmp_path}/") for word in command]
+    port = free_port()
+    prepare(tmp_path, port)
+    with mosquitto(tmp_path, port):
+        asked = subprocess.run(
+            [*here, "-p", str(port)], check=False, capture_output=True, text=True, timeout=30
+        )
+    assert asked.returncode == 0, asked.stderr
+    assert "seconds" in asked.stdout
+
+
 def test_passwords_are_private_and_survive_a_second_start(tmp_path: Path) -> None:
     prepare(tmp_path, 1)
     before = {account: password_of(tmp_path, account) for account in WRITES}
     assert len(set(before.values())) == len(before)
     assert min(map(len, before.values())) >= 32
-    private = [*tmp_path.glob("secrets/*/password"), tmp_path / "passwords"]
+    private = [*tmp_path.glob("secrets/*/*"), tmp_path / "passwords"]
     assert {path.stat().st_mode & 0o077 for path in private} == {0}
     assert not set(before.values()) & set((tmp_path / "passwords").read_text().split(":"))
     prepare(tmp_path, 2)

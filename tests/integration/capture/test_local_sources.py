@@ -9,6 +9,7 @@ from pathlib import Path
 import av.error
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from nxai_capture.adapters.demo_source import DemoCamera
 from nxai_capture.adapters.folder_source import PictureFolderSource
@@ -150,12 +151,20 @@ def test_demo_on_a_slow_machine_does_not_race() -> None:
         assert clock.now - before == pytest.approx(0.2)
 
 
-def test_demo_too_small_is_refused() -> None:
-    with (
-        pytest.raises(ConfigurationError, match="160x120"),
-        opened(DemoSource(width=32, height=32)),
-    ):
-        pass
+@pytest.mark.parametrize(("width", "height"), [(159, 480), (640, 119)])
+def test_demo_too_small_is_refused(width: int, height: int) -> None:
+    with pytest.raises(ValueError, match=f"{width}x{height}: use 160x120 or larger"):
+        DemoScene(width, height, 1)
+    with pytest.raises(ValidationError, match=r"greater than or equal to 1[26]0"):
+        DemoSource(width=width, height=height)
+
+
+@pytest.mark.parametrize(("width", "height"), [(160, 120), (3840, 120), (160, 2160)])
+def test_demo_of_the_smallest_and_the_oddest_sizes(width: int, height: int) -> None:
+    with opened(DemoSource(width=width, height=height)) as source:
+        picture = source.read()
+        assert picture is not None
+        assert (picture.width, picture.height) == (width, height)
 
 
 def test_interrupt_wakes_a_waiting_demo() -> None:

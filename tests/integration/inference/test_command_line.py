@@ -1,6 +1,7 @@
 """The command line as a person uses it: a process, its output, its exit code."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from nxai_inference.__main__ import main
@@ -176,7 +178,19 @@ def test_a_truncated_model_is_refused(run: Run, tmp_path: Path) -> None:
     model.write_bytes(shared(FOMO).read_bytes()[:20_000])
     done = run("inspect", "--model", model)
     assert done.returncode == 2
-    assert "truncated or corrupted" in done.stderr
+    said = "the TensorFlow Lite model is truncated or damaged (20000 bytes); download it again"
+    assert done.stderr == f"nxai-inference: {model}: {said}\n"
+    done = run("convert", model, tmp_path / "m.onnx")
+    assert done.stderr == f"nxai-inference: {model}: {said}\n"
+
+
+def test_a_file_where_a_folder_is_needed(run: Run, tmp_path: Path) -> None:
+    picture = shared(f"golden/{golden(FOMO)[0]['image']}")
+    save = tmp_path / "n.png"
+    save.write_bytes(b"x")
+    done = run("detect", picture, "--model", shared(FOMO), "--labels", "a,b", "--save", save)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{save}: this is a file; --save needs a folder" in done.stderr
 
 
 def test_detectors_need_labels(run: Run) -> None:
@@ -191,7 +205,7 @@ def test_inspect_says_what_it_is() -> None:
     text = done.stdout
     assert "task:          fomo" in text
     assert "labels:        class 0  (numbered: the file has no names; give --labels)" in text
-    assert "input:         96x96x3, pixels 0..1" in text
+    assert "input:         96x96x3\n" in text
     assert "StatefulPartitionedCall:0  int8 [1, 12, 12, 2]" in text
     assert "self-test:     passed" in text
     assert "litert: " in text
@@ -210,6 +224,71 @@ def test_inspect_as_json_says_why_an_engine_is_left_out(run: Run) -> None:
     assert litert["ms"] > 0
     assert runtime["ms"] is None
     assert "TFLite_Detection_PostProcess" in runtime["reason"]
+
+
+def test_inspect_tells_what_is_assumed_from_what_is_said(run: Run, tmp_path: Path) -> None:
+    text = run("inspect", "--model", shared(NUT), "--threshold", "0.25").stdout
+    assumed = "(assumed: the file does not say; set"
+    assert f"resize mode:   squash  {assumed} resize_mode, here --resize-mode)" in text
+    assert f"input scaling: 0..1  {assumed} input_scaling, here --input-scaling)" in text
+    assert "threshold:     0.25\n" in text
+    assert text.count("assumed") == 2
+    (tmp_path / "a.tflite").write_bytes(shared(NUT).read_bytes())
+    (tmp_path / "manifest.json").write_text('{"labels": ["nut"], "resize_mode": "squash"}')
+    (found,) = json_lines(run("inspect", "--model", tmp_path, "--json"))
+    assert (found["resize_mode"], found["input_scaling"], found["threshold"]) == (
+        "squash",
+        "0..1",
+        0.5,
+    )
+    assert found["assumed"] == ["input_scaling", "threshold"]
+
+
+def test_a_misspelt_key_of_a_package_is_seen(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.tflite").write_bytes(shared(NUT).read_bytes())
+    manifest = tmp_path / "manifest.json"
+    manifest.write_text('{"labels": ["nut"], "resize_mod": "fit-short"}')
+    done = run("inspect", "--model", tmp_path)
+    said = f"{manifest}: unknown key 'resize_mod' is ignored; did you mean 'resize_mode'?"
+    assert f"warning:       {said}\n" in done.stdout
+    picture = shared(f"golden/{golden(FOMO)[0]['image']}")
+    assert f"warning: {said}\n" in run("detect", picture, "--model", tmp_path).stderr
+
+
+@pytest.mark.parametrize("labels", ["lamp", "lamp,coffee,cup"])
+def test_the_labels_of_an_ssd_are_counted(run: Run, labels: str) -> None:
+    done = run("inspect", "--model", shared(SSD), "--labels", labels)
+    assert done.returncode == 2
+    assert f"labels are given ({labels.replace(',', ', ')})" in done.stderr
+    assert "of a mobilenet-ssd model with 2" in done.stderr
+
+
+def test_an_ssd_says_how_many_labels_it_has(run: Run) -> None:
+    done = run("detect", "x.png", "--model", shared(SSD))
+    assert done.returncode == 2
+    assert "the model has no labels; name 2 labels in tensor order" in done.stderr
+    (found,) = json_lines(run("inspect", "--model", shared(SSD), "--json"))
+    assert (found["labels"], found["labels_are_named"]) == (["class 0", "class 1"], False)
+
+
+def test_a_detector_that_does_not_say_how_many_labels_it_has(run: Run, tmp_path: Path) -> None:
+    shapes = {"scores": (1, 4), "boxes": (1, 4, 4), "count": (1,), "classes": (1, 4)}
+    graph = helper.make_graph(
+        [helper.make_node("Identity", [f"{name} in"], [name]) for name in shapes],
+        "main",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, (1, 3, 16, 16))],
+        [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in shapes.items()],
+        [numpy_helper.from_array(np.zeros(s, np.float32), f"{n} in") for n, s in shapes.items()],
+    )
+    model = tmp_path / "ssd.onnx"
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), model
+    )
+    done = run("inspect", "--model", model)
+    assert done.returncode == 0, done.stderr
+    assert "labels:        unknown  (the file does not say how many; give --labels)" in done.stdout
+    (found,) = json_lines(run("inspect", "--model", model, "--json"))
+    assert (found["labels"], found["labels_are_named"]) == ([], False)
 
 
 def test_convert(run: Run, tmp_path: Path) -> None:
@@ -235,6 +314,33 @@ def test_convert_refuses_by_name(run: Run, tmp_path: Path) -> None:
     assert (done.returncode, "only .tflite files" in done.stderr) == (2, True)
     done = run("convert", shared(NUT), tmp_path / "no" / "such.onnx")
     assert (done.returncode, "cannot be written" in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("link", ["", "symbolic", "hard"])
+def test_convert_never_overwrites_the_model(run: Run, tmp_path: Path, link: str) -> None:
+    source = tmp_path / "a.onnx"  # a .tflite file by its content, whatever its name
+    source.write_bytes(shared(NUT).read_bytes())
+    target = tmp_path / "b.onnx" if link else source
+    if link == "symbolic":
+        target.symlink_to(source)
+    elif link == "hard":
+        target.hardlink_to(source)
+    done = run("convert", source, target)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{target}: this is the model itself ({source})" in done.stderr
+    assert source.read_bytes() == target.read_bytes() == shared(NUT).read_bytes()
+
+
+@pytest.mark.parametrize("name", ["a.tflite", "b.tflite", "b", "b.bin"])
+def test_convert_writes_only_onnx_files(run: Run, tmp_path: Path, name: str) -> None:
+    source = tmp_path / "a.tflite"
+    source.write_bytes(shared(NUT).read_bytes())
+    done = run("convert", source, tmp_path / name)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{tmp_path / name}: the converted model is an ONNX file" in done.stderr
+    assert "ends in .onnx" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["a.tflite"]
+    assert source.read_bytes() == shared(NUT).read_bytes()
 
 
 def test_package_and_use_it(run: Run, tmp_path: Path) -> None:
@@ -266,10 +372,43 @@ def test_package_refuses_what_would_not_run(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_wrong_word_lists_the_commands(run: Run) -> None:
-    done = run("detcet")
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--threshold", "abc", "'abc' is not a number between 0 and 1"),
+        ("--threshold", "1.5", "'1.5' is not a number between 0 and 1"),
+        ("--threshold", "nan", "'nan' is not a number between 0 and 1"),
+        (
+            "--resize-mode",
+            "fitshort",
+            r"'fitshort' \(choose from '?squash'?, '?fit-short'?, '?fit-l",
+        ),
+        ("--input-scaling", "0-1", r"'0-1' \(choose from '?0\.\.1'?, '?-1\.\.1'?, "),
+        ("--task", "yolo", r"'yolo' \(choose from '?fomo'?, '?yolov5'?, "),
+        ("--engine", "tflite", r"'tflite' \(choose from '?auto'?, '?onnx'?, '?litert'?\)"),
+    ],
+)
+def test_a_wrong_option_is_answered_with_what_can_be_typed(
+    run: Run, option: str, value: str, said: str
+) -> None:
+    done = run("inspect", "--model", "m.tflite", option, value)
     assert done.returncode == 2
-    assert "invalid choice: 'detcet'" in done.stderr
+    assert re.search(f"error: argument {option}: .*{said}", done.stderr)
+
+
+def test_an_input_scaling_with_a_minus(run: Run) -> None:
+    done = run("inspect", "--model", shared(NUT), "--input-scaling=-1..1")
+    assert "input scaling: -1..1\n" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["detect", "inspect", "package"])
+def test_every_option_has_a_help_text(run: Run, command: str) -> None:
+    listed = run(command, "--help").stdout.split("options:\n")[1]
+    entries = re.split(r"^  (?=-)", listed, flags=re.MULTILINE)[1:]
+    assert len(entries) > 6
+    for entry in entries:
+        # The text stands behind two spaces, or on the next line.
+        assert re.search(r"\S(  +|\n +)\S", entry), f"no help: {entry}"
 
 
 def test_a_missing_provider_is_a_warning(run: Run) -> None:

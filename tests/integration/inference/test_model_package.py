@@ -152,7 +152,9 @@ def test_a_published_manifest_beside_the_only_model_file_is_a_package(folder: Pa
     package.mkdir()
     (package / "whatever.tflite").write_bytes(tiny_fomo())
     (package / MANIFEST).write_text(about.model_dump_json())
-    assert load(folder, "kept").manifest.labels == ("beer", "can")
+    kept = load(folder, "kept")
+    assert kept.manifest.labels == ("beer", "can")
+    assert kept.warnings == ()
 
 
 def test_a_package_is_replaced_in_one_step_and_leaves_nothing(folder: Path) -> None:
@@ -188,7 +190,7 @@ def test_a_reader_between_the_steps_sees_the_new_package(
     """The file that the old manifest names goes away after the manifest was read."""
     package = folder / "p"
     write_package(package, ModelFile("x", tiny_fomo(), "tflite"), PackageManifest())
-    old = read_package(package).manifest
+    old = model_package._read_manifest(package / MANIFEST)
     newer = ModelFile("x", tiny_fomo(4), "tflite")
     write_package(package, newer, PackageManifest())
     read = model_package._read_manifest
@@ -252,6 +254,9 @@ OPEN = one(
 )
 
 
+LARGE = one("RELU", [Tensor((1, 2400, 2400, 3))], Tensor((1, 2400, 2400, 3)))
+
+
 @pytest.mark.parametrize(
     ("name", "content", "rest", "reason"),
     [
@@ -267,6 +272,7 @@ OPEN = one(
         ("a.tflite", tiny_fomo(), {"digest": "0" * 64}, "the configuration wants 0000"),
         ("a.tflite", OPEN, {}, r"dynamic or empty dimension"),
         ("a.onnx", nan_model(), {}, "a.onnx: self-test failed on onnx.*not finite"),
+        ("a.tflite", LARGE, {}, r"a.tflite: the model reads pictures of 2400x2400x3 = 17280000"),
         ("a.tflite", not_softmax(), {"labels": ("a", "b")}, "a.tflite: self-test.*sum to 0"),
         ("a.tflite", tiny_fomo(), {"engine": "onnx", "input_scaling": "torch", "labels": ("a",)},
          "1 labels are given"),
@@ -305,6 +311,35 @@ def test_bad_packages_are_refused(folder: Path, manifest: str | None, reason: st
         (package / MANIFEST).write_text(manifest)
     with pytest.raises(ConfigurationError, match=reason):
         load(folder, "p")
+
+
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        ("resize_mod", "did you mean 'resize_mode'?"),
+        ("Labels", "did you mean 'labels'?"),
+        ("quantisation_table", "known: digest, file, input_scaling, labels, name, "),
+        ("k" * 99, "known: digest, "),
+    ],
+)
+def test_an_unknown_key_of_a_package_is_a_warning(folder: Path, key: str, hint: str) -> None:
+    package = folder / "p"
+    package.mkdir()
+    (package / "a.tflite").write_bytes(tiny_fomo())
+    (package / MANIFEST).write_text(json.dumps({"labels": ["a", "b"], key: "fit-short"}))
+    loaded = load(folder, "p")
+    assert loaded.manifest.labels == ("a", "b")
+    [warning] = loaded.warnings
+    assert warning.startswith(f"{package / MANIFEST}: unknown key '{key[:60]}' is ignored; {hint}")
+
+
+def test_remarks_in_a_package_are_no_mistakes(folder: Path) -> None:
+    package = folder / "p"
+    package.mkdir()
+    (package / "a.tflite").write_bytes(tiny_fomo())
+    said = {"$schema": "x", "_comment": "y", "labels": ["a", "b"]}
+    (package / MANIFEST).write_text(json.dumps(said))
+    assert load(folder, "p").warnings == ()
 
 
 def test_a_missing_file_is_named(folder: Path) -> None:

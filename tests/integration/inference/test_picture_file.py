@@ -1,9 +1,11 @@
 """Pictures for the command line: fitted just where the cameras' resizer fits them, and read."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from nxai_capture.core.resizing import fit
@@ -56,12 +58,62 @@ def test_gray_has_the_weights_of_edge_impulse() -> None:
     assert np.abs(pixels[:, :, 0] - wanted).max() <= 1
 
 
-@pytest.mark.parametrize("kind", ["L", "LA", "RGBA", "P", "CMYK", "1"])
-def test_every_kind_of_picture_becomes_rgb(tmp_path: Path, kind: str) -> None:
+GRAYS = np.linspace(0, 255, 48).round().astype(np.uint8).reshape(6, 8)
+COLOURS = np.dstack((GRAYS, GRAYS[::-1], np.flip(GRAYS)))
+
+
+@pytest.mark.parametrize("kind", ["RGB", "RGBA", "P", "CMYK"])
+def test_every_kind_of_colour_picture_becomes_rgb(tmp_path: Path, kind: str) -> None:
     path = tmp_path / ("x.tif" if kind == "CMYK" else "x.png")
-    Image.new("RGB", (8, 6), "white").convert(kind).save(path)
+    picture = Image.fromarray(COLOURS)
+    stored = picture.quantize(48) if kind == "P" else picture.convert(kind)
+    stored.save(path)
     found = read_picture(path)
-    assert (found.mode, found.size) == ("RGB", (8, 6))
+    assert found.mode == "RGB"
+    apart = np.abs(np.asarray(found).astype(int) - np.asarray(stored.convert("RGB")))
+    assert apart.max() == 0
+    assert np.abs(np.asarray(found).astype(int) - COLOURS).mean() < 8, "not the picture stored"
+
+
+@pytest.mark.parametrize("kind", ["L", "LA", "1"])
+def test_every_kind_of_gray_picture_becomes_rgb(tmp_path: Path, kind: str) -> None:
+    gray = np.where(GRAYS > 100, 255, 0).astype(np.uint8) if kind == "1" else GRAYS
+    path = tmp_path / "x.png"
+    Image.fromarray(gray).convert(kind).save(path)
+    assert (np.asarray(read_picture(path)) == gray[:, :, np.newaxis]).all()
+
+
+@pytest.mark.parametrize(("kind", "name"), [("I;16", "x.png"), ("I;16B", "x.tif"), ("I", "x.pgm")])
+def test_gray_of_16_bits_keeps_its_brightness(tmp_path: Path, kind: str, name: str) -> None:
+    path = tmp_path / name
+    deep = GRAYS.astype(np.uint16) * 257
+    Image.fromarray(deep.astype(">u2") if kind == "I;16B" else deep).save(path)
+    with Image.open(path) as stored:
+        assert stored.mode == kind, "the file is not of the kind that this is about"
+    assert (np.asarray(read_picture(path)) == GRAYS[:, :, np.newaxis]).all()
+
+
+def test_gray_of_16_bits_is_rounded(tmp_path: Path) -> None:
+    path = tmp_path / "x.png"
+    Image.fromarray(np.array([[128, 129, 65_406, 65_407]], np.uint16)).save(path)
+    assert np.asarray(read_picture(path))[0, :, 0].tolist() == [0, 1, 254, 255]
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        (np.full((4, 4), 0.5, np.float32), r"'F'.*; save it as PNG or JPEG with 8 bits a channel"),
+        (np.full((4, 4), 70_000, np.int32), r"70000.*; save it as PNG or JPEG with 8 bits a chan"),
+        (np.full((4, 4), -1, np.int32), r"-1.*; save it as PNG or JPEG with 8 bits a channel"),
+    ],
+)
+def test_a_picture_without_a_known_white_is_refused(
+    tmp_path: Path, values: NDArray[Any], reason: str
+) -> None:
+    path = tmp_path / "x.tif"
+    Image.fromarray(values).save(path)
+    with pytest.raises(RejectedError, match=r"x\.tif: .*" + reason):
+        read_picture(path)
 
 
 def test_a_photograph_is_turned_as_its_camera_says(tmp_path: Path) -> None:
@@ -77,12 +129,22 @@ def test_a_photograph_is_turned_as_its_camera_says(tmp_path: Path) -> None:
 def test_what_is_no_picture_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "x.png"
     path.write_bytes(content)
-    with pytest.raises(RejectedError, match=r"x\.png: not a picture that can be read"):
+    with pytest.raises(RejectedError, match=r"x\.png: not a picture that can be read") as caught:
         read_picture(path)
+    assert str(caught.value).count("x.png") == 1
     with pytest.raises(RejectedError, match="no such file"):
         read_picture(tmp_path / "gone.png")
-    with pytest.raises(RejectedError, match="not a picture"):
+
+
+def test_what_the_system_does_not_give_is_refused_in_its_words(tmp_path: Path) -> None:
+    with pytest.raises(RejectedError) as caught:
         read_picture(tmp_path)
+    assert str(caught.value) == f"{tmp_path}: this is a folder; name the pictures in it"
+    below_a_file = tmp_path / "file" / "x.png"
+    below_a_file.parent.write_text("in the way")
+    with pytest.raises(RejectedError) as caught:
+        read_picture(below_a_file)
+    assert str(caught.value) == f"{below_a_file}: not a picture that can be read: Not a directory"
 
 
 def test_an_absurdly_large_picture_is_refused(

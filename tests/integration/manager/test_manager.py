@@ -364,8 +364,27 @@ def test_check_says_what_is_wrong(good: Path, capsys: pytest.CaptureFixture[str]
         f"{path}: line 3: a: unknown key; known: $schema, cameras, logger, models, outputs, "
         "version\n"
     )
+    path.write_bytes('{"cameras": [],\n "é": 1}'.encode("latin-1"))
+    assert main(["check", str(path)]) == 2
+    assert capsys.readouterr().err == f"{path}: line 2: not UTF-8 text; save it as UTF-8\n"
+    path.write_text("")
+    assert main(["check", str(path)]) == 2
+    assert capsys.readouterr().err.startswith(f"{path}: line 1: the file is empty; README.md has")
+    assert main(["check", str(good)]) == 2
+    assert capsys.readouterr().err == f"{good} cannot be read: Is a directory\n"
     assert main(["check", str(good / "other.json")]) == 2
     assert "there is no such file" in capsys.readouterr().err
+
+
+def test_commands_are_listed_and_the_nearest_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    out = capsys.readouterr().out
+    assert "\n  check   say what is wrong with a settings file\n  schema  print the JSON" in out
+    with pytest.raises(SystemExit) as ended:
+        main(["chek", "settings.json"])
+    assert ended.value.code == 2
+    assert "there is no command 'chek'; did you mean 'check'?" in capsys.readouterr().err
 
 
 def test_schema_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -47,6 +47,23 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return capsys.readouterr().out
 
 
+def test_commands_are_listed_and_the_nearest_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "\n  export  print the stored results, in the order of" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as ended:
+        main(["exprt"])
+    assert ended.value.code == 2
+    assert "there is no command 'exprt'; did you mean 'export'?" in capsys.readouterr().err
+
+
+def test_formats_are_listed_when_one_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["export", "--since", "2026-11-22", "--format", "xls"])
+    said = capsys.readouterr().err.replace("'", "")
+    assert "argument --format: invalid choice: xls (choose from csv, jsonl)" in said
+
+
 def test_export_as_csv(capsys: pytest.CaptureFixture[str], database: str) -> None:
     out = run(capsys, "export", "--since", "2026-11-22T10:00", "--database", database)
     rows = list(csv.DictReader(io.StringIO(out)))
@@ -172,6 +189,45 @@ def test_password_files_that_do_not_do_are_explained(
     said = capsys.readouterr().err
     assert ("keep one of them" if both else "/nowhere/secret: cannot be read") in said
     assert "s3cret" not in said
+
+
+@pytest.mark.parametrize("command", ["export", "counts"])
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "is a folder; name the database file in it"),
+        (b"no database " * 100, "this is not an SQLite database"),
+        (b"", "no such table"),
+    ],
+)
+def test_nothing_is_printed_of_a_database_that_cannot_be_read(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    command: str,
+    content: bytes | None,
+    reason: str,
+) -> None:
+    path = tmp_path / "nxai.db"
+    if content is None:
+        path.mkdir()
+    else:
+        path.write_bytes(content)
+    assert main([command, "--since", "2026-11-22", "--database", f"sqlite:///{path}"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert str(path) in err
+    assert reason in err
+
+
+@pytest.mark.parametrize("command", ["export", "counts"])
+def test_an_empty_log_still_has_a_header(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, command: str
+) -> None:
+    url = f"sqlite:///{tmp_path}/nxai.db"
+    fill(url, 0)
+    out = run(capsys, command, "--since", "2026-11-22", "--database", url)
+    assert out.startswith(("timestamp,camera,", "minute,camera,"))
+    assert out.count("\n") == 1
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(database: str) -> None:

@@ -8,12 +8,15 @@ import onnx
 import onnxruntime
 import pytest
 from ai_edge_litert.interpreter import Interpreter
+from flatbuffers import flexbuffers
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from nxai_common.errors import RejectedError
 from nxai_inference.core.conversion import convert
 from nxai_inference.core.conversion.convert import IR_VERSION, LOWERINGS, OPSET
-from nxai_inference.core.conversion.reader import TfliteOperator
+from nxai_inference.core.conversion.reader import MAX_CLASSES, TfliteOperator, read
 from support.tiny_tflite import Operator, Tensor, build, constant, one
 
 pytestmark = pytest.mark.unit
@@ -841,7 +844,10 @@ def test_an_open_option_table_stands_for_zeros_where_litert_says_so() -> None:
         (b"", "0 bytes only"),
         (b"TFL3", "4 bytes only"),
         (b"\0\0\0\0ONNX" + bytes(100), "not b'TFL3'"),
-        (b"\xff\xff\xff\xffTFL3" + bytes(100), "truncated or corrupted"),
+        (
+            b"\xff\xff\xff\xffTFL3" + bytes(100),
+            r"^the .* model is truncated or damaged \(108 bytes\); download it again$",
+        ),
     ],
 )
 def test_what_is_no_model_is_refused(content: bytes, reason: str) -> None:
@@ -859,6 +865,38 @@ def test_counts_that_cannot_fit_in_the_file_are_not_walked() -> None:
             convert(bytes(damaged))
         except RejectedError:
             continue
+
+
+def detector(options: bytes | None, name: str = "TFLite_Detection_PostProcess") -> bytes:
+    return one(name, [Tensor((1, 10, 4))], Tensor((1, 10, 4)), custom=options)
+
+
+@pytest.mark.parametrize(
+    ("content", "count"),
+    [
+        (detector(flexbuffers.Dumps({"max_detections": 10, "num_classes": 2})), 2),
+        (detector(flexbuffers.Dumps({"num_classes": 10_000})), 10_000),
+        (detector(flexbuffers.Dumps({"num_classes": 10_001})), None),
+        (detector(flexbuffers.Dumps({"num_classes": 0})), None),
+        (detector(flexbuffers.Dumps({"num_classes": -2})), None),
+        (detector(flexbuffers.Dumps({"num_classes": "many"})), None),
+        (detector(flexbuffers.Dumps({"max_detections": 10})), None),
+        (detector(flexbuffers.Dumps(7)), None),
+        (detector(flexbuffers.Dumps({"num_classes": 2})[:3]), None),
+        (detector(b""), None),
+        (detector(None), None),
+        (detector(flexbuffers.Dumps({"num_classes": 2}), "Another_PostProcess"), None),
+        (one("RELU", [Tensor((1, 4))], Tensor((1, 4))), None),
+    ],
+)
+def test_a_detector_says_how_many_classes_it_has(content: bytes, count: int | None) -> None:
+    assert read(content).class_count == count
+
+
+@given(options=st.binary(max_size=64))
+def test_no_options_of_a_detector_break_the_reader(options: bytes) -> None:
+    count = read(detector(options)).class_count
+    assert count is None or 0 < count <= MAX_CLASSES
 
 
 def test_every_lowering_is_named_after_a_builtin_operator() -> None:

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from nxai_common.contracts.base import MAX_PAYLOAD_BYTES
+from nxai_common.contracts.frames import Frame, Transform
 from nxai_common.contracts.models import Task, TensorInfo
 from nxai_common.errors import ConfigurationError
 from nxai_inference.core.model_facts import (
@@ -57,6 +59,41 @@ def test_inputs(shape: Shape, geometry: InputGeometry) -> None:
 def test_inputs_that_are_no_picture(shapes: list[Shape], reason: str) -> None:
     with pytest.raises(ConfigurationError, match=reason):
         input_geometry(tensors(*shapes))
+
+
+@pytest.mark.parametrize(
+    ("shape", "reason"),
+    [
+        ((1, 2400, 2400, 3), r"2400x2400x3 = 17280000 bytes; a frame carries at most 16711680"),
+        ((1, 3, 2400, 2400), r"2400x2400x3 = 17280000 bytes; a frame carries at most 16711680"),
+        ((1, 16, 4097, 1), r"4097x16x1; a frame has at most 4096 pixels a side"),
+        ((1, 4097, 16, 1), r"16x4097x1; a frame has at most 4096 pixels a side"),
+    ],
+)
+def test_inputs_that_no_frame_can_carry(shape: Shape, reason: str) -> None:
+    with pytest.raises(ConfigurationError, match=reason + ", so export .* with a smaller input"):
+        input_geometry(tensors(shape))
+
+
+@pytest.mark.parametrize("shape", [(1, 4080, 4096, 1), (1, 2360, 2360, 3)])
+def test_the_largest_inputs_fit_on_the_bus(shape: Shape) -> None:
+    geometry = input_geometry(tensors(shape))
+    frame = Frame(
+        camera="c" * 64,
+        input="i" * 64,
+        models=("m" * 64,) * 500,
+        stream="s" * 64,
+        sequence=2**53,
+        captured_at_us=2**53,
+        width=geometry.width,
+        height=geometry.height,
+        channels=geometry.channels,
+        source_width=1920,
+        source_height=1080,
+        transform=Transform(scale_x=1 / 3, scale_y=1 / 3),
+        attachment=bytes(geometry.width * geometry.height * geometry.channels),
+    )
+    assert len(frame.encode()) <= MAX_PAYLOAD_BYTES
 
 
 def test_the_number_of_candidates_of_a_yolov5() -> None:

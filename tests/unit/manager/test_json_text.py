@@ -94,7 +94,9 @@ def test_what_is_refused_is_what_the_standard_library_refuses(text: str) -> None
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "line 1: the text ends where a value should be; is a closing bracket missing?"),
+        ("", "line 1: the file is empty; README.md has an example"),
+        ("\n \n", "line 1: the file is empty; README.md has an example"),
+        ("[", "line 1: the text ends where a value should be; is a closing bracket missing?"),
         ('{\n"a": 1,\n\n}', "line 2: there is a comma before the closing }; remove it"),
         ("[1,\n2,]", "line 2: there is a comma before the closing ]; remove it"),
         ('{"a": 1\n"b": 2}', "line 2: a comma or the closing } is missing before '\"'"),

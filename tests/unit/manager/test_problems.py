@@ -182,6 +182,96 @@ def test_wrong_root() -> None:
     assert problems('{"cameras": ["x"]}') == ['line 1: cameras.0: must be an object {...}, not "x"']
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (
+            {"logger": {"keep_days": 999_999_999}},
+            "logger.keep_days: must be less than or equal to 36500, not 999999999",
+        ),
+        (
+            {"outputs": {"events": {"end_after_s": 1.8e302}}},
+            "outputs.events.end_after_s: must be less than or equal to 86400, not 1.8e+302",
+        ),
+        (
+            {"outputs": {"state_every_s": 1e9}},
+            "outputs.state_every_s: must be less than or equal to 86400, not 1000000000.0",
+        ),
+        (
+            {"cameras": [{"id": "a", "source": {"type": "demo", "width": 100_000}}]},
+            "cameras.a.source.width: must be less than or equal to 3840, not 100000",
+        ),
+        (
+            {"cameras": [{"id": "a", "source": {"type": "demo", "height": 119}}]},
+            "cameras.a.source.height: must be greater than or equal to 120, not 119",
+        ),
+        (
+            {"cameras": [{"id": "a", "source": {"type": "demo", "fps": 1e-320}}]},
+            "cameras.a.source.fps: must be greater than or equal to 0.001, not 1e-320",
+        ),
+    ],
+)
+def test_numbers_that_no_service_can_use(settings: dict[str, Any], said: str) -> None:
+    assert problems(json.dumps(settings)) == [f"line 1: {said}"]
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ({"type": "file", "path": ""}, "path: is empty; write the path of a video file"),
+        ({"type": "folder", "path": " "}, "path: is empty; write the path of a folder of pictures"),
+        ({"type": "v4l2", "device": "0"}, "device: must be the path of a camera, such as /dev/v4l"),
+        ({"type": "v4l2", "device": ""}, "device: must be the path of a camera, such as /dev/v4l"),
+        (
+            {"type": "v4l2", "device": "/dev/video0", "width": 640},
+            "width: is of no use alone; add 'height', or remove it",
+        ),
+        (
+            {"type": "v4l2", "device": "/dev/video0", "height": 480},
+            "height: is of no use alone; add 'width', or remove it",
+        ),
+    ],
+)
+def test_local_source_that_cannot_work(source: dict[str, Any], said: str) -> None:
+    [problem] = of_camera(source=source)
+    assert problem.startswith(f"front.source.{said}")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        {"type": "file", "path": "a.mp4"},
+        {"type": "folder", "path": "pictures"},
+        {"type": "v4l2", "device": "/dev/v4l/by-id/usb-1"},
+        {"type": "v4l2", "device": "/dev/video0", "width": 640, "height": 480},
+    ],
+)
+def test_local_source_that_works(source: dict[str, Any]) -> None:
+    text = json.dumps({"cameras": [{"id": "a", "source": source}]})
+    assert check_settings(text).cameras[0].source.type == source["type"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        (
+            {"path": " "},
+            ["path: is empty; write the name of a model file or package in the models"],
+        ),
+        ({"labels": ["a", "b", "a"]}, ["labels.2: 'a' stands twice; give each class a name"]),
+        (
+            {"labels": ["a", "", " "]},
+            ["labels.1: is empty; each class", "labels.2: is empty; each"],
+        ),
+    ],
+)
+def test_model_that_cannot_work(fields: dict[str, Any], said: list[str]) -> None:
+    found = problems(json.dumps({"models": [{"id": "m", "path": "x"} | fields]}))
+    assert len(found) == len(said)
+    for problem, begin in zip(found, said, strict=True):
+        assert problem.startswith(f"line 1: models.m.{begin}")
+
+
 def test_ids_that_meet() -> None:
     text = json.dumps(
         {
@@ -274,6 +364,13 @@ def test_url_that_cannot_work(url: str, said: str) -> None:
 def test_url_that_works_or_nearly(url: str) -> None:
     said = url_problem(url, ("rtsp", "rtsps"))
     assert (said == "") == ("a@b" not in url)  # an @ before the query cannot be told from a login
+
+
+@pytest.mark.parametrize("url", [" rtsp://host", "\trtsp://joe:hunter2@host"])
+def test_url_behind_a_space_is_told_of_the_space(url: str) -> None:
+    assert of_camera(source=RTSP | {"url": url}) == [
+        "front.source.url: begins with a space; remove it"
+    ]
 
 
 @pytest.mark.parametrize("kind", ["mjpeg", "still"])

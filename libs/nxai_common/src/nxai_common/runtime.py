@@ -11,6 +11,7 @@ context manager that yields it and closes what it opened.
 
 import argparse
 import contextlib
+import difflib
 import importlib.metadata
 import logging
 import os
@@ -25,7 +26,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
+from types import FrameType, MappingProxyType
 from typing import Final, Protocol, TypeVar
 
 from nxai_common import logs
@@ -435,7 +436,11 @@ def signals_set(stop: Stop) -> Iterator[None]:
 
 
 def run_service(
-    settings_class: type[Settings], build: Build[Settings], argv: Sequence[str] | None = None
+    settings_class: type[Settings],
+    build: Build[Settings],
+    argv: Sequence[str] | None = None,
+    *,
+    commands: Mapping[str, str] = MappingProxyType({}),
 ) -> int:
     """Run a service from its environment; return the exit code of the process.
 
@@ -443,9 +448,11 @@ def run_service(
         settings_class: What the service reads from the environment.
         build: Puts the parts together; what it opens is closed when its context manager ends.
         argv: Command line without the program's name; None: that of this process.
+        commands: First words for which the caller does something else, each with one line of
+            help: `--help` lists them, and a word that is none is told the nearest.
     """
     role = settings_class.role
-    arguments = _parse(settings_class, argv)
+    arguments = _parse(settings_class, argv, commands)
     try:
         settings = load(settings_class)
         if arguments.healthy:
@@ -507,12 +514,21 @@ def _say_healthy(settings: ServiceSettings) -> int:
     return EXIT_OK
 
 
-def _parse(settings_class: type[ServiceSettings], argv: Sequence[str] | None) -> argparse.Namespace:
+def _parse(
+    settings_class: type[ServiceSettings],
+    argv: Sequence[str] | None,
+    commands: Mapping[str, str],
+) -> argparse.Namespace:
     role = settings_class.role
+    width = max(map(len, commands), default=0)
+    listed = [f"  {name:<{width}}  {text}\n" for name, text in commands.items()]
     parser = argparse.ArgumentParser(
         prog=f"nxai-{role}",
+        usage="%(prog)s [options]\n       %(prog)s COMMAND ..." if commands else None,
         description=" ".join((settings_class.__doc__ or "").split()),
-        epilog="settings, read from the environment:\n" + describe(settings_class),
+        epilog="".join(("commands, instead of the service:\n", *listed, "\n") if listed else ())
+        + "settings, read from the environment:\n"
+        + describe(settings_class),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -525,4 +541,20 @@ def _parse(settings_class: type[ServiceSettings], argv: Sequence[str] | None) ->
         help="exit 0 when the service with these settings is alive (for a health check)",
     )
     parser.add_argument("--version", action="version", version=version_of(role) or "unknown")
-    return parser.parse_args(argv)
+    arguments, rest = parser.parse_known_args(argv)
+    if rest:
+        word = next((word for word in rest if not word.startswith("-")), None)
+        parser.error(
+            _not_a_command(word, commands)
+            if word is not None and commands
+            else f"unrecognized arguments: {' '.join(rest)}"
+        )
+    return arguments
+
+
+def _not_a_command(word: str, commands: Mapping[str, str]) -> str:
+    if word in commands:
+        return f"{word!r} is a command: it must be the first word"
+    near = difflib.get_close_matches(word, commands, n=1, cutoff=0.6)
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(commands)}"
+    return f"there is no command {word!r}; {hint}"

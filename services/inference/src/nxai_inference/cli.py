@@ -11,7 +11,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -47,24 +47,22 @@ from nxai_inference.core.conversion import convert
 from nxai_inference.core.decoding import Decoder, decoder_for
 from nxai_inference.core.geometry import to_original
 
-COMMANDS: Final = ("detect", "inspect", "convert", "package")
-"""First words that are not for the service."""
-
 _DONE: Final = 0
 _SOME_FAILED: Final = 1
 _REFUSED: Final = 2
 
 
-def main(argv: Sequence[str]) -> int:
+def main(argv: Sequence[str], commands: Mapping[str, str]) -> int:
     """Run one command.
 
     Args:
-        argv: Without the program's name; the first word is one of `COMMANDS`.
+        argv: Without the program's name; the first word is one of `commands`.
+        commands: One line of help for each command.
 
     Returns:
         The exit code.
     """
-    arguments = _parser().parse_args(argv)
+    arguments = _parser(commands).parse_args(argv)
     with _quiet_libraries() as complaints:
         try:
             code: int = arguments.run(arguments, complaints)
@@ -76,7 +74,7 @@ def main(argv: Sequence[str]) -> int:
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(texts: Mapping[str, str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="nxai-inference",
         description="Run Edge Impulse models on pictures, look into them, convert and pack them. "
@@ -84,24 +82,27 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    detect = commands.add_parser("detect", help="find objects in pictures")
+    def add(name: str) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=texts[name], description=texts[name])
+
+    detect = add("detect")
     detect.add_argument("pictures", nargs="+", type=Path, metavar="PICTURE")
     _add_model_options(detect)
     detect.add_argument("--json", action="store_true", help="one JSON line for each picture")
     detect.add_argument("--save", type=Path, metavar="DIR", help="save the pictures, drawn on")
     detect.set_defaults(run=_detect)
 
-    inspect = commands.add_parser("inspect", help="say what a model is, test it, time it")
+    inspect = add("inspect")
     _add_model_options(inspect)
     inspect.add_argument("--json", action="store_true", help="one JSON object")
     inspect.set_defaults(run=_inspect)
 
-    conversion = commands.add_parser("convert", help="convert a .tflite file to .onnx")
+    conversion = add("convert")
     conversion.add_argument("source", type=Path, metavar="FILE.tflite")
     conversion.add_argument("target", type=Path, metavar="FILE.onnx")
     conversion.set_defaults(run=_convert)
 
-    package = commands.add_parser("package", help="pack a model file with its labels")
+    package = add("package")
     package.add_argument("model", type=Path, metavar="FILE")
     package.add_argument("--id", required=True, help="name of the model: a-z, 0-9, '_' and '-'")
     package.add_argument("--to", required=True, type=Path, metavar="DIR", help="models folder")
@@ -118,7 +119,12 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
         "--model", required=True, type=Path, metavar="FILE", help=".tflite, .onnx or a package"
     )
     _add_facts(parser)
-    parser.add_argument("--engine", choices=("auto", "onnx", "litert"), default="auto")
+    parser.add_argument(
+        "--engine",
+        choices=("auto", "onnx", "litert"),
+        default="auto",
+        help="what runs the model (default auto: the fastest here)",
+    )
     parser.add_argument(
         "--provider",
         action="append",
@@ -131,9 +137,23 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
 def _add_facts(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--labels", type=_labels, metavar="A,B", help="in tensor order")
     parser.add_argument("--threshold", type=_fraction, help="lowest confidence, 0..1")
-    parser.add_argument("--resize-mode", type=ResizeMode, choices=list(ResizeMode))
-    parser.add_argument("--input-scaling", type=InputScaling, choices=list(InputScaling))
-    parser.add_argument("--task", type=Task, choices=list(Task))
+    # Choices are texts, and not members, so that a refusal lists what one can type.
+    parser.add_argument(
+        "--resize-mode",
+        choices=[mode.value for mode in ResizeMode],
+        help="how a picture is fitted to the model's input, as it was trained: both sides scaled, "
+        "the middle cut out, or black bars added",
+    )
+    parser.add_argument(
+        "--input-scaling",
+        choices=[scaling.value for scaling in InputScaling],
+        help="what the model expects of a pixel; with = before a minus: --input-scaling=-1..1",
+    )
+    parser.add_argument(
+        "--task",
+        choices=[task.value for task in Task],
+        help="what the model is; needed only where its outputs do not tell (yolov5v5-drpai)",
+    )
 
 
 def _labels(text: str) -> tuple[str, ...]:
@@ -141,10 +161,11 @@ def _labels(text: str) -> tuple[str, ...]:
 
 
 def _fraction(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
-    return value
+    with contextlib.suppress(ValueError):
+        value = float(text)
+        if 0 <= value <= 1:
+            return value
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number between 0 and 1")
 
 
 @contextlib.contextmanager
@@ -206,6 +227,10 @@ class _Seen:
 
 
 def _detect(arguments: argparse.Namespace, complaints: TextIO) -> int:
+    if arguments.save is not None and arguments.save.exists() and not arguments.save.is_dir():
+        raise ConfigurationError(
+            f"{arguments.save}: this is a file; --save needs a folder for the drawn pictures"
+        )
     opened = _open(arguments, number_labels=False)
     code = _DONE
     with opened.loaded.engine:
@@ -327,18 +352,20 @@ def _described(
     arguments: argparse.Namespace, opened: OpenedModel, manifest: ModelManifest
 ) -> dict[str, Any]:
     file = read_package(arguments.model).file
+    has_labels = opened.labels_are_named or opened.label_count is not None
     return {
         "file": file.name,
         "format": file.format,
         "bytes": len(file.content),
         "sha256": manifest.digest,
         "task": manifest.task.value,
-        "labels": list(manifest.labels),
+        "labels": list(manifest.labels) if has_labels else [],
         "labels_are_named": opened.labels_are_named,
         "input": f"{manifest.width}x{manifest.height}x{manifest.channels}",
         "input_scaling": manifest.input_scaling.value,
         "resize_mode": manifest.resize_mode.value,
         "threshold": manifest.threshold,
+        "assumed": list(opened.assumed),
         "inputs": [tensor.model_dump() for tensor in manifest.inputs],
         "outputs": [tensor.model_dump() for tensor in manifest.outputs],
         "self_test": "passed",
@@ -357,16 +384,24 @@ def _rounded(value: float | None) -> float | None:
 
 def _as_text(described: dict[str, Any]) -> str:
     labels = ", ".join(described["labels"])
-    if not described["labels_are_named"]:
+    if not labels:
+        labels = "unknown  (the file does not say how many; give --labels)"
+    elif not described["labels_are_named"]:
         labels += "  (numbered: the file has no names; give --labels)"
     rows = [
         ["file", f"{described['file']}  ({described['format']}, {described['bytes']} bytes)"],
         ["sha256", described["sha256"]],
         ["task", described["task"]],
         ["labels", labels],
-        ["input", f"{described['input']}, pixels {described['input_scaling']}"],
-        ["resize mode", described["resize_mode"]],
-        ["threshold", f"{described['threshold']:g}"],
+        ["input", described["input"]],
+        *(
+            [setting.replace("_", " "), _or_assumed(described, setting, option)]
+            for setting, option in (
+                ("input_scaling", "--input-scaling"),
+                ("resize_mode", "--resize-mode"),
+                ("threshold", "--threshold"),
+            )
+        ),
         *(["input tensor", _tensor(TensorInfo(**n))] for n in described["inputs"]),
         *(["output tensor", _tensor(TensorInfo(**n))] for n in described["outputs"]),
         ["self-test", described["self_test"]],
@@ -377,6 +412,14 @@ def _as_text(described: dict[str, Any]) -> str:
         rows.append(["engine", shown or f"{trial['engine']}: {trial['reason']}"])
     rows += [["warning", warning] for warning in described["warnings"]]
     return "\n".join(f"{name + ':':<15}{_one_line(value)}" for name, value in rows)
+
+
+def _or_assumed(described: dict[str, Any], setting: str, option: str) -> str:
+    value = described[setting]
+    shown = f"{value:g}" if isinstance(value, float) else value
+    if setting in described["assumed"]:
+        shown += f"  (assumed: the file does not say; set {setting}, here {option})"
+    return shown
 
 
 def _tensor(tensor: TensorInfo) -> str:
@@ -391,6 +434,7 @@ def _tensor(tensor: TensorInfo) -> str:
 
 def _convert(arguments: argparse.Namespace, complaints: TextIO) -> int:
     del complaints
+    _check_target(arguments.source, arguments.target)
     file = read_model_file(arguments.source)
     if file.format != "tflite":
         raise ConfigurationError(f"{file.name}: only .tflite files can be converted")
@@ -406,6 +450,22 @@ def _convert(arguments: argparse.Namespace, complaints: TextIO) -> int:
         ) from error
     _say(f"{arguments.target}: {len(converted)} bytes of ONNX")
     return _DONE
+
+
+def _check_target(source: Path, target: Path) -> None:
+    """Refuse to write over the model, or under a name by which no model is found."""
+    if target.suffix.lower() != ".onnx":
+        raise ConfigurationError(
+            f"{target}: the converted model is an ONNX file; give it a name that ends in .onnx, "
+            f"such as {source.stem}.onnx"
+        )
+    is_same = False
+    with contextlib.suppress(OSError):  # mostly: there is no such target yet
+        is_same = source.samefile(target)  # a link, too, leads to the only copy of the model
+    if is_same:
+        raise ConfigurationError(
+            f"{target}: this is the model itself ({source}); give another name for the ONNX file"
+        )
 
 
 def _package(arguments: argparse.Namespace, complaints: TextIO) -> int:

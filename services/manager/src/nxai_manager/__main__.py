@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
 from nxai_common.bus.ports import Bus
 from nxai_common.errors import ConfigurationError
@@ -17,6 +18,10 @@ from nxai_manager.core.schema import settings_schema
 from nxai_manager.service import Configurator
 from nxai_manager.settings import ManagerSettings
 
+COMMANDS: Final = {
+    "check": "say what is wrong with a settings file",
+    "schema": "print the JSON Schema of settings.json",
+}
 EXIT_OK = 0
 EXIT_WRONG = 2
 
@@ -35,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _check(words[1:])
     if words[:1] == ["schema"]:
         return _schema(words[1:])
-    return run_service(ManagerSettings, build, words)
+    return run_service(ManagerSettings, build, words, commands=COMMANDS)
 
 
 def _check(words: list[str]) -> int:
@@ -46,6 +51,10 @@ def _check(words: list[str]) -> int:
     path: Path = parser.parse_args(words).file
     try:
         text = SettingsFile(path).read()
+    except ConfigurationError as error:  # it names the path
+        sys.stderr.write(f"{error}\n")
+        return EXIT_WRONG
+    try:
         settings = None if text is None else check_settings(text)
     except ConfigurationError as error:
         for line in str(error).splitlines():

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import chain, islice
 from typing import Final
 
 from sqlalchemy.engine import URL
@@ -34,6 +35,10 @@ from nxai_publisher.ports import StorageUnavailable
 from nxai_publisher.service import Publisher
 from nxai_publisher.settings import PublisherSettings
 
+COMMANDS: Final = {
+    "export": "print the stored results, in the order of time",
+    "counts": "print the stored counts per minute, camera, model and label",
+}
 END_OF_TIME_US: Final = 253_402_300_800_000_000
 """The year 10000, as in `core.observation`."""
 
@@ -41,9 +46,9 @@ END_OF_TIME_US: Final = 253_402_300_800_000_000
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the service or a command; return the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if arguments[:1] in (["export"], ["counts"]):
+    if arguments and arguments[0] in COMMANDS:
         return read_log(arguments)
-    return run_service(PublisherSettings, build, arguments)
+    return run_service(PublisherSettings, build, arguments, commands=COMMANDS)
 
 
 @contextmanager
@@ -105,13 +110,14 @@ def read_log(argv: Sequence[str]) -> int:
 
 
 def _print(options: argparse.Namespace, archive: SqlArchive) -> None:
+    style = Format(options.format)
     query = (options.since, options.until, options.camera, options.label)
-    if options.command == "export":
-        rows = archive.results(*query)
-        lines = results_as_text(rows, options.format, options.label)
-    else:
-        rows = archive.counts(*query)
-        lines = counts_as_text(rows, options.format)
+    exports = options.command == "export"
+    stored = archive.results(*query) if exports else archive.counts(*query)
+    # The first row opens the database: one that cannot be read gets no header, which in a file
+    # would look like an empty log.
+    rows = chain(list(islice(stored, 1)), stored)
+    lines = results_as_text(rows, style, options.label) if exports else counts_as_text(rows, style)
     for line in lines:
         sys.stdout.write(line)
     sys.stdout.flush()
@@ -120,10 +126,7 @@ def _print(options: argparse.Namespace, archive: SqlArchive) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="nxai-publisher", allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, text in (
-        ("export", "print the stored results, in the order of time"),
-        ("counts", "print the stored counts per minute, camera, model and label"),
-    ):
+    for name, text in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
         command.add_argument(
             "--since",
@@ -142,7 +145,10 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--camera", help="only this camera")
         command.add_argument("--label", help="only objects with this label")
         command.add_argument(
-            "--format", type=Format, choices=list(Format), default=Format.CSV, help="(default csv)"
+            "--format",
+            choices=[style.value for style in Format],
+            default=Format.CSV.value,
+            help="lines for a spreadsheet or of JSON (default csv)",
         )
         command.add_argument(
             "--database",

@@ -5,9 +5,9 @@ revision it has in force. No secret is ever in here: passwords lie in files that
 service that needs them can read (`credentials` is the name of such a file).
 """
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveInt
 
 from nxai_common.contracts import topics
 from nxai_common.contracts.base import Message, Policy, Value
@@ -15,6 +15,37 @@ from nxai_common.contracts.models import InputScaling, ResizeMode, ResizeQuality
 from nxai_common.contracts.topics import Level
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
+
+# Every number has an upper bound, so that no slip of a key (or of a unit) overflows a clock, a
+# database or the memory of a service later on.
+
+DAY_S: Final = 86_400
+"""Nothing here is waited for longer: a larger number was meant in another unit."""
+
+Seconds = Annotated[float, Field(gt=0, le=DAY_S)]
+SecondsOrOff = Annotated[float, Field(ge=0, le=DAY_S)]
+MillisecondsOrOff = Annotated[float, Field(ge=0, le=DAY_S * 1000)]
+
+MAX_CAMERA_SIDE: Final = 16_384
+"""Twice 8K; no camera that Linux knows has more."""
+FramesPerSecond = Annotated[float, Field(ge=0.001, le=1000)]
+"""From a picture in a quarter of an hour to the fastest industrial cameras."""
+
+DEMO_SIDES: Final = ((160, 3840), (120, 2160))
+"""Of width and height. Smaller, and a part is a blob that no model can name; 4K takes 900 MB and
+six seconds to draw the first picture of, 8K three times as much."""
+MAX_SEED: Final = 2**53
+"""Beyond, programs that read JSON numbers as floating point see another seed."""
+MAX_CREDITS: Final = 256
+"""16 for each of 16 workers; the bus drops what a worker has waiting beyond (`Frame.depth`)."""
+MAX_CAMERAS: Final = 200_000
+"""More than the largest settings file (4 million characters) can name."""
+MAX_RESULTS_IN_A_ROW: Final = 10_000
+"""Ten minutes at 15 a second; an event that needs longer to begin was meant otherwise."""
+MAX_KEEP_DAYS: Final = 36_500
+"""A century. SQLite counts microseconds in 64 bits, which end after 292,000 years."""
+MAX_KEEP_MB: Final = 100_000_000
+"""100 TB; SQLite's largest file is 281 TB."""
 
 
 class RtspSource(Value):
@@ -41,7 +72,7 @@ class StillSource(Value):
 
     type: Literal["still"] = "still"
     url: str
-    interval_ms: PositiveInt = 1000
+    interval_ms: PositiveInt = Field(default=1000, le=DAY_S * 1000)
     certificate: Literal["verify", "any"] = "verify"
     """Of an https:// URL. any: do not check it (most cameras sign their own)."""
 
@@ -52,9 +83,9 @@ class V4l2Source(Value):
     type: Literal["v4l2"] = "v4l2"
     device: str
     """/dev/v4l/by-id/... survives replugging; /dev/video0 may be another camera tomorrow."""
-    width: PositiveInt | None = None
-    height: PositiveInt | None = None
-    fps: PositiveFloat | None = None
+    width: PositiveInt | None = Field(default=None, le=MAX_CAMERA_SIDE)
+    height: PositiveInt | None = Field(default=None, le=MAX_CAMERA_SIDE)
+    fps: FramesPerSecond | None = None
 
 
 class FileSource(Value):
@@ -72,7 +103,7 @@ class FolderSource(Value):
 
     type: Literal["folder"] = "folder"
     path: str
-    interval_ms: NonNegativeFloat = 1000
+    interval_ms: MillisecondsOrOff = 1000
     """0: as fast as possible, none dropped."""
     loop: bool = True
 
@@ -87,10 +118,10 @@ class DemoSource(Value):
     """The built-in synthetic camera: parts riding on a belt."""
 
     type: Literal["demo"] = "demo"
-    width: PositiveInt = 640
-    height: PositiveInt = 480
-    fps: PositiveFloat = 15
-    seed: int = 1
+    width: int = Field(default=640, ge=DEMO_SIDES[0][0], le=DEMO_SIDES[0][1])
+    height: int = Field(default=480, ge=DEMO_SIDES[1][0], le=DEMO_SIDES[1][1])
+    fps: FramesPerSecond = 15
+    seed: int = Field(default=1, ge=-MAX_SEED, le=MAX_SEED)
 
 
 CameraSource = Annotated[
@@ -119,13 +150,13 @@ class ChangeTrigger(Value):
 class Watchdog(Value):
     """When a silent camera counts as broken, in seconds. Slow cameras need larger numbers."""
 
-    open_timeout_s: PositiveFloat = 10
+    open_timeout_s: Seconds = 10
     """Cheap cameras need 3 to 6 s to start a stream."""
-    read_timeout_s: PositiveFloat = 10
+    read_timeout_s: Seconds = 10
     """No packet for so long: reconnect."""
-    picture_timeout_s: PositiveFloat = 20
+    picture_timeout_s: Seconds = 20
     """Packets but no decoded picture for so long: reconnect (long GOPs reach 10 s)."""
-    frozen_timeout_s: NonNegativeFloat = 0
+    frozen_timeout_s: SecondsOrOff = 0
     """The very same picture for so long: reconnect. 0: off, a still scene from a noiseless
     source is not a fault."""
 
@@ -142,7 +173,7 @@ class CameraOptions(Value):
     resize_mode: ResizeMode | None = None
     """None: as each model's manifest says."""
     resize_quality: ResizeQuality = ResizeQuality.EXACT
-    inference_limit_ms: NonNegativeFloat = 0
+    inference_limit_ms: MillisecondsOrOff = 0
     """At least so long between two frames; 0: every frame that can be processed."""
     on_change: ChangeTrigger = ChangeTrigger()
     masks: tuple[tuple[tuple[Fraction, Fraction], ...], ...] = ()
@@ -151,7 +182,7 @@ class CameraOptions(Value):
     """Publish the full-size JPEG of frames whose result is `uncertain`."""
     snapshots: bool = True
     """Publish a retained JPEG when an event starts."""
-    credit_window: PositiveInt | None = None
+    credit_window: PositiveInt | None = Field(default=None, le=MAX_CREDITS)
     """Frames in flight at most; None: 2 x inference workers."""
     watchdog: Watchdog = Watchdog()
 
@@ -235,7 +266,7 @@ class PublisherCamera(Value):
 
     id: Level
     name: str = ""
-    index: int
+    index: int = Field(ge=0, le=MAX_CAMERAS)
     """Place in settings.json, from 0: `sourceId` of the Nx output object is `input-{index}`."""
     enabled: bool = True
 
@@ -253,11 +284,11 @@ class EventOptions(Value):
     """How detections become events."""
 
     enabled: bool = True
-    start_after: PositiveInt = 2
+    start_after: PositiveInt = Field(default=2, le=MAX_RESULTS_IN_A_ROW)
     """Results in a row that show the label before an event starts: one is often a flicker."""
-    end_after_s: PositiveFloat = 2.0
+    end_after_s: Seconds = 2.0
     """Seconds without the label before the event ends."""
-    update_every_s: PositiveFloat = 1.0
+    update_every_s: Seconds = 1.0
     """At most one update so often, and only when the count or the best confidence changed."""
 
 
@@ -265,8 +296,8 @@ class LoggerOptions(Value):
     """The data logger."""
 
     enabled: bool = True
-    keep_days: PositiveFloat = 30
-    keep_mb: PositiveFloat = 2000
+    keep_days: float = Field(default=30, gt=0, le=MAX_KEEP_DAYS)
+    keep_mb: float = Field(default=2000, gt=0, le=MAX_KEEP_MB)
     """Oldest rows go first when the database is larger."""
 
 
@@ -282,6 +313,6 @@ class PublisherConfiguration(Message):
     detections: bool = True
     nx_output: NxOutputOptions = NxOutputOptions()
     events: EventOptions = EventOptions()
-    state_every_s: PositiveFloat = 10
+    state_every_s: Seconds = 10
     """Heartbeat of the retained camera state."""
     logger: LoggerOptions = LoggerOptions()

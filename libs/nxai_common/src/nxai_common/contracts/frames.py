@@ -5,12 +5,21 @@ from typing import ClassVar, Literal
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from nxai_common.contracts import topics
-from nxai_common.contracts.base import AttachedMessage, Policy, RawMessage, Value
+from nxai_common.contracts.base import (
+    MAX_PAYLOAD_BYTES,
+    AttachedMessage,
+    Policy,
+    RawMessage,
+    Value,
+)
 from nxai_common.contracts.topics import Level
 from nxai_common.errors import InvalidPayload
 
 MAX_SIDE = 4096
 """Longest side of a model input; 4096 x 4096 x 3 is beyond what any bus should carry."""
+
+MAX_PIXEL_BYTES = MAX_PAYLOAD_BYTES - 65_536
+"""Of a frame; the rest is for its JSON line, a hundred bytes a model."""
 
 
 class Transform(Value):

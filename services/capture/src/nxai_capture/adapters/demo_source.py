@@ -9,7 +9,7 @@ from nxai_capture.core.demo_scene import DemoScene
 from nxai_capture.core.picture import Picture, Rgb
 from nxai_capture.ports import SourceInfo
 from nxai_common.contracts.configuration import DemoSource
-from nxai_common.errors import CameraUnavailable, ConfigurationError
+from nxai_common.errors import CameraUnavailable
 
 LATE_S: Final = 1.0
 """Behind by more: this machine cannot draw so fast. Time starts again from here."""
@@ -32,15 +32,8 @@ class DemoCamera:
         return SourceInfo(codec="drawn", nominal_fps=self._source.fps)
 
     def __enter__(self) -> Self:
-        """Set the scene.
-
-        Raises:
-            ConfigurationError: too small.
-        """
-        try:
-            self._scene = DemoScene(self._source.width, self._source.height, self._source.seed)
-        except ValueError as error:
-            raise ConfigurationError(str(error)) from error
+        """Set the scene."""
+        self._scene = DemoScene(self._source.width, self._source.height, self._source.seed)
         return self
 
     def __exit__(

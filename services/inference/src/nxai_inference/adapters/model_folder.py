@@ -46,6 +46,10 @@ class OpenedModel:
     trials: tuple[Trial, ...]
     labels_are_named: bool
     """False: the labels are numbers, because nobody named them."""
+    label_count: int | None
+    """How many labels the model has; None: the file does not say."""
+    assumed: tuple[str, ...]
+    """Settings that neither a person nor the package gave, so that a default stands for them."""
 
 
 class ModelFolder:
@@ -92,11 +96,13 @@ def open_model(
     package = read_package(folder / desired.path)
     file, stated = package.file, package.manifest
     _check_digest(file, desired, stated)
-    _check_structure(file)
+    class_count = _class_count(file)
     scaling = desired.input_scaling or stated.input_scaling or InputScaling.ZERO_TO_ONE
     choice = choose_engine(file, scaling, desired.engine, options)
     try:
         facts = find_facts(choice.engine.inputs, choice.engine.outputs, desired.task or stated.task)
+        if facts.label_count is None:
+            facts = replace(facts, label_count=class_count)
         labels = desired.labels or stated.labels
         if labels is None and number_labels:
             labels = numbered_labels(facts) or ("class 0",)
@@ -109,9 +115,15 @@ def open_model(
         choice.engine.close()
         raise
     return OpenedModel(
-        LoadedModel(manifest, choice.engine, choice.warnings),
+        LoadedModel(manifest, choice.engine, (*package.warnings, *choice.warnings)),
         choice.trials,
         labels_are_named=bool(desired.labels or stated.labels),
+        label_count=facts.label_count,
+        assumed=tuple(
+            name
+            for name in ("resize_mode", "input_scaling", "threshold")
+            if getattr(desired, name) is None and getattr(stated, name) is None
+        ),
     )
 
 
@@ -130,13 +142,18 @@ def _check_digest(file: ModelFile, desired: DesiredModel, stated: PackageManifes
             )
 
 
-def _check_structure(file: ModelFile) -> None:
-    """Refuse a damaged .tflite with a place and a reason, before an engine sees it."""
-    if file.format == "tflite":
-        try:
-            read(file.content)
-        except RejectedError as error:
-            raise ConfigurationError(f"{file.name}: {error}; download it again") from error
+def _class_count(file: ModelFile) -> int | None:
+    """Return how many classes a detector's file states, None when it does not.
+
+    Raises:
+        ConfigurationError: a damaged .tflite, with a place and a reason, before an engine sees it.
+    """
+    if file.format != "tflite":
+        return None
+    try:
+        return read(file.content).class_count
+    except RejectedError as error:
+        raise ConfigurationError(f"{file.name}: {error}") from error
 
 
 def _self_test(choice: Choice, facts: ModelFacts) -> None:

@@ -6,6 +6,8 @@ model files of an earlier package are removed.
 """
 
 import contextlib
+import difflib
+import json
 import os
 import re
 import tempfile
@@ -16,7 +18,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from nxai_common.contracts.base import explain
-from nxai_common.contracts.models import PackageManifest
+from nxai_common.contracts.models import ModelManifest, PackageManifest
 from nxai_common.errors import ConfigurationError
 from nxai_inference.adapters.engines import ModelFile
 from nxai_inference.core.conversion.reader import MAGIC
@@ -33,6 +35,13 @@ _SUFFIXES: Final = (*_TFLITE_SUFFIXES, ".onnx")
 _NAME_DIGITS: Final = 12
 _OWN_NAME: Final = re.compile(rf"model-[0-9a-f]{{{_NAME_DIGITS}}}\.(?:tflite|onnx)")
 """What `write_package` calls a model file; whatever else lies in the folder belongs to somebody."""
+_KEYS: Final = sorted(PackageManifest.model_fields)
+_KNOWN: Final = PackageManifest.model_fields.keys() | ModelManifest.model_fields.keys()
+"""A published manifest may be kept as a package; some of its keys mean nothing there."""
+_REMARKS: Final = ("_", "$")
+"""How keys begin that are for people and their tools: `_comment`, `$schema`."""
+_SHOWN_CHARACTERS: Final = 60
+"""Of an unknown key: enough to find it."""
 _ATTEMPTS: Final = 3
 """A package that is being replaced is seen half-way at most once or twice in a row."""
 
@@ -43,6 +52,8 @@ class ModelPackage:
 
     file: ModelFile
     manifest: PackageManifest
+    warnings: tuple[str, ...] = ()
+    """Keys of the manifest that nobody knows: slips, or of a later version."""
 
 
 def read_package(path: Path) -> ModelPackage:
@@ -54,7 +65,7 @@ def read_package(path: Path) -> ModelPackage:
     if not path.is_dir():
         return ModelPackage(read_model_file(path), PackageManifest(file=path.name))
     for attempt in range(1, _ATTEMPTS + 1):
-        manifest = _read_manifest(path / MANIFEST)
+        manifest, warnings = _read_manifest(path / MANIFEST)
         model = path / (manifest.file or _only_model(path))
         if model.parent != path or ".." in manifest.file:
             raise ConfigurationError(
@@ -62,7 +73,7 @@ def read_package(path: Path) -> ModelPackage:
                 "folder"
             )
         if model.exists() or attempt == _ATTEMPTS:
-            return ModelPackage(read_model_file(model), manifest)
+            return ModelPackage(read_model_file(model), manifest, warnings)
     raise AssertionError("the last attempt returns or raises")
 
 
@@ -76,12 +87,21 @@ def _only_model(folder: Path) -> str:
     return found[0]
 
 
-def _read_manifest(path: Path) -> PackageManifest:
+def _read_manifest(path: Path) -> tuple[PackageManifest, tuple[str, ...]]:
     content = _read(path, MAX_MANIFEST_BYTES, "a model package needs it beside the model file")
     try:
-        return PackageManifest.model_validate_json(content)
+        manifest = PackageManifest.model_validate_json(content)
     except ValidationError as error:
         raise ConfigurationError(f"{path}: {explain(error)}") from error
+    given: dict[str, object] = json.loads(content)  # an object, or it would not be valid
+    unknown = [key for key in given if key not in _KNOWN and not key.startswith(_REMARKS)]
+    return manifest, tuple(f"{path}: {_unknown_key(key)}" for key in unknown)
+
+
+def _unknown_key(key: str) -> str:
+    near = difflib.get_close_matches(key, _KEYS, n=1, cutoff=0.6)
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(_KEYS)}"
+    return f"unknown key {key[:_SHOWN_CHARACTERS]!r} is ignored; {hint}"
 
 
 def read_model_file(path: Path) -> ModelFile:

@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageOps
+from PIL import Image, ImageDraw, ImageOps, UnidentifiedImageError
 
 from nxai_common.contracts.frames import Transform
 from nxai_common.contracts.models import ResizeMode
@@ -23,6 +23,11 @@ _REDUCING_GAP: Final = 2.0
 the same, and it takes a fifth of the time."""
 _COLOURS: Final = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#9a6324")
 _KEPT_FORMATS: Final = (".png", ".jpg", ".jpeg")
+
+_WHITE_16: Final = 65_535
+_STEP_16: Final = 257
+"""65535 / 255: white stays white."""
+_SAVE_AS: Final = "save it as PNG or JPEG with 8 bits a channel"
 
 _FAILURES: Final = (OSError, ValueError, SyntaxError, TypeError, Image.DecompressionBombError)
 """What Pillow raises for files that are missing, truncated, no pictures, or absurdly large;
@@ -53,12 +58,33 @@ def read_picture(path: Path) -> Image.Image:
     try:
         with Image.open(path) as opened:
             opened.load()
-            upright = ImageOps.exif_transpose(opened)
-            return upright.convert("RGB")
+            return _as_rgb(ImageOps.exif_transpose(opened))
     except FileNotFoundError as error:
         raise RejectedError(f"{path}: no such file") from error
+    except IsADirectoryError as error:
+        raise RejectedError(f"{path}: this is a folder; name the pictures in it") from error
+    except UnidentifiedImageError as error:  # its own text has the path once more
+        raise RejectedError(
+            f"{path}: not a picture that can be read; use JPEG or PNG, or one of the kinds that "
+            "Pillow reads"
+        ) from error
     except _FAILURES as error:
-        raise RejectedError(f"{path}: not a picture that can be read: {error}") from error
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise RejectedError(f"{path}: not a picture that can be read: {reason}") from error
+
+
+def _as_rgb(picture: Image.Image) -> Image.Image:
+    """Return a picture as RGB. Pillow's own `convert` cuts off what is above 255."""
+    if picture.mode == "F":
+        raise ValueError(f"its values are floating point (mode 'F') without a white; {_SAVE_AS}")
+    if not picture.mode.startswith("I"):
+        return picture.convert("RGB")
+    values = np.asarray(picture)
+    for value in (int(values.min()), int(values.max())):
+        if not 0 <= value <= _WHITE_16:
+            raise ValueError(f"it holds {value}, gray of 16 bits 0 to {_WHITE_16}; {_SAVE_AS}")
+    gray = (values.astype(np.uint32) + _STEP_16 // 2) // _STEP_16
+    return Image.fromarray(gray.astype(np.uint8)).convert("RGB")
 
 
 def fit_picture(

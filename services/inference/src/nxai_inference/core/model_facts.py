@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from nxai_common.contracts.frames import MAX_PIXEL_BYTES, MAX_SIDE
 from nxai_common.contracts.models import Task, TensorInfo
 from nxai_common.errors import ConfigurationError
 
@@ -48,7 +49,7 @@ def input_geometry(inputs: Sequence[TensorInfo]) -> InputGeometry:
         inputs: The model's input tensors.
 
     Raises:
-        ConfigurationError: not one picture of known size, gray or RGB.
+        ConfigurationError: not one picture of known size, gray or RGB, that a frame can carry.
     """
     if len(inputs) != 1:
         raise ConfigurationError(
@@ -61,14 +62,30 @@ def input_geometry(inputs: Sequence[TensorInfo]) -> InputGeometry:
         _, first, second, third = tensor.shape
         for channels in _CHANNELS:
             if third == channels:
-                return InputGeometry(second, first, channels, channels_first=False)
+                return _carried(InputGeometry(second, first, channels, channels_first=False))
         for channels in _CHANNELS:
             if first == channels:
-                return InputGeometry(third, second, channels, channels_first=True)
+                return _carried(InputGeometry(third, second, channels, channels_first=True))
     raise ConfigurationError(
         f"input {tensor.name!r} has shape {list(tensor.shape)}; a picture is [1, height, width, "
         "channels] or [1, channels, height, width] with 1 or 3 channels"
     )
+
+
+def _carried(geometry: InputGeometry) -> InputGeometry:
+    width, height, channels = geometry.width, geometry.height, geometry.channels
+    size = f"the model reads pictures of {width}x{height}x{channels}"
+    smaller = "export the model with a smaller input"
+    if max(width, height) > MAX_SIDE:
+        raise ConfigurationError(
+            f"{size}; a frame has at most {MAX_SIDE} pixels a side, so {smaller}"
+        )
+    needed = width * height * channels
+    if needed > MAX_PIXEL_BYTES:
+        raise ConfigurationError(
+            f"{size} = {needed} bytes; a frame carries at most {MAX_PIXEL_BYTES}, so {smaller}"
+        )
+    return geometry
 
 
 def check_dimensions(tensor: TensorInfo, what: str) -> None:

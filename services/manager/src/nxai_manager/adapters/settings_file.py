@@ -158,4 +158,4 @@ def _read(path: Path) -> str | None:
         return content.decode("utf-8-sig")  # Windows editors begin a file with a mark
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise ConfigurationError(f"{path}: line {line}: not UTF-8 text") from None
+        raise ConfigurationError(f"{path}: line {line}: not UTF-8 text; save it as UTF-8") from None

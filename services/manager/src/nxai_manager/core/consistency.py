@@ -6,7 +6,16 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from nxai_common.contracts.configuration import MjpegSource, RtspSource, StillSource
+from nxai_common.contracts.configuration import (
+    CameraSource,
+    DesiredModel,
+    FileSource,
+    FolderSource,
+    MjpegSource,
+    RtspSource,
+    StillSource,
+    V4l2Source,
+)
 from nxai_manager.core.document import Camera, Settings
 from nxai_manager.core.json_text import Path
 
@@ -36,6 +45,9 @@ _PASSWORD = re.compile(
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,15}")
 
+SHOWN_CHARACTERS: Final = 60
+"""Of a label: enough to find it."""
+
 MIN_CORNERS: Final = 3
 """Of a polygon with an inside."""
 
@@ -47,6 +59,9 @@ def inconsistencies(settings: Settings) -> Iterator[tuple[Path, str]]:
     yield from _twice("cameras", (camera.id for camera in settings.cameras))
     yield from _twice("models", (model.id for model in settings.models))
     known = [model.id for model in settings.models]
+    for index, model in enumerate(settings.models):
+        for path, reason in _model(model):
+            yield ("models", index, *path), reason
     for index, camera in enumerate(settings.cameras):
         for path, reason in (*_references(camera, known), *_source(camera), *_masks(camera)):
             yield ("cameras", index, *path), reason
@@ -117,12 +132,44 @@ def _references(camera: Camera, known: list[str]) -> Iterator[tuple[Path, str]]:
         seen.add(use.id)
 
 
+def _model(model: DesiredModel) -> Iterator[tuple[Path, str]]:
+    if not model.path.strip():
+        yield ("path",), "is empty; write the name of a model file or package in the models folder"
+    seen = set()
+    for index, label in enumerate(model.labels or ()):
+        if not label.strip():
+            yield ("labels", index), "is empty; each class of the model needs a name"
+        elif label in seen:
+            shown = repr(label[:SHOWN_CHARACTERS])
+            yield ("labels", index), f"{shown} stands twice; give each class a name of its own"
+        seen.add(label)
+
+
+def _local_source(source: CameraSource) -> Iterator[tuple[Path, str]]:
+    match source:
+        case FileSource() | FolderSource() if not source.path.strip():
+            what = "a video file" if source.type == "file" else "a folder of pictures"
+            yield ("path",), f"is empty; write the path of {what}"
+        case V4l2Source():
+            if not source.device.startswith("/"):
+                yield ("device",), "must be the path of a camera, such as /dev/v4l/by-id/..."
+            if (source.width is None) != (source.height is None):
+                given, left_out = (
+                    ("height", "width") if source.width is None else ("width", "height")
+                )
+                yield (given,), f"is of no use alone; add {left_out!r}, or remove it"
+
+
 def _source(camera: Camera) -> Iterator[tuple[Path, str]]:
     source = camera.source
+    for path, reason in _local_source(source):
+        yield ("source", *path), reason
     password = camera.password.get_secret_value()
     if isinstance(source, NetworkSource):
         problem = url_problem(source.url, SCHEMES[source.type])
-        if problem:
+        if source.url[:1].isspace():
+            yield ("source", "url"), "begins with a space; remove it"
+        elif problem:
             yield ("source", "url"), problem
         if password and not camera.username:
             yield ("password",), 'a password needs a "username"'

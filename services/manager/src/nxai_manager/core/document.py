@@ -6,7 +6,7 @@ drift apart; `check_settings` refuses the keys that messages would ignore.
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, Field, PositiveFloat, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr
 
 from nxai_common.contracts.base import Value
 from nxai_common.contracts.configuration import (
@@ -17,6 +17,7 @@ from nxai_common.contracts.configuration import (
     Fraction,
     LoggerOptions,
     NxOutputOptions,
+    Seconds,
     UncertainRule,
 )
 from nxai_common.contracts.topics import Level
@@ -56,7 +57,7 @@ class Outputs(Value):
     """Flat JSON of every processed frame on topic `detections`."""
     nx_output: NxOutputOptions = NxOutputOptions()
     events: EventOptions = EventOptions()
-    state_every_s: PositiveFloat = 10
+    state_every_s: Seconds = 10
     """Heartbeat of the retained camera state."""
 
 

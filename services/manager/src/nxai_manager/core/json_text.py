@@ -78,6 +78,12 @@ class _Reader:
 
     def document(self) -> JsonText:
         self._skip_space()
+        if not self._peek():
+            raise BadJson(
+                1,
+                "the file is empty; README.md has an example, and where there is no file the "
+                "manager writes one that runs the demo",
+            )
         value = self._value((), self._line_here())
         self._skip_space()
         if self._at < len(self._text):

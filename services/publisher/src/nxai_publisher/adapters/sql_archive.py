@@ -33,13 +33,17 @@ class SqlArchive:
         """Prepare; each query opens a connection of its own.
 
         Raises:
-            StorageUnavailable: SQLite, and the file is not there.
+            StorageUnavailable: SQLite, and there is no file, or a folder.
         """
         self._url = url
         if is_sqlite(url) and not Path(url.database or "").exists():
             raise StorageUnavailable(
                 f"there is no data logger at {url.database}; has the publisher run here? "
                 "--database or NXAI_PUBLISHER_DATABASE_URL say where else to look"
+            )
+        if is_sqlite(url) and Path(url.database or "").is_dir():
+            raise StorageUnavailable(
+                f"{url.database} is a folder; name the database file in it, mostly nxai.db"
             )
         self._engine = reader_engine(url)
 

@@ -5,6 +5,7 @@ anywhere. Every length is compared with the size of the file before it is walked
 with the list it points into, and every constant with its shape.
 """
 
+import contextlib
 import math
 import struct
 from collections.abc import Callable, Mapping
@@ -13,6 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 import tflite
+from flatbuffers import flexbuffers
 from numpy.typing import NDArray
 
 from nxai_common.errors import RejectedError
@@ -49,6 +51,11 @@ _Table = Any
 """An accessor generated from the schema; the package has no type information."""
 _Vector = Any
 """A numpy array, or the number 0 where the file has none."""
+
+DETECTION: Final = "TFLite_Detection_PostProcess"
+"""The custom operator that ends a MobileNet-SSD: suppression, and the four outputs."""
+MAX_CLASSES: Final = 10_000
+"""More classes than any detector has; a larger number is a broken file."""
 
 OptionValue = int | float | bool | tuple[int, ...]
 
@@ -130,6 +137,14 @@ class TfliteGraph:
     subgraph_count: int
     """More than one means control flow, or functions called from the main one."""
 
+    @property
+    def class_count(self) -> int | None:
+        """Classes of a detector that says so, without background; None: it says nothing."""
+        for operator in self.operators:
+            if "num_classes" in operator.options:
+                return operator.integer("num_classes")
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class _OptionTable:
@@ -181,8 +196,15 @@ def read(content: bytes) -> TfliteGraph:
         content: The whole file.
 
     Raises:
-        RejectedError: not a TensorFlow Lite model, truncated or corrupted; says where.
+        RejectedError: not a TensorFlow Lite model, truncated or damaged; says where.
     """
+    try:
+        return _read(content)
+    except RejectedError as error:
+        raise RejectedError(f"{error}; download it again") from error
+
+
+def _read(content: bytes) -> TfliteGraph:
     if len(content) < 8:  # noqa: PLR2004 - the root offset and the magic
         raise RejectedError(f"not a TensorFlow Lite model: {len(content)} bytes only")
     if content[4:8] != MAGIC:
@@ -191,9 +213,9 @@ def read(content: bytes) -> TfliteGraph:
         )
     try:
         return _Reader(content).graph()
-    except _BROKEN as error:
+    except _BROKEN as error:  # its text speaks of offsets and buffers
         raise RejectedError(
-            f"the TensorFlow Lite model is truncated or corrupted ({len(content)} bytes; {error})"
+            f"the TensorFlow Lite model is truncated or damaged ({len(content)} bytes)"
         ) from error
 
 
@@ -233,7 +255,7 @@ class _Reader:
         """Return `length`, unless that many offsets of four bytes do not fit in the file."""
         if length * 4 > len(self._content):
             raise RejectedError(
-                f"the TensorFlow Lite model is truncated or corrupted: it claims {length} {what} "
+                f"the TensorFlow Lite model is truncated or damaged: it claims {length} {what} "
                 f"in {len(self._content)} bytes"
             )
         return length
@@ -265,7 +287,9 @@ class _Reader:
             is_custom=is_custom,
             inputs=_indexes(operator.InputsAsNumpy(), tensor_count, f"input of {where}"),
             outputs=_indexes(operator.OutputsAsNumpy(), tensor_count, f"output of {where}"),
-            options={} if is_custom else _options(operator, name, where),
+            options=_custom_options(operator, name)
+            if is_custom
+            else _options(operator, name, where),
         )
 
     def _tensor(self, tensor: _Table, index: int) -> TfliteTensor:
@@ -363,6 +387,18 @@ def _options(operator: _Table, name: str, where: str) -> dict[str, OptionValue]:
             raise RejectedError(f"{where} has no {wanted.kind}; it cannot be understood without")
         return dict.fromkeys(wanted.fields, 0)
     return {field: _field(table, field) for field in wanted.fields}
+
+
+def _custom_options(operator: _Table, name: str) -> dict[str, OptionValue]:
+    """Return how many classes a detector has, where it says so; nothing else is read."""
+    if name == DETECTION:
+        # LiteRT judges the options; here they only tell a person what labels are missing.
+        with contextlib.suppress(*_BROKEN, LookupError):
+            packed = _vector(operator.CustomOptionsAsNumpy()).tobytes()
+            stated = flexbuffers.GetRoot(packed).AsMap["num_classes"]
+            if stated.IsInt and 0 < stated.AsInt <= MAX_CLASSES:
+                return {"num_classes": int(stated.AsInt)}
+    return {}
 
 
 def _field(table: _Table, field: str) -> OptionValue:
