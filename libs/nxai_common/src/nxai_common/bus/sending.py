@@ -93,8 +93,9 @@ class SendQueue:
             self._put_latest(packet)
             return
         if packet.policy is Policy.STATE:
-            if packet.topic in self._state and self._waiting:
-                self._waiting = deque(p for p in self._waiting if p is not self._state[p.topic])
+            older = self._state.get(packet.topic)
+            if older is not None and self._waiting:
+                self._waiting = deque(p for p in self._waiting if p is not older)
             self._state[packet.topic] = packet
         self._waiting.append(packet)
         self.flush()  # first: what the socket takes now need not be dropped
