@@ -15,6 +15,6 @@ fi
 if [ -n "${EDGE_STATE:-}" ]; then
     stamp=$EDGE_STATE/started-$(basename "$1")
     if [ -n "$(find "$stamp" -newermt '-10 seconds' 2> /dev/null)" ]; then sleep 3; fi
-    touch "$stamp"
+    touch "$stamp" 2> /dev/null || sleep 3 # a full or read-only disk keeps nobody from starting
 fi
 exec "$@"

@@ -8,10 +8,12 @@ import re
 import select
 import signal
 import socket
+import struct
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -602,6 +604,94 @@ def test_an_answer_or_a_question_larger_than_the_bus_carries_says_so(
     server.join(PATIENCE)
     assert not reply.ok
     assert "the bus carries at most 16777216" in reply.reason
+
+
+CONNACK = bytes((0x20, 3, 0, 0, 0))
+
+
+def test_a_connection_that_dies_while_a_state_is_written_and_again_at_once_is_made_anew() -> None:
+    """paho tells of the loss within `publish`, and loops over its messages on connecting."""
+    hang_up, hung_up, third = threading.Event(), threading.Event(), threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server, ExitStack() as stack:
+
+        def serve() -> None:
+            first, _ = server.accept()
+            with first:
+                first.recv(4096)
+                first.sendall(CONNACK)
+                assert hang_up.wait(PATIENCE)
+                # A reset, not a proper end: the next write fails.
+                first.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            hung_up.set()
+            second, _ = server.accept()
+            with second:
+                second.recv(4096)
+                second.sendall(CONNACK)
+            last, _ = server.accept()
+            stack.enter_context(last)
+            last.recv(4096)
+            last.sendall(CONNACK)
+            third.set()
+
+        broker = threading.Thread(target=serve)
+        broker.start()
+        port = server.getsockname()[1]
+        with MqttBus("box", f"mqtt://127.0.0.1:{port}", "under-test") as bus:
+            assert bus.wait_connected(PATIENCE)
+            for number in range(3):
+                bus.publish(sample(number))
+            with bus._lead:  # nobody reads, so the next to notice is the one who writes
+                hang_up.set()
+                assert hung_up.wait(PATIENCE)
+                for number in range(3):
+                    bus.publish(status(f"service-{number}"))
+                assert not bus.connected
+                assert not bus._queue._in_flight
+            assert third.wait(PATIENCE), "the third connection"
+            wait_for(lambda: bus.connected, PATIENCE, "it is back")
+            broker.join(PATIENCE)
+
+
+def test_a_fault_in_the_bus_costs_a_connection_not_the_bus(
+    bus: MqttBus, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    faults = iter([True])
+
+    def faulty() -> None:
+        if next(faults, False):
+            raise RuntimeError("a fault")
+
+    monkeypatch.setattr(bus, "_drop_orphans", faulty)
+    wait_for(lambda: bus.statistics.reconnects == 1 and bus.connected, PATIENCE, "it is back")
+    assert "a fault in the bus" in caplog.text
+
+
+def test_a_fault_while_there_is_no_connection_does_not_end_the_bus(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bus = broker.bus("early")
+    connect, faults = bus._connect, iter([True])
+
+    def faulty() -> bool:
+        if next(faults, False):
+            raise RuntimeError("a fault")
+        return connect()
+
+    monkeypatch.setattr(bus, "_connect", faulty)
+    with bus:
+        assert bus.wait_connected(PATIENCE)
+
+
+def test_a_loss_is_noted_under_the_lock(bus: MqttBus) -> None:
+    """paho tells of a connection that fails at once on a thread that does not hold it."""
+    lost = threading.Thread(target=bus._client.on_disconnect, args=(bus._client, None, *[None] * 3))
+    with bus._lock:
+        lost.start()
+        lost.join(0.2)
+        assert lost.is_alive()
+        assert bus.connected
+    lost.join(PATIENCE)
+    assert not bus.connected
 
 
 def test_what_is_given_up_while_the_broker_is_away_is_given_up(

@@ -84,7 +84,8 @@ def test_a_stamp_differs_once_the_files_were_replaced(folder: Path) -> None:
         copy.write_bytes((folder / changed).read_bytes())  # even the same bytes: another file
         copy.replace(folder / changed)
         assert source.stamp(wanted) not in (None, before)
-    assert source.stamp(DesiredModel(id="m", path="missing.tflite")) is None
+    for nowhere in ("missing.tflite", "a\0b", "a\ud800b"):
+        assert source.stamp(DesiredModel.model_construct(id="m", path=nowhere)) is None
     assert load(folder, "fomo.tflite", labels=("beer", "can")).stamp == source.stamp(file)
 
 

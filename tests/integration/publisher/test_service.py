@@ -322,6 +322,15 @@ def test_what_is_not_stored_is_not_delivered_again(
         wait_for(lambda: not bus._unacknowledged, what="an acknowledgement")
 
 
+def test_a_result_of_a_sender_who_wants_no_acknowledgement_is_published_and_stored(
+    world: World,
+) -> None:
+    found = result(0)
+    world.broker.send_raw(found.topic("box"), found.encode(), Policy.STREAM)
+    world.wait_for(Detections)
+    wait_for(lambda: world.stored() == [("front", 0)])
+
+
 def test_what_is_delivered_again_is_published_once(world: World) -> None:
     world.send(result(0), result(0), result(1))
     wait_for(lambda: [d.sequence for d in world.seen(Detections)] == [0, 1])

@@ -798,6 +798,50 @@ def test_a_broken_file_in_place_of_a_good_one_leaves_the_good_one_in_force() -> 
 
 
 @pytest.mark.usefixtures("_looks_often")
+def test_a_configuration_that_comes_while_a_replaced_file_is_loaded_does_not_stop_that() -> None:
+    clock = Clock()
+    with line(clock=clock) as on:
+        on.source.put("v1")
+        on.configure(M)
+        on.source.put("v1", digest="another")
+        on.source.stamps["v1"] = "replaced"
+        on.source.gate.clear()
+
+        def loads() -> bool:
+            clock.advance(2 * TICK_S)
+            on.ask(frame())
+            return on.source.waiting.is_set()
+
+        wait_for(loads)
+        on.configure(M.model_copy(update={"threshold": 0.9}), settle=False)
+        on.ask(frame())
+        on.source.gate.set()
+        wait_for(lambda: on.status_of("m").digest == "another")
+
+
+@pytest.mark.usefixtures("_looks_often")
+def test_a_configuration_that_comes_after_a_replaced_file_failed_tries_it_again() -> None:
+    clock = Clock()
+    with line(clock=clock) as on:
+        on.source.put("v1")
+        on.configure(M)
+        shelf = on.source.shelf.pop("v1")
+        on.source.stamps["v1"] = "replaced"
+
+        def told() -> bool:
+            clock.advance(2 * TICK_S)
+            on.ask(frame())
+            return "the version before stays in force" in on.status_of("m").reason
+
+        wait_for(told)
+        on.configure(M.model_copy(update={"threshold": 0.9}))
+        assert "the version before stays in force" in on.status_of("m").reason
+        on.source.shelf["v1"] = shelf
+        on.configure(M)  # at once, not when the pause is over
+        wait_for(lambda: on.status_of("m").reason == "")
+
+
+@pytest.mark.usefixtures("_looks_often")
 def test_a_replaced_file_of_a_model_that_goes_meanwhile_is_nothing() -> None:
     clock = Clock()
     with line(clock=clock) as on:

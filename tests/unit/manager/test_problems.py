@@ -424,6 +424,38 @@ def test_document_holds_what_capture_needs() -> None:
     assert Settings.model_config["frozen"]
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "user=admin&password=%231secret",  # encoded, a separator belongs to the password
+        "password=%26x1",
+        "password=%2Fabc",
+        "password=%3Fsecret",
+        "%70assword=secret",
+        "pwd=;abc",
+        "password=,abc",
+        "password=/abc",
+        "password=_a=b",
+        "password={password}extra",
+        "user={username}&x=1_password=abc",
+    ],
+)
+def test_a_password_of_any_characters_in_the_query_is_refused(query: str) -> None:
+    assert "a password in the URL" in url_problem(f"http://cam/snap.jpg?{query}", ("http",))
+
+
+def test_places_and_empty_passwords_in_the_query_are_none() -> None:
+    for query in (
+        "user={username}&password={password}",
+        "password=",
+        "password=&channel=1",
+        "password={password}#now",
+        "user={username}_password={password}_channel=1",
+        "no_pass=1&bypass=2",
+    ):
+        assert url_problem(f"http://cam/snap.jpg?{query}", ("http",)) == ""
+
+
 @pytest.mark.parametrize("key", ["password", "PWD", "pass", "loginpas"])
 def test_a_password_in_the_query_is_refused_with_the_way_out(key: str) -> None:
     url = f"http://192.0.2.17/video?user=me&{key}=s3cret"

@@ -88,6 +88,8 @@ class Model:
         self.retry_at = 0.0
         self.stamp: Hashable = None
         """Of the files that were read last for what is wanted."""
+        self.loaded_stamp: Hashable = None
+        """Of the files that `current` was read from."""
         self.trouble = ""
         """Why the last frame could not be looked at; empty when it could."""
         self.processed = 0
@@ -268,7 +270,7 @@ class Models:
             model = self._models.setdefault(name, Model(wish))
             model.desired = wish
             model.forget_answers()
-            if model.loaded_from == model.order:
+            if model.loaded_from == model.order and model.stamp == model.loaded_stamp:
                 model.succeed()  # a change that was taken back
                 model.loading = None
             elif model.loading != model.order:
@@ -308,7 +310,7 @@ class Models:
                 model.fail(loaded.reason, self._clock(), self._rng)
             else:
                 model.accept(loaded.version, loaded.wanted, self._clock())
-                model.stamp = loaded.stamp
+                model.stamp = model.loaded_stamp = loaded.stamp
                 log.info(
                     "model %s is ready on %s",
                     loaded.wanted.id,

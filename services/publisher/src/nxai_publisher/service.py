@@ -489,8 +489,13 @@ class _Intake:
         if trouble and self._live is None:
             self._live = self._open_live()
         if self._live is None:
-            return self._receive_usual(TICK_S)
-        usual = self._receive_usual(0)
+            return [(item, False) for item in self._usual.receive_many(BATCH, TICK_S)]
+        usual = [
+            (item, False)
+            for item in self._usual.receive_many(BATCH, 0)
+            # A result that is not owed is the live inbox's copy.
+            if item.owed or not isinstance(item.message, InferenceResult)
+        ]
         live = self._live.receive_many(BATCH, 0 if usual else TICK_S)
         return usual + [(item, True) for item in live]
 
@@ -506,14 +511,6 @@ class _Intake:
         if self._live is not None:
             self._live.close()
             self._live = None
-
-    def _receive_usual(self, timeout: float) -> "list[_Received]":
-        return [
-            (item, False)
-            for item in self._usual.receive_many(BATCH, timeout)
-            # A result that is not owed is the live inbox's copy.
-            if item.owed or not isinstance(item.message, InferenceResult)
-        ]
 
     def _open_live(self) -> Inbox:
         return self._bus.subscribe(

@@ -159,7 +159,7 @@ class MqttBus:
         self._orphans: deque[tuple[Incoming, int, float]] = deque()
         self._answers: dict[bytes, tuple[threading.Event, list[Reply]]] = {}
         self._answer_topic = f"nxai-replies/{client_id}-{uuid.uuid4().hex[:8]}"
-        self._thread = threading.Thread(target=self._keep_alive, name="bus", daemon=True)
+        self._thread = threading.Thread(target=self._look_after, name="bus", daemon=True)
         self._client = self._build_client(client_id, username, password, will)
         self._queue = SendQueue(self._client)
 
@@ -354,6 +354,20 @@ class MqttBus:
 
     # -- the network loop ---------------------------------------------------------------------
 
+    def _look_after(self) -> None:
+        """Do not let a fault of ours or paho's end the thread: nobody else would connect again."""
+        while not self._closing.is_set():
+            try:
+                self._keep_alive()
+            except Exception:
+                log.exception("a fault in the bus; it connects anew")
+                connection = self._client.socket()
+                if isinstance(connection, socket.socket):
+                    with contextlib.suppress(OSError):
+                        connection.shutdown(socket.SHUT_RDWR)
+                self._attempts += 1
+                self._closing.wait(RECONNECT.delay(self._attempts, self._rng))
+
     def _keep_alive(self) -> None:
         """Connect, reconnect, and read the network while no consumer does."""
         while not self._closing.is_set():
@@ -377,6 +391,8 @@ class MqttBus:
 
     def _connect(self) -> bool:
         """Open the connection; the broker's answer arrives later in `_on_connect`."""
+        with self._lock:
+            self._queue.reconnecting()
         try:
             # Without the lock: this may take seconds and publishers must not wait for it.
             # While there is no connection nobody else touches paho.
@@ -538,6 +554,10 @@ class MqttBus:
         properties: Properties | None,
     ) -> None:
         del client, flags, properties
+        with self._lock:  # paho calls this without it when a connection fails at once
+            self._lost(reason)
+
+    def _lost(self, reason: ReasonCode) -> None:
         was_connected = self.connected
         self._connected.clear()
         self._queue.interrupted()

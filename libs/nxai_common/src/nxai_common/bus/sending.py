@@ -59,6 +59,8 @@ class SendQueue:
         self._state: dict[str, Outgoing] = {}
         """The newest of each topic; one without a payload until the broker has cleared it."""
         self._in_flight: dict[int, Outgoing] = {}
+        self._stale: set[int] = set()
+        """States that paho would send again behind newer ones."""
         self._complained_at = float("-inf")
         self.largest = MAX_PAYLOAD_BYTES + ENVELOPE_BYTES
         """Bytes of a message that this broker takes at most."""
@@ -103,11 +105,11 @@ class SendQueue:
 
     def flush(self) -> None:
         """Hand over what waits, as far as the socket and the window allow."""
-        while self._waiting and not self._client.want_write():
+        while self._waiting and self._may_write:
             if self._waiting[0].policy.qos == 1 and len(self._in_flight) >= SEND_WINDOW:
                 break
             self._hand_over(self._waiting.popleft())
-        while self._unsent_latest and not self._client.want_write():
+        while self._unsent_latest and self._may_write:
             topic = next(iter(self._unsent_latest))
             unsent = self._unsent_latest.pop(topic)
             self._hand_over(unsent.popleft())
@@ -116,16 +118,21 @@ class SendQueue:
 
     def interrupted(self) -> None:
         """Give up what a lost connection makes old; paho sends the RELIABLE in flight again."""
-        for mid, packet in self._in_flight.items():
-            if packet.policy is Policy.STATE:
-                # Else paho would send it behind the newer one that `connected` sends.
-                self._client.give_up(mid)
+        self._stale.update(
+            mid for mid, packet in self._in_flight.items() if packet.policy is Policy.STATE
+        )
         self._in_flight.clear()
         kept = deque(p for p in self._waiting if p.policy is Policy.RELIABLE)
         streamed = sum(p.policy is Policy.STREAM for p in self._waiting)
         self.dropped += streamed + sum(map(len, self._unsent_latest.values()))
         self._waiting = kept
         self._unsent_latest.clear()
+
+    def reconnecting(self) -> None:
+        """Take old states from paho (`interrupted` may be called in a loop of paho's over them)."""
+        for mid in self._stale:
+            self._client.give_up(mid)
+        self._stale.clear()
 
     def connected(self) -> None:
         """Tell a broker that may have lost its store what is true; then all that waits."""
@@ -145,8 +152,13 @@ class SendQueue:
         elif not packet.payload and self._state.get(packet.topic) is packet:
             del self._state[packet.topic]  # cleared for good
 
+    @property
+    def _may_write(self) -> bool:
+        """Whether the socket takes more. It may be lost within any call into paho."""
+        return self._client.socket() is not None and not self._client.want_write()
+
     def _put_latest(self, packet: Outgoing) -> None:
-        if not self._unsent_latest and not self._client.want_write():
+        if not self._unsent_latest and self._may_write:
             self._hand_over(packet)
             return
         # The broker is slow: the newest of each topic wait, older ones are skipped.
@@ -187,8 +199,11 @@ class SendQueue:
             retain=packet.policy.retained,
             properties=properties,
         )
-        if reliable:
-            self._in_flight[info.mid] = packet
+        if not reliable:
+            return
+        self._in_flight[info.mid] = packet
+        if self._client.socket() is None:
+            self.interrupted()  # it was, within `publish`, and did not know of this one yet
 
     def _refuse(self, packet: Outgoing, size: int) -> None:
         """Drop what would make the broker hang up, again on each reconnect."""

@@ -70,7 +70,7 @@ class ModelFolder:
         try:
             files = sorted(path.iterdir()) if path.is_dir() else [path]
             found = [(file.name, file.stat()) for file in files]
-        except OSError:
+        except (OSError, ValueError):  # ValueError: characters that no path can have
             return None  # loading it says why
         return tuple((name, at.st_ino, at.st_size, at.st_mtime_ns) for name, at in found)
 

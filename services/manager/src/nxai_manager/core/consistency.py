@@ -4,7 +4,7 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator
 from typing import Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, unquote_plus, urlsplit
 
 from nxai_common.contracts.configuration import (
     CameraSource,
@@ -34,13 +34,8 @@ PASSWORD_PLACE: Final = "{password}"  # noqa: S105 - where one goes, not one its
 """Capture fills them in from the secret file when it opens the camera."""
 
 _PASSWORD = re.compile(
-    # A whole key: "passage" and "no_pass" are none. XiongMai's cameras part their fields by "_",
-    # in the path (user=admin_password=secret_channel=1), so behind a value it ends one.
-    r"(?:^|[^\w.-]|=[^/?#&;,=]*_)"
-    rf"({'|'.join(sorted(PASSWORD_KEYS))})="
-    # An empty password is no secret.
-    rf"(?!$|[/?#&;,]|_[a-z]+=|{re.escape(PASSWORD_PLACE)})",
-    re.IGNORECASE,
+    rf"(?:^|[^\w.-])({'|'.join(sorted(PASSWORD_KEYS))})=(.*)",  # a whole key: "passage" is none
+    re.IGNORECASE | re.DOTALL,
 )
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,15}")
@@ -104,14 +99,41 @@ def url_problem(url: str, schemes: tuple[str, ...]) -> str:
 
 
 def _password_problem(rest: str) -> str:
-    found = _PASSWORD.search(unquote(rest))
-    if found is None:
+    key = next(_passwords(rest), None)
+    if key is None:
         return ""
     return (
-        f"a password in the URL would be readable by others; write {found[1]}={PASSWORD_PLACE} "
+        f"a password in the URL would be readable by others; write {key}={PASSWORD_PLACE} "
         f'there, {USERNAME_PLACE} for the user, and both into "username" and "password" beside '
         '"source"'
     )
+
+
+def _passwords(rest: str) -> Iterator[str]:
+    """Find passwords that stand in a URL; yield how each is called there.
+
+    What separates fields is looked for before percent-encoding is undone: encoded, it belongs to
+    the password.
+    """
+    path, _, query = rest.partition("?")
+    for field in re.split("[/&;,#]", path):
+        for part in _parts(unquote(field)):
+            found = _PASSWORD.search(part)
+            if found and not re.fullmatch(rf"({re.escape(PASSWORD_PLACE)}(\.\w+)?)?", found[2]):
+                yield found[1]
+    for field in re.split("[&#]", query):
+        whole = unquote_plus(field)
+        for part in (whole, *_parts(whole)[1:]):
+            found = _PASSWORD.search(part)
+            if found and found[2] not in ("", PASSWORD_PLACE):
+                yield found[1]
+
+
+def _parts(field: str) -> list[str]:
+    """Split what XiongMai's cameras part by "_": ``user=admin_password=secret_channel=1``."""
+    first, *others = re.split(r"_(?=[A-Za-z]+=)", field)
+    # "no_pass=1" is one key: such fields begin behind a value only.
+    return [first, *others] if "=" in first else [field]
 
 
 def _twice(what: str, ids: Iterable[str]) -> Iterator[tuple[Path, str]]:
