@@ -556,16 +556,6 @@ def test_live_outputs_go_on_while_the_database_takes_nothing(
         assert world.counter("log_held") == 0
 
 
-def test_a_result_that_nobody_keeps_is_a_copy(world: World) -> None:
-    """As a broker sends it at QoS 0 that still knows the live subscription of a killed run."""
-    item = result(0)
-    world.broker.send_raw(item.topic("box"), item.encode(), Policy.STREAM)
-    world.send(result(1))
-    wait_for(lambda: world.stored() == [("front", 1)])
-    assert [found.sequence for found in world.seen(Detections)] == [1]
-    assert world.counter("results") == 1
-
-
 def test_payload_of_output_is_a_bare_array(world: World) -> None:
     world.send(result(0))
     (output,) = world.wait_for(Output)
