@@ -16,7 +16,7 @@ from typing import Final, Protocol, Self
 
 from nxai_capture.core.picture import Picture
 from nxai_capture.ports import SourceInfo
-from nxai_common.errors import CameraUnavailable
+from nxai_common.errors import CameraUnavailable, NxaiError
 
 logger = logging.getLogger(__name__)
 
@@ -137,15 +137,16 @@ class LiveSource:
                 lambda: self._opened or self._failure or self._interrupted,
                 self._open_timeout_s + OPEN_GRACE_S,
             )
-            failure = self._failure
-            if self._opened and failure is None and not self._interrupted:
+            if self._opened and self._failure is None and not self._interrupted:
                 return self
-        self._leave()
-        if failure is not None:
-            raise failure
-        if self._interrupted:
-            raise CameraUnavailable("interrupted")
-        raise CameraUnavailable(f"timed out: no connection within {self._open_timeout_s:g} s")
+        try:
+            if self._failure is not None:
+                raise self._failure
+            if self._interrupted:
+                raise CameraUnavailable("interrupted")
+            raise CameraUnavailable(f"timed out: no connection within {self._open_timeout_s:g} s")
+        finally:
+            self._leave()
 
     def __exit__(
         self,
@@ -200,6 +201,7 @@ class LiveSource:
         if self._thread.is_alive():
             self._stuck.add(self._thread)
             logger.info("a camera connection does not close; it is left to end by itself")
+        self._failure = None  # raised meanwhile, and its traceback leads back here
 
     def _pump(self) -> None:
         """Run the connection; on the thread."""
@@ -214,8 +216,14 @@ class LiveSource:
                     self._hand_over(picture)
         except _Unwanted:
             return
-        except Exception as error:  # noqa: BLE001 - handed to the reader, which raises it
+        except NxaiError as error:
             failure = error
+        except Exception as error:
+            logger.exception("a camera connection failed in an unexpected way")
+            failure = error
+        # What an error remembers leads back here: kept in `self`, it would make a circle, and the
+        # decoder in it would stay until the collector of garbage comes by, hours later.
+        failure.__traceback__ = failure.__cause__ = failure.__context__ = None
         with self._changed:
             self._failure = failure
             self._changed.notify_all()

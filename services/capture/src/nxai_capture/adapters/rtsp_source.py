@@ -102,7 +102,6 @@ class RtspConnection:
         self._read_timeout_s = read_timeout_s
         self._memory = transports
         self._clock = clock
-        self._container: InputContainer | None = None
         self._decoder: VideoDecoder | None = None
         self._transport: Transport = self._transports[0]
         self._info = SourceInfo(codec="")
@@ -157,8 +156,8 @@ class RtspConnection:
         trace: TracebackType | None,
     ) -> None:
         """Say goodbye to the camera."""
-        if self._container is not None:
-            self._container.close()
+        if self._decoder is not None:
+            self._decoder.close()
 
     def pictures(self, heard: Callable[[], None]) -> Iterator[Picture]:
         """Yield pictures from the first key frame on.
@@ -208,7 +207,6 @@ class RtspConnection:
             return error
 
     def _use(self, container: InputContainer, transport: Transport) -> None:
-        self._container = container
         self._transport = transport
         self._decoder = VideoDecoder(container, live=True)
         self._info = self._decoder.info(transport=transport)
