@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from nxai_capture.service import MOST_ABANDONED, CaptureService, TooManyStuckDec
 from nxai_common.bus.memory import MemoryBroker, MemoryBus
 from nxai_common.bus.ports import Inbox, Subscription
 from nxai_common.contracts import frames
-from nxai_common.contracts.commands import TakeSnapshot, TriggerCamera, WatchCamera
+from nxai_common.contracts.commands import Reply, TakeSnapshot, TriggerCamera, WatchCamera
 from nxai_common.contracts.configuration import CaptureCamera, CaptureConfiguration
 from nxai_common.contracts.frames import Frame, Preview
 from nxai_common.contracts.models import ModelManifest, Task
@@ -80,13 +80,15 @@ class Line:
         self.stop = Stop()
         self.failure: BaseException | None = None
         self.beats = 0
+        self.may_encode = threading.Event()
+        self.may_encode.set()
         self.service = CaptureService(
             bus=self.bus,
             beat=self._beat,
             clock=self.clock,
             open_source=self.cameras.open,
             read_credentials=read_credentials,
-            encode=encode,
+            encode=self._encode,
             push_picture=self.cameras.push,
             forget_camera=self.cameras.forget,
             retry=SOON,
@@ -96,6 +98,10 @@ class Line:
 
     def _beat(self) -> None:
         self.beats += 1
+
+    def _encode(self, picture: Picture, *, max_width: int | None = None) -> bytes:
+        assert self.may_encode.wait(30)
+        return encode(picture, max_width=max_width)
 
     def _run(self) -> None:
         try:
@@ -132,6 +138,15 @@ class Line:
         source = self.cameras.opened[number]
         assert source.entered.wait(10)
         return source
+
+    def retained(self, kind: type[Any]) -> list[bytes]:
+        """Return what somebody who comes now is told."""
+        with (
+            MemoryBus(self.broker) as bus,
+            closing(bus.subscribe(Subscription(kind))) as inbox,
+        ):
+            deliveries: list[Any] = inbox.receive_many(9, 0)
+            return [bytes(delivery.message.attachment) for delivery in deliveries]
 
     def listen(self, *kinds: type[Any]) -> Inbox:
         return self.outside.subscribe(*(Subscription(kind) for kind in kinds))
@@ -203,6 +218,7 @@ def running(made: Line) -> Iterator[Line]:
         try:
             yield made
         finally:
+            made.may_encode.set()
             made.stop.set()
             made.cameras.release_all()
             made.thread.join(20)
@@ -500,6 +516,67 @@ def test_a_picture_taken_up_again_by_command_wears_the_new_masks(line: Line) -> 
     wait_for(lambda: not line.service.report().problems)
     assert line.outside.request(TriggerCamera(camera="front")).ok
     assert not any(take(inbox).attachment)
+
+
+def snapshot(line: Line) -> None:
+    """Have a snapshot of front published."""
+    line.source().steps.put(flat(luma=200))
+    line.reaches(lambda s: s.skipped == 1)
+    assert line.outside.request(TakeSnapshot(camera="front", publish=True)).ok
+    wait_for(lambda: line.retained(Snapshot) == [encode(flat(luma=200))])
+
+
+@pytest.mark.parametrize(
+    "after",
+    [[{"masks": (WHOLE,)}], [{"snapshots": False}], [{"enabled": False}], []],
+    ids=["masked", "switched off", "disabled", "removed"],
+)
+@pytest.mark.parametrize("away", [False, True])
+def test_a_snapshot_that_shows_too_much_by_now_is_taken_back(
+    line: Line, after: list[dict[str, Any]], away: bool
+) -> None:
+    line.configure({})
+    snapshot(line)
+    line.configure({"name": "Renamed"}, revision="2")
+    assert line.retained(Snapshot) == [encode(flat(luma=200))]
+    line.configure(*after, revision="3")
+    if away:
+        line.broker.stop()
+        line.broker.start(empty=True)
+    assert line.retained(Snapshot) == []
+
+
+def test_a_snapshot_of_an_earlier_run_is_taken_back_when_there_are_masks(line: Line) -> None:
+    line.outside.publish(Snapshot(camera="front", attachment=b"not masked"))
+    line.outside.publish(Snapshot(camera="back", attachment=b"needs no masks"))
+    line.configure({"masks": (WHOLE,)}, {"id": "back"})
+    assert line.retained(Snapshot) == [b"needs no masks"]
+
+
+def test_pictures_that_wait_to_be_encoded_do_not_go_out_when_masks_came(line: Line) -> None:
+    inbox, taken = line.listen(Frame), line.listen(Snapshot, Preview, Sample)
+    line.offer("m")
+    line.configure({"samples": True})
+    line.source().steps.put(flat(luma=200))
+    frame = take(inbox)
+    line.may_encode.clear()
+    line.outside.publish(event(EventPhase.START))
+    line.answer(frame, uncertain=True)
+    line.looks_again()
+    assert line.outside.request(WatchCamera(camera="front", max_width=40)).ok
+    replies: list[Reply] = []
+    asking = threading.Thread(
+        target=lambda: replies.append(line.outside.request(TakeSnapshot(camera="front"), 30))
+    )
+    asking.start()
+    wait_for(lambda: line.service._desk._jobs.qsize() == 3, what="the first is in hand")
+    line.configure({"samples": True, "masks": (WHOLE,)}, revision="2")
+    line.may_encode.set()
+    asking.join(20)
+    assert (replies[0].ok, "were changed" in replies[0].reason) == (False, True)
+    assert line.outside.request(TakeSnapshot(camera="front", publish=True)).ok
+    assert bytes(take(taken).attachment) == BLACK + b"0"
+    assert line.service.report().counters["samples_missed"] == 1
 
 
 def test_another_picture_size_in_mid_stream(line: Line) -> None:

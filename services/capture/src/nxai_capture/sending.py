@@ -72,8 +72,9 @@ class Sending:
     credits_lost: int
 
 
-ShowPreview = Callable[[Picture, int], None]
-"""Encodes and publishes a preview of at most so many pixels across; returns at once."""
+ShowPreview = Callable[[CaptureCamera, Picture, int], None]
+"""Encodes and publishes a preview of at most so many pixels across; returns at once. The options
+are those under which the picture was masked."""
 
 
 class FrameSender:
@@ -199,9 +200,9 @@ class FrameSender:
                     max(watch.max_width, before.max_width),
                 )
             self._watch = watch
-            newest = self._newest
+            newest, options = self._newest, self._plan.camera
         if newest is not None:
-            self._show_preview(newest.picture, command.max_width)
+            self._show_preview(options, newest.picture, command.max_width)
 
     def picture_of(self, key: FrameKey) -> Picture | None:
         """Return the full-size picture of a frame, masks burned in; None when it is gone."""
@@ -310,7 +311,7 @@ class FrameSender:
         with self._changed:  # masks and all: `update` must find it masked, or not here yet
             if captured is not self._newest:  # else taken up again by `trigger`: masked already
                 captured = self._mask(captured)
-            picture = captured.picture
+            picture, options = captured.picture, self._plan.camera
             self._newest = captured
             forced, self._forced = self._forced, False
             watch = self._watch
@@ -321,7 +322,7 @@ class FrameSender:
         now = self._clock.monotonic()
         if watch is not None and self._preview_at <= now < watch.until:
             self._preview_at = now + watch.interval_s
-            self._show_preview(picture, watch.max_width)
+            self._show_preview(options, picture, watch.max_width)
         small = None if plan.change is None else thumbnail(picture)
         wanted = forced or (
             plan.pacer.due(now)

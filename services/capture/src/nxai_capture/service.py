@@ -1,6 +1,7 @@
 """The capture service: configuration in, frames out, results back as credits."""
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -9,6 +10,7 @@ from typing import Final, Protocol
 from nxai_capture.camera import RunningCamera, Surroundings
 from nxai_capture.core.credits import FrameKey
 from nxai_capture.core.picture import Picture
+from nxai_capture.core.privacy import before_this_run, may_show
 from nxai_capture.core.routing import route, same_connection
 from nxai_capture.encoding import EncodingDesk
 from nxai_capture.ports import Clock, EncodePicture, OpenSource, ReadCredentials
@@ -82,6 +84,9 @@ class CaptureService:
         self._desk = EncodingDesk()
         self._revision = ""
         self._configuration: dict[str, CaptureCamera] = {}
+        # Held while a picture goes out and while other options come into force: a picture with the
+        # masks of before goes out before the new ones are in force, or never.
+        self._showing = threading.Lock()
         self._manifests: dict[str, ModelManifest] = {}
         self._cameras: dict[str, RunningCamera] = {}  # replaced, never changed: read by `report`
         self._abandoned_before = 0
@@ -186,7 +191,7 @@ class CaptureService:
             return
         picture = camera.sender.newest_sent_picture()
         if picture is not None:
-            self._publish_snapshot(event.camera, picture)
+            self._publish_snapshot(camera.options, picture)
 
     def _handle_command(
         self, command: WatchCamera | TakeSnapshot | TriggerCamera, delivery: Delivery[Message]
@@ -227,7 +232,7 @@ class CaptureService:
             if running is not None and name not in stopped:
                 running.update(options, routes)
             else:
-                running = RunningCamera(options, routes, self._surroundings, self._previewer(name))
+                running = RunningCamera(options, routes, self._surroundings, self._show_preview)
                 started.append((name, running))
             cameras[name] = running
         for running in stopped.values():
@@ -235,7 +240,8 @@ class CaptureService:
             self._abandoned_before += running.abandoned
         for name in stopped.keys() - wanted.keys():
             self._forget_camera(name)
-        self._cameras, self._configuration = cameras, wanted
+        self._cameras = cameras
+        self._put_in_force(wanted)
         for name, running in started:
             running.start(after=stopped.get(name))
         self._revision = configuration.revision
@@ -246,6 +252,15 @@ class CaptureService:
             len(started),
             len(stopped),
         )
+
+    def _put_in_force(self, wanted: dict[str, CaptureCamera]) -> None:
+        """Change what may be shown, and take back the snapshots that show too much now."""
+        with self._showing:
+            before, self._configuration = self._configuration, wanted
+            for name in before.keys() | wanted.keys():
+                then = before.get(name) or before_this_run(wanted[name])
+                if not may_show(then, wanted.get(name)):
+                    self._bus.clear(Snapshot, camera=name)
 
     def _reroute(self) -> None:
         for camera in self._cameras.values():
@@ -280,8 +295,11 @@ class CaptureService:
             self._samples_missed += 1
             return
 
+        options = camera.options
+
         def publish() -> None:
-            self._bus.publish(
+            if self._show(
+                options,
                 Sample(
                     camera=result.camera,
                     stream=result.stream,
@@ -295,34 +313,41 @@ class CaptureService:
                     reason=result.uncertain_reason,
                     detections=result.detections,
                     attachment=self._encode(picture),
-                )
-            )
-            self._samples += 1
+                ),
+            ):
+                self._samples += 1
+            else:
+                self._samples_missed += 1
 
         if not self._desk.submit(publish):
             self._samples_missed += 1
 
-    def _publish_snapshot(self, camera_id: str, picture: Picture) -> None:
-        self._desk.submit(
-            lambda: self._publish(Snapshot(camera=camera_id, attachment=self._encode(picture)))
-        )
+    def _publish_snapshot(self, options: CaptureCamera, picture: Picture) -> None:
+        def publish() -> None:
+            self._show(options, Snapshot(camera=options.id, attachment=self._encode(picture)))
 
-    def _previewer(self, camera_id: str) -> Callable[[Picture, int], None]:
-        def show(picture: Picture, max_width: int) -> None:
-            self._desk.submit(
-                lambda: self._publish(
-                    Preview(camera=camera_id, attachment=self._encode(picture, max_width=max_width))
-                )
-            )
+        self._desk.submit(publish)
 
-        return show
+    def _show_preview(self, options: CaptureCamera, picture: Picture, max_width: int) -> None:
+        def publish() -> None:
+            data = self._encode(picture, max_width=max_width)
+            self._show(options, Preview(camera=options.id, attachment=data))
 
-    def _publish(self, message: Message) -> None:
-        self._bus.publish(message)
+        self._desk.submit(publish)
+
+    def _show(self, then: CaptureCamera, message: Message) -> bool:
+        """Publish a picture taken under the options `then`; False: it shows too much by now."""
+        with self._showing:
+            if not may_show(then, self._configuration.get(then.id)):
+                return False
+            self._bus.publish(message)
+            return True
 
     def _answer_snapshot(
         self, camera: RunningCamera, command: TakeSnapshot, delivery: Delivery[Message]
     ) -> None:
+        options = camera.options
+
         def refuse(reason: str) -> None:
             delivery.reply(Reply(ok=False, reason=reason))
 
@@ -342,19 +367,26 @@ class CaptureService:
             except NxaiError as error:
                 refuse(str(error))
                 raise
-            delivery.reply(
-                Reply(
-                    ok=True,
-                    details={
-                        "width": picture.width,
-                        "height": picture.height,
-                        "captured_at_us": picture.captured_at_us,
-                    },
-                    attachment=data,
+            with self._showing:
+                if not may_show(options, self._configuration.get(options.id)):
+                    refuse(
+                        f"the masks of camera {options.id!r} were changed, or it was removed, "
+                        "while its picture was encoded: ask again"
+                    )
+                    return
+                delivery.reply(
+                    Reply(
+                        ok=True,
+                        details={
+                            "width": picture.width,
+                            "height": picture.height,
+                            "captured_at_us": picture.captured_at_us,
+                        },
+                        attachment=data,
+                    )
                 )
-            )
-            if command.publish:
-                self._bus.publish(Snapshot(camera=command.camera, attachment=data))
+                if command.publish:
+                    self._bus.publish(Snapshot(camera=options.id, attachment=data))
 
         if not self._desk.submit(answer):
             refuse("too many pictures are being encoded: ask again in a second")
