@@ -956,6 +956,25 @@ def test_snapshot_by_command(line: Line) -> None:
     assert unknown.reason == "no camera 'nobody' is running here (running: front)"
 
 
+def test_a_surprise_while_encoding_is_answered_and_costs_one_picture(
+    line: Line, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    line.configure({})
+    line.source().steps.put(flat())
+    line.reaches(lambda s: s.skipped == 1)
+
+    def fail(*_: object, **__: object) -> bytes:
+        raise MemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(line.service, "_encode", fail)
+        reply = line.outside.request(TakeSnapshot(camera="front"), 10)
+    assert (reply.ok, reply.reason) == (False, "unexpected MemoryError; see the log")
+    assert line.outside.request(TakeSnapshot(camera="front"), 10).ok
+    assert line.service.report().counters["encodings_failed"] == 1
+    assert "in fail" in caplog.text
+
+
 def test_pushed_pictures_reach_their_camera(line: Line) -> None:
     wait_for(lambda: line.beats)
     line.outside.publish(frames.Picture(camera="front", attachment=b"jpeg"))

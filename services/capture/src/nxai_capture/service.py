@@ -364,8 +364,9 @@ class CaptureService:
         def answer() -> None:
             try:
                 data = self._encode(picture)
-            except NxaiError as error:
-                refuse(str(error))
+            except Exception as error:
+                known = isinstance(error, NxaiError)
+                refuse(str(error) if known else f"unexpected {type(error).__name__}; see the log")
                 raise
             with self._showing:
                 if not may_show(options, self._configuration.get(options.id)):
