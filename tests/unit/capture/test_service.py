@@ -19,6 +19,7 @@ from nxai_capture.service import MOST_ABANDONED, CaptureService, TooManyStuckDec
 from nxai_common.bus.memory import MemoryBroker, MemoryBus
 from nxai_common.bus.ports import Inbox, Subscription
 from nxai_common.contracts import frames
+from nxai_common.contracts.base import Message
 from nxai_common.contracts.commands import Reply, TakeSnapshot, TriggerCamera, WatchCamera
 from nxai_common.contracts.configuration import CaptureCamera, CaptureConfiguration
 from nxai_common.contracts.frames import Frame, Preview
@@ -400,6 +401,77 @@ def test_a_file_read_fast_waits_for_all_its_models(line: Line) -> None:
         (sequence, ("m", "late")) for sequence in range(3)
     ]
     assert line.status().skipped == 0
+
+
+@pytest.mark.parametrize(
+    ("side", "reason"),
+    [(2400, "the bus carries at most 16777216"), (4097, "less than or equal to 4096 (got 4097)")],
+)
+def test_a_model_whose_frames_cannot_be_sent_is_a_problem_until_it_is_mended(
+    line: Line, side: int, reason: str
+) -> None:
+    inbox = line.listen(Frame)
+    line.offer("m", side=side)
+    line.offer("n")
+    line.configure({"models": ("m", "n"), "credit_window": 1})
+    source = line.source()
+    for dropped in range(2):
+        source.steps.put(flat())
+        frame = take(inbox)
+        line.answer(frame)
+        assert (frame.models, frame.sequence) == (("n",), dropped)
+    (problem,) = wait_for(lambda: line.service.report().problems)
+    assert problem.about == "camera front"
+    assert problem.reason.startswith(f"no frame of {side}x{side} pixels for model m can be sent: ")
+    assert reason in problem.reason
+    line.configure({"models": ("m",), "credit_window": 1}, revision="2")
+    for dropped in range(1, 3):
+        source.steps.put(flat())
+        line.reaches(lambda s, dropped=dropped: s.dropped == dropped)  # type: ignore[misc]  # as above
+    line.offer("m")
+    wait_for(lambda: not line.service.report().problems)
+    source.steps.put(flat())
+    assert take(inbox).models == ("m",)
+    line.reaches(lambda s: (s.decoded, s.sent, s.credits_lost) == (5, 3, 0))
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("failure", [MemoryError, SystemExit])
+def test_a_surprise_while_sending_costs_one_picture(
+    line: Line,
+    failure: type[BaseException],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """SystemExit stands for what ends the thread all the same."""
+    inbox = line.listen(Frame)
+    line.offer("m")
+    line.configure({"credit_window": 1})
+    source = line.source()
+    publish, failed = line.bus.publish, threading.Event()
+
+    def fail_once(message: Message) -> bool:
+        if isinstance(message, Frame) and not failed.is_set():
+            failed.set()
+            raise failure
+        return publish(message)
+
+    monkeypatch.setattr(line.bus, "publish", fail_once)
+    source.steps.put(flat())
+    assert failed.wait(10)
+    if failure is MemoryError:
+        line.reaches(lambda s: s.dropped == 1)
+        assert "unexpected MemoryError" in line.service.report().problems[0].reason
+    source.steps.put(flat())
+    following = take(inbox)
+    if failure is MemoryError:
+        assert following.sequence == 1
+        assert "fail_once" in caplog.text
+    else:
+        assert "the sending thread of camera front died" in caplog.text
+    line.reaches(lambda s: s.decoded == s.sent + s.dropped == 2)
+    assert line.status().credits_lost == 0
+    assert not line.service.report().problems
 
 
 def test_the_limit_and_the_trigger_on_change_skip_pictures_and_a_command_overrules(

@@ -73,7 +73,8 @@ class RunningCamera:
         self.routes = routes  # last: `problems` tells what is in force
 
     def supervise(self) -> None:
-        """Look after the reader."""
+        """Look after both threads."""
+        self.sender.supervise()
         self.reader.supervise()
 
     @property
@@ -118,19 +119,15 @@ class RunningCamera:
 
     def problems(self) -> tuple[Problem, ...]:
         """Return what a person should know."""
-        found = []
+        reasons = []
         link = self.reader.reading().link
         if link.reason and link.state in (LinkState.WAITING, LinkState.CONNECTING):
-            found.append(Problem(about=f"camera {self.options.id}", reason=link.reason))
+            reasons.append(link.reason)
         if self.routes.waiting_for:
             names = ", ".join(self.routes.waiting_for)
-            found.append(
-                Problem(
-                    about=f"camera {self.options.id}",
-                    reason=f"inference does not offer its model {names} (yet): nothing is sent",
-                )
-            )
-        return tuple(found)
+            reasons.append(f"inference does not offer its model {names} (yet): nothing is sent")
+        reasons += self.sender.failures()
+        return tuple(Problem(about=f"camera {self.options.id}", reason=r) for r in reasons)
 
     def _fps(self, decoded: int) -> float:
         now = self._clock.monotonic()

@@ -1,9 +1,12 @@
 """Turns the pictures of one camera into frames: newest wins, limits, credits, resize, publish."""
 
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
+
+from pydantic import ValidationError
 
 from nxai_capture.core.change import ChangeDetector, thumbnail
 from nxai_capture.core.credits import LOSSLESS_WINDOW, CreditWindow, FrameKey
@@ -16,9 +19,13 @@ from nxai_capture.core.routing import Route, Routes
 from nxai_capture.ports import Clock
 from nxai_capture.reading import Captured
 from nxai_common.bus.ports import Bus
+from nxai_common.contracts.base import explain
 from nxai_common.contracts.commands import WatchCamera
 from nxai_common.contracts.configuration import CaptureCamera
 from nxai_common.contracts.frames import Frame
+from nxai_common.errors import NxaiError
+
+log = logging.getLogger(__name__)
 
 FEWEST_KEPT: Final = 8
 """Full-size pictures: those in flight and those whose result is just being looked at."""
@@ -27,6 +34,8 @@ LONGEST_WAIT_S: Final = 1.0
 """Between two looks at credits that are overdue."""
 BROKER_AWAY_WAIT_S: Final = 0.1
 """A file read without loss waits so long before it offers a refused frame again."""
+LOG_EVERY: Final = 100
+"""What fails with one picture mostly fails with all: the first and each hundredth is told."""
 
 
 @dataclass(slots=True)
@@ -111,6 +120,8 @@ class FrameSender:
         self._watch: _Watch | None = None
         self._sent = self._dropped = self._skipped = 0
         self._credits_lost_before = 0
+        self._failures: dict[str, str] = {}
+        self._surprises = 0
         self._masks: Masks | None = None
         # Used by the sending thread alone:
         self._pending: _Pending | None = None
@@ -118,10 +129,18 @@ class FrameSender:
         self._resizers: dict[str, Resizer] = {}
         self._preview_at = 0.0
         self._plan = self._plan_for(camera, routes, None)
-        self._thread = threading.Thread(target=self._run, name=f"send-{camera.id}", daemon=True)
+        self._thread = self._new_thread()
 
     def start(self) -> None:
         """Begin to send."""
+        self._thread.start()
+
+    def supervise(self) -> None:
+        """Start the thread again should it have died."""
+        if self._thread.is_alive() or self._stopped:
+            return
+        log.error("the sending thread of camera %s died: it is started again", self._id)
+        self._thread = self._new_thread()
         self._thread.start()
 
     def stop(self) -> None:
@@ -138,6 +157,8 @@ class FrameSender:
         """Put new options in force without touching the connection."""
         with self._changed:
             before, self._plan = self._plan, self._plan_for(camera, routes, self._plan)
+            if before.routes != self._plan.routes:
+                self._failures.clear()
             if camera.masks != before.camera.masks:
                 # What was kept without the new masks must not go out any more.
                 self._ring.clear()
@@ -225,6 +246,11 @@ class FrameSender:
             lost = self._credits_lost_before + sum(w.lost for w in self._windows.values())
             return Sending(self._sent, self._dropped, self._skipped, lost)
 
+    def failures(self) -> tuple[str, ...]:
+        """Return why pictures cannot be sent, one reason for each input that is concerned."""
+        with self._changed:
+            return tuple(self._failures.values())
+
     # -- plan -------------------------------------------------------------------------------
 
     def _plan_for(self, camera: CaptureCamera, routes: Routes, before: _Plan | None) -> _Plan:
@@ -261,6 +287,9 @@ class FrameSender:
 
     # -- on the sending thread --------------------------------------------------------------
 
+    def _new_thread(self) -> threading.Thread:
+        return threading.Thread(target=self._run, name=f"send-{self._id}", daemon=True)
+
     def _run(self) -> None:
         plan = self._plan
         while True:
@@ -283,10 +312,13 @@ class FrameSender:
                 if self._may_take():
                     captured, self._slot = self._slot, None
                     self._changed.notify_all()  # a lossless reader waits for the slot
-            if captured is not None:
-                self._take_up(captured, plan)
-                del captured  # a picture not sent need not be kept until the next one comes
-            self._send_pending(plan)
+            try:
+                if captured is not None:
+                    self._take_up(captured, plan)
+                self._send_pending(plan)
+            except Exception as error:  # noqa: BLE001 - logged whole in there
+                self._give_up(error)
+            del captured  # a picture not sent need not be kept until the next one comes
 
     def _has_work(self) -> bool:
         if self._stopped or self._may_take():
@@ -371,15 +403,27 @@ class FrameSender:
                 return False  # with new masks: the next round burns them in
             window.take(key, self._clock.monotonic())
             self._ring.put(key, captured.picture)
-        if self._bus.publish(self._frame(captured, input_id, route)):
+        published = False
+        try:
+            published = self._bus.publish(self._frame(captured, input_id, route))
+        except (NxaiError, ValidationError) as error:
+            self._tell_failure(input_id, route, error)
+            return True
+        finally:
+            if not published:
+                with self._changed:
+                    window.cancel(key)
+        if published:
             if not pending.sent:
                 pending.sent = True
                 plan.pacer.sent(self._clock.monotonic())
                 if plan.change is not None and pending.small is not None:
                     plan.change.sent(pending.small)
+            if self._failures:
+                with self._changed:
+                    self._failures.pop(input_id, None)
+                    self._failures.pop("", None)
             return True
-        with self._changed:
-            window.cancel(key)
         self._refused = captured.lossless
         return not captured.lossless
 
@@ -406,6 +450,30 @@ class FrameSender:
             transform=resizer.transform,
             attachment=resizer(picture).reshape(-1).data,
         )
+
+    def _tell_failure(
+        self, input_id: str, route: Route, error: NxaiError | ValidationError
+    ) -> None:
+        spec, models = route.spec, ", ".join(route.models)
+        why = explain(error) if isinstance(error, ValidationError) else str(error)
+        with self._changed:
+            self._failures[input_id] = (
+                f"no frame of {spec.width}x{spec.height} pixels for model {models} can be sent: "
+                f"{why}. Give the camera a model with a smaller input"
+            )
+
+    def _give_up(self, error: Exception) -> None:
+        """Let go of the picture in hand: a library's surprise must not end this camera for good."""
+        self._surprises += 1
+        if self._surprises % LOG_EVERY == 1:
+            log.error("a picture of camera %s could not be sent", self._id, exc_info=error)
+        pending, self._pending = self._pending, None
+        with self._changed:
+            self._failures[""] = f"unexpected {type(error).__name__} while sending; see the log"
+            if pending is None:
+                self._dropped += 1
+        if pending is not None:
+            self._settle(pending)
 
     def _settle(self, pending: _Pending) -> None:
         """Count a picture that is done with."""
