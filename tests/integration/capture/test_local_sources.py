@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import queue
 import threading
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from nxai_capture.adapters.system_clock import SystemClock
 from nxai_capture.adapters.v4l2_source import V4l2Connection
 from nxai_capture.core.demo_scene import DemoScene
 from nxai_capture.core.picture import Rgb
+from nxai_capture.ports import NoPictureYet
+from nxai_capture.reading import CameraReader, Captured
 from nxai_common.contracts.configuration import (
     CaptureCamera,
     DemoSource,
@@ -30,6 +33,7 @@ from nxai_common.contracts.configuration import (
     PushSource as PushConfiguration,
 )
 from nxai_common.errors import CameraUnavailable, ConfigurationError
+from nxai_common.retry import RetryPolicy
 from support.cameras import opened, read_all
 from support.clips import encoded, jpeg, number_of
 from support.clocks import FakeClock
@@ -203,9 +207,39 @@ def test_pushed_payload_that_is_no_picture_is_counted_and_skipped() -> None:
 def test_push_camera_nobody_pushes_to_says_so() -> None:
     with (
         opened(PushConfiguration(), watchdog=Watchdog(read_timeout_s=0.05)) as source,
-        pytest.raises(CameraUnavailable, match=r"nobody pushed a picture for 0\.05 s"),
+        pytest.raises(NoPictureYet, match=r"nobody pushed a picture for 0\.05 s"),
     ):
         source.read()
+
+
+def test_push_camera_with_pauses_stays_connected_and_takes_a_picture_at_once() -> None:
+    sources, taken = Sources(), queue.Queue[Captured]()
+
+    def deliver(captured: Captured) -> bool:
+        taken.put(captured)
+        return True
+
+    reader = CameraReader(
+        CaptureCamera(id="a", source=PushConfiguration(), watchdog=Watchdog(read_timeout_s=0.05)),
+        open_source=sources.open,
+        read_credentials=lambda _: pytest.fail("none are named"),
+        deliver=deliver,
+        clock=SystemClock(),
+        retry=RetryPolicy(first_s=3600, longest_s=3600, floor_s=3600),
+    )
+    reader.start()
+    try:
+        got = []
+        for number in range(3):
+            wait_for(lambda: "nobody pushed" in reader.reading().link.reason)
+            sources.push("a", jpeg(number))
+            got.append(taken.get(timeout=10))
+    finally:
+        reader.stop()
+        reader.join(10)
+    assert [number_of(captured.picture) for captured in got] == [0, 1, 2]
+    assert len({captured.stream for captured in got}) == 1
+    assert reader.reading().reconnects == 0
 
 
 def test_interrupt_wakes_a_waiting_push_camera() -> None:

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from nxai_capture.core.credits import LOSSLESS_WINDOW
 from nxai_capture.core.picture import Picture
 from nxai_capture.core.watchdog import OBEY_S
-from nxai_capture.ports import Credentials
+from nxai_capture.ports import Credentials, NoPictureYet
 from nxai_capture.reading import STEADY_S
 from nxai_capture.service import MOST_ABANDONED, CaptureService, TooManyStuckDecoders
 from nxai_common.bus.memory import MemoryBroker, MemoryBus
@@ -702,10 +702,47 @@ def test_pauses_grow_until_a_connection_was_good(
     source.steps.put(CameraUnavailable("it snows"))  # a connection that did not last
     source = line.source(1)
     assert attempts(caplog)[len(failed) :] == [len(failed) + 1]
-    line.clock.ahead += STEADY_S
+    line.clock.ahead += STEADY_S  # as a dead camera does that is waited for
     source.steps.put(CameraUnavailable("it hails"))
-    line.source(2)
-    assert attempts(caplog)[len(failed) + 1 :] == [1]
+    source = line.source(2)
+    assert attempts(caplog)[len(failed) + 1 :] == [len(failed) + 2]
+    source.steps.put(flat())
+    line.reaches(lambda s: s.decoded == 1)
+    line.clock.ahead += STEADY_S  # one picture, then nothing
+    source.steps.put(CameraUnavailable("it storms"))
+    source = line.source(3)
+    assert attempts(caplog)[len(failed) + 2 :] == [len(failed) + 3]
+    source.steps.put(flat())
+    line.reaches(lambda s: s.decoded == 2)
+    line.clock.ahead += STEADY_S
+    source.steps.put(flat())
+    line.reaches(lambda s: s.decoded == 3)
+    source.steps.put(CameraUnavailable("it thaws"))
+    line.source(4)
+    assert attempts(caplog)[len(failed) + 3 :] == [1]
+
+
+def test_a_source_that_is_well_and_has_no_picture_says_why_and_stays_connected(
+    line: Line, caplog: pytest.LogCaptureFixture
+) -> None:
+    inbox = line.listen(Frame)
+    line.offer("m")
+    line.configure({})
+    source = line.source()
+    source.steps.put(NoPictureYet("nobody pushed"))
+    line.reaches(lambda s: (s.state, s.reason) == (LinkState.CONNECTING, "nobody pushed"))
+    assert line.service.report().problems[0].reason == "nobody pushed"
+    source.steps.put(flat())
+    first = take(inbox)
+    line.reaches(lambda s: (s.state, s.reason) == (LinkState.RUNNING, ""))
+    source.steps.put(NoPictureYet("nobody pushed again"))
+    line.reaches(lambda s: (s.state, s.reason) == (LinkState.RUNNING, "nobody pushed again"))
+    assert not line.service.report().problems, "pauses are the pushing program's own affair"
+    source.steps.put(flat())
+    second = take(inbox)
+    assert (second.stream, second.sequence) == (first.stream, first.sequence + 1)
+    line.reaches(lambda s: (s.state, s.reason) == (LinkState.RUNNING, ""))
+    assert (line.status().reconnects, attempts(caplog)) == (0, [])
 
 
 def test_what_only_a_person_can_mend_is_not_tried_again_soon() -> None:

@@ -9,6 +9,7 @@ from pydantic import SecretStr
 
 from nxai_capture.core.picture import Bytes, Picture
 from nxai_common.contracts.configuration import CaptureCamera
+from nxai_common.errors import CameraUnavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,10 @@ class SourceInfo:
     """Pictures a second as the source announces them; None when it does not say."""
 
 
+class NoPictureYet(CameraUnavailable):
+    """Nothing is wrong with the source, it only has no picture for now; the message says why."""
+
+
 class Source(Protocol):
     """One opened camera: a context manager that gives pictures.
 
@@ -51,7 +56,8 @@ class Source(Protocol):
         Blocks at most the read time-out.
 
         Raises:
-            CameraUnavailable: with the reason in plain words; worth trying again.
+            NoPictureYet: read again.
+            CameraUnavailable: with the reason in plain words; worth opening again.
             ConfigurationError: only a person can mend it (a missing file, a wrong password).
         """
         ...
@@ -106,6 +112,7 @@ __all__ = [
     "Clock",
     "Credentials",
     "EncodePicture",
+    "NoPictureYet",
     "OpenSource",
     "Picture",
     "ReadCredentials",

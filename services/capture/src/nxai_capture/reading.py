@@ -11,7 +11,14 @@ from typing import Final
 
 from nxai_capture.core.picture import Picture, check_size
 from nxai_capture.core.watchdog import OBEY_S, FrozenPicture, patience_with
-from nxai_capture.ports import Clock, OpenSource, ReadCredentials, Source, SourceInfo
+from nxai_capture.ports import (
+    Clock,
+    NoPictureYet,
+    OpenSource,
+    ReadCredentials,
+    Source,
+    SourceInfo,
+)
 from nxai_common.contracts.configuration import CaptureCamera
 from nxai_common.contracts.status import LinkState
 from nxai_common.errors import CameraUnavailable, ConfigurationError
@@ -108,6 +115,7 @@ class CameraReader:
         self._blocked_since: float | None = None
         self._allowed_s = 0.0
         self._interrupted_at: float | None = None
+        self._good_s = 0.0  # from the first to the last picture of this connection
         self._link = Link(LinkState.CONNECTING, "", self._now())
         self._info: SourceInfo | None = None
         self._size: tuple[int, int] | None = None
@@ -202,7 +210,6 @@ class CameraReader:
             predecessor.join(PREDECESSOR_S)
         attempt = 0
         while True:
-            started = self._clock.monotonic()
             try:
                 self._read(generation)
             except _Superseded:
@@ -219,8 +226,7 @@ class CameraReader:
             else:
                 self._enter(generation, LinkState.ENDED, "played to its end")
                 return
-            steady = self._clock.monotonic() - started >= STEADY_S
-            attempt = 1 if steady else attempt + 1
+            attempt = 1 if self._good_s >= STEADY_S else attempt + 1
             if not self._enter(generation, LinkState.WAITING, reason):
                 return
             log.warning("camera %s: %s", self._camera.id, reason, extra={"attempt": attempt})
@@ -231,8 +237,10 @@ class CameraReader:
 
     def _read(self, generation: int) -> None:
         """Connect and read to the end of a source that has one."""
-        if not self._enter(generation, LinkState.CONNECTING, self._link.reason):
-            raise _Superseded
+        with self._lock:
+            self._check(generation)
+            self._set_link(LinkState.CONNECTING, self._link.reason)
+            self._good_s = 0.0
         camera = self._camera
         name = camera.credentials
         credentials = None if name is None else self._read_credentials(name)
@@ -256,11 +264,9 @@ class CameraReader:
         frozen = FrozenPicture(self._camera.watchdog.frozen_timeout_s)
         size: tuple[int, int] | None = None
         lossless = False
+        first_at: float | None = None
         for sequence in itertools.count():
-            picture = source.read()
-            with self._lock:
-                self._check(generation)
-                self._unblock()
+            picture = self._next_picture(generation, source)
             if picture is None:
                 return
             if size != (picture.width, picture.height):
@@ -272,19 +278,42 @@ class CameraReader:
                 with self._lock:
                     self._info, self._size, self._allowed_s = info, size, allowed_s
                     self._set_link(LinkState.RUNNING, "")
+            now = self._clock.monotonic()
+            if first_at is None:
+                first_at = now
             with self._lock:
                 self._decoded += 1
                 self._last_picture_us = picture.captured_at_us
-            if frozen.frozen(picture, self._clock.monotonic()):
+                self._good_s = now - first_at
+                if self._link.reason:
+                    self._set_link(LinkState.RUNNING, "")
+            if frozen.frozen(picture, now):
                 raise CameraUnavailable(
                     f"the very same picture for {frozen.timeout_s:g} s: the camera hangs "
                     "(a still scene? then set watchdog.frozen_timeout_s to 0)"
                 )
             if not self._deliver(Captured(stream, sequence, picture, lossless)):
                 raise _Superseded
+
+    def _next_picture(self, generation: int, source: Source) -> Picture | None:
+        """Return what `read` gives, however long a source that is well has no picture."""
+        while True:
             with self._lock:
                 self._check(generation)
-                self._blocked_since = self._clock.monotonic()
+                if self._blocked_since is None:  # else this is the first one: opening goes on
+                    self._blocked_since = self._clock.monotonic()
+            try:
+                picture = source.read()
+            except NoPictureYet as pause:
+                picture, reason = None, str(pause)
+            else:
+                reason = ""
+            with self._lock:
+                self._check(generation)
+                self._unblock()
+                if not reason:
+                    return picture
+                self._set_link(self._link.state, reason)
 
     def _check(self, generation: int) -> None:
         if generation != self._generation:

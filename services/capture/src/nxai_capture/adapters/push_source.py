@@ -7,7 +7,7 @@ from typing import Final, Protocol, Self
 
 from nxai_capture.adapters.encoded_picture import codec_of, decode_picture
 from nxai_capture.core.picture import Picture
-from nxai_capture.ports import Clock, SourceInfo
+from nxai_capture.ports import Clock, NoPictureYet, SourceInfo
 from nxai_common.errors import CameraUnavailable, InvalidPayload
 
 logger = logging.getLogger(__name__)
@@ -99,7 +99,8 @@ class PushSource:
         """Return the newest picture; never None. What is no picture is counted and skipped.
 
         Raises:
-            CameraUnavailable: nothing was pushed in time, or interrupted.
+            NoPictureYet: nothing was pushed for the read time-out.
+            CameraUnavailable: interrupted.
         """
         deadline = self._clock.monotonic() + self._timeout_s
         while not self._interrupted:
@@ -109,7 +110,7 @@ class PushSource:
                 if picture is not None:
                     return picture
             if self._clock.monotonic() >= deadline and not self._interrupted:
-                raise CameraUnavailable(
+                raise NoPictureYet(
                     f"nobody pushed a picture for {self._timeout_s:g} s: "
                     "publish JPEG or PNG on this camera's topic `picture`"
                 )
