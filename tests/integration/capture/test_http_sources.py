@@ -14,7 +14,7 @@ import pytest
 from nxai_capture.adapters.sources import Sources
 from nxai_capture.adapters.still_source import StillConnection
 from nxai_capture.core.picture import Bgr
-from nxai_capture.ports import Credentials
+from nxai_capture.ports import Credentials, Losses
 from nxai_common.contracts.configuration import MjpegSource, StillSource, Watchdog
 from nxai_common.errors import CameraUnavailable, ConfigurationError
 from support.cameras import NO_WATCHDOG, PASSWORDS, login, opened, read_until
@@ -46,6 +46,7 @@ def test_mjpeg_part_that_is_no_picture_is_skipped() -> None:
         opened(MjpegSource(url=f"{camera.url}/mjpeg")) as source,
     ):
         read_until(source, lambda p: number_of(p) == 2)
+        assert source.losses.damaged == 2
 
 
 def test_mjpeg_picture_that_is_cut_off_is_marked_corrupt() -> None:
@@ -214,7 +215,7 @@ def test_pictures_nobody_reads_are_replaced_by_newer_ones() -> None:
         http_camera(jpegs(20)) as camera,
         opened(MjpegSource(url=f"{camera.url}/mjpeg")) as source,
     ):
-        wait_for(lambda: getattr(source, "dropped") == 19)  # noqa: B009 - of LiveSource, not of the port
+        wait_for(lambda: source.losses == Losses(replaced=19))
         picture = source.read()
     assert picture is not None
     assert number_of(picture) == 19

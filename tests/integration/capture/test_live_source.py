@@ -39,6 +39,7 @@ class Hanging:
         self.release = threading.Event()
         self.left = threading.Event()
         self.info = SourceInfo(codec="none")
+        self.broken = 0
 
     def __enter__(self) -> Self:
         if self.entering:

@@ -20,7 +20,7 @@ from nxai_capture.adapters.system_clock import SystemClock
 from nxai_capture.adapters.v4l2_source import V4l2Connection
 from nxai_capture.core.demo_scene import DemoScene
 from nxai_capture.core.picture import Rgb
-from nxai_capture.ports import NoPictureYet
+from nxai_capture.ports import Losses, NoPictureYet
 from nxai_capture.reading import CameraReader, Captured
 from nxai_common.contracts.configuration import (
     CaptureCamera,
@@ -90,7 +90,7 @@ def test_unreadable_picture_is_skipped_counted_and_named(
     )
     with source:
         assert [number_of(p) for p in read_all(source)] == [0, 2, 3, 4]
-    assert source.unreadable == 3
+    assert source.losses.damaged == 3
     for name in ("1.png", "2b.jpg", "3b.png"):
         assert name in caplog.text
 
@@ -183,7 +183,7 @@ def test_pushed_picture_is_read_and_the_newest_wins() -> None:
         assert picture is not None
         assert number_of(picture) == 2
         assert source.info.codec == "png"
-    assert sources._memories["camera-1"].pushed.dropped == 1
+        assert source.losses == Losses(replaced=1)
 
 
 def test_pushed_payload_that_is_no_picture_is_counted_and_skipped() -> None:
@@ -192,7 +192,7 @@ def test_pushed_payload_that_is_no_picture_is_counted_and_skipped() -> None:
         pushed.put(b"no picture")
 
         def push_the_next() -> None:
-            wait_for(lambda: source.broken == 1, what="the first one is counted")
+            wait_for(lambda: source.losses.damaged == 1, what="the first one is counted")
             pushed.put(jpeg(4))
 
         helper = threading.Thread(target=push_the_next)
@@ -201,7 +201,7 @@ def test_pushed_payload_that_is_no_picture_is_counted_and_skipped() -> None:
         helper.join()
         assert picture is not None
         assert number_of(picture) == 4
-        assert source.broken == 1
+        assert source.losses == Losses(damaged=1)
 
 
 def test_push_camera_nobody_pushes_to_says_so() -> None:

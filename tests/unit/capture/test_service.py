@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from nxai_capture.core.credits import LOSSLESS_WINDOW
 from nxai_capture.core.picture import Picture
 from nxai_capture.core.watchdog import OBEY_S
-from nxai_capture.ports import Credentials, NoPictureYet
+from nxai_capture.ports import Credentials, Losses, NoPictureYet
 from nxai_capture.reading import STEADY_S
 from nxai_capture.service import MOST_ABANDONED, CaptureService, TooManyStuckDecoders
 from nxai_common.bus.memory import MemoryBroker, MemoryBus
@@ -743,6 +743,18 @@ def test_a_source_that_is_well_and_has_no_picture_says_why_and_stays_connected(
     assert (second.stream, second.sequence) == (first.stream, first.sequence + 1)
     line.reaches(lambda s: (s.state, s.reason) == (LinkState.RUNNING, ""))
     assert (line.status().reconnects, attempts(caplog)) == (0, [])
+
+
+def test_what_sources_lose_is_in_the_status_over_all_connections(line: Line) -> None:
+    line.configure({})
+    for number in range(3):
+        source = line.source(number)
+        source.steps.put(flat())
+        line.reaches(lambda s, number=number: s.decoded == number + 1)  # type: ignore[misc]  # as above
+        source.losses = Losses(damaged=1, replaced=10)
+        lost = (number + 1, 10 * (number + 1))
+        assert (line.status().damaged, line.status().replaced) == lost
+        source.steps.put(CameraUnavailable("it rains"))
 
 
 def test_what_only_a_person_can_mend_is_not_tried_again_soon() -> None:

@@ -108,6 +108,8 @@ class RunningCamera:
             transport="" if info is None else info.transport,
             last_picture_at=reading.last_picture_at,
             decoded=reading.decoded,
+            damaged=reading.losses.damaged,
+            replaced=reading.losses.replaced,
             sent=sending.sent,
             dropped=sending.dropped,
             skipped=sending.skipped,

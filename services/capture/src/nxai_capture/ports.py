@@ -34,6 +34,20 @@ class SourceInfo:
     """Pictures a second as the source announces them; None when it does not say."""
 
 
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """What never became a picture that was read, ever-growing while a source is open."""
+
+    damaged: int = 0
+    """Packets, files and payloads that gave no picture, and videos that ended early."""
+    replaced: int = 0
+    """Pictures that a newer one replaced before they were read."""
+
+    def __add__(self, other: "Losses") -> "Losses":
+        """Return both together."""
+        return Losses(self.damaged + other.damaged, self.replaced + other.replaced)
+
+
 class NoPictureYet(CameraUnavailable):
     """Nothing is wrong with the source, it only has no picture for now; the message says why."""
 
@@ -48,6 +62,11 @@ class Source(Protocol):
     @property
     def info(self) -> SourceInfo:
         """What was found; complete after the first picture."""
+        ...
+
+    @property
+    def losses(self) -> Losses:
+        """What was lost so far; asked for from any thread."""
         ...
 
     def read(self) -> Picture | None:
@@ -112,6 +131,7 @@ __all__ = [
     "Clock",
     "Credentials",
     "EncodePicture",
+    "Losses",
     "NoPictureYet",
     "OpenSource",
     "Picture",

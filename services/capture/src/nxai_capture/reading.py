@@ -13,6 +13,7 @@ from nxai_capture.core.picture import Picture, check_size
 from nxai_capture.core.watchdog import OBEY_S, FrozenPicture, patience_with
 from nxai_capture.ports import (
     Clock,
+    Losses,
     NoPictureYet,
     OpenSource,
     ReadCredentials,
@@ -68,6 +69,7 @@ class Reading:
     reconnects: int
     stalls: int
     abandoned: int
+    losses: Losses
 
 
 class _Superseded(Exception):  # noqa: N818 - not an error: it unwinds a thread nobody listens to
@@ -120,6 +122,7 @@ class CameraReader:
         self._info: SourceInfo | None = None
         self._size: tuple[int, int] | None = None
         self._last_picture_us: int | None = None
+        self._losses_before = Losses()  # of sources closed by now
         self._decoded = self._reconnects = self._stalls = self._abandoned = 0
 
     @property
@@ -174,6 +177,9 @@ class CameraReader:
         with self._lock:
             width, height = self._size or (None, None)
             last = self._last_picture_us
+            losses = self._losses_before
+            if self._source is not None:
+                losses += self._source.losses
             return Reading(
                 link=self._link,
                 info=self._info,
@@ -184,6 +190,7 @@ class CameraReader:
                 reconnects=self._reconnects,
                 stalls=self._stalls,
                 abandoned=self._abandoned,
+                losses=losses,
             )
 
     # -- on the reading thread --------------------------------------------------------------
@@ -193,8 +200,7 @@ class CameraReader:
             self._generation += 1
             self._ended.set()
             self._ended = threading.Event()
-            self._source = None
-            self._blocked_since = self._interrupted_at = None
+            self._let_go()
             self._thread = threading.Thread(
                 target=self._run,
                 args=(self._generation, self._ended, predecessor),
@@ -256,8 +262,7 @@ class CameraReader:
         finally:
             with self._lock:
                 if generation == self._generation:
-                    self._source = None
-                    self._unblock()
+                    self._let_go()
 
     def _read_pictures(self, generation: int, source: Source) -> None:
         stream = f"{int(self._clock.unix() * 1e6):x}"
@@ -318,6 +323,12 @@ class CameraReader:
     def _check(self, generation: int) -> None:
         if generation != self._generation:
             raise _Superseded
+
+    def _let_go(self) -> None:
+        if self._source is not None:
+            self._losses_before += self._source.losses
+            self._source = None
+        self._unblock()
 
     def _unblock(self) -> None:
         self._blocked_since = self._interrupted_at = None

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Final, Protocol, Self
 
 from nxai_capture.core.picture import Picture
-from nxai_capture.ports import SourceInfo
+from nxai_capture.ports import Losses, SourceInfo
 from nxai_common.errors import CameraUnavailable, NxaiError
 
 logger = logging.getLogger(__name__)
@@ -35,6 +35,11 @@ class Connection(Protocol):
     @property
     def info(self) -> SourceInfo:
         """What was found so far."""
+        ...
+
+    @property
+    def broken(self) -> int:
+        """Packets or parts that gave no picture so far."""
         ...
 
     def pictures(self, heard: Callable[[], None]) -> Iterator[Picture]:
@@ -112,13 +117,17 @@ class LiveSource:
         self._failure: Exception | None = None
         self._heard_at = 0.0
         self._pictured_at = 0.0
-        self.dropped = 0
-        """Pictures replaced by a newer one before they were read."""
+        self._replaced = 0
 
     @property
     def info(self) -> SourceInfo:
         """What was found; complete after the first picture."""
         return self._connection.info
+
+    @property
+    def losses(self) -> Losses:
+        """What gave no picture, and pictures replaced by a newer one."""
+        return Losses(self._connection.broken, self._replaced)
 
     def __enter__(self) -> Self:
         """Connect.
@@ -236,7 +245,7 @@ class LiveSource:
     def _hand_over(self, picture: Picture) -> None:
         with self._changed:
             if self._newest is not None:
-                self.dropped += 1
+                self._replaced += 1
             self._newest = picture
             self._pictured_at = time.monotonic()
             self._changed.notify()

@@ -131,6 +131,11 @@ class RtspConnection:
         """Codec, transport and frame rate."""
         return self._info
 
+    @property
+    def broken(self) -> int:
+        """Packets that could not be decoded."""
+        return 0 if self._decoder is None else self._decoder.broken
+
     def hang_up(self) -> None:
         """Nothing: FFmpeg cannot be woken; it ends at its time-out."""
 

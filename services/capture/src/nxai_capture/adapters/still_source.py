@@ -54,6 +54,11 @@ class StillConnection:
         """Kind of picture and wished rate."""
         return self._info
 
+    @property
+    def broken(self) -> int:
+        """None: what is no picture ends the connection, with the reason."""
+        return 0
+
     def hang_up(self) -> None:
         """From another thread: make a blocked read return soon."""
         self._camera.hang_up()

@@ -51,6 +51,11 @@ class V4l2Connection:
         """Codec and frame rate."""
         return self._info
 
+    @property
+    def broken(self) -> int:
+        """Packets that could not be decoded."""
+        return 0 if self._decoder is None else self._decoder.broken
+
     def hang_up(self) -> None:
         """Nothing: the driver cannot be woken."""
 
