@@ -15,6 +15,8 @@ from nxai_common.errors import CameraUnavailable, ConfigurationError, InvalidPay
 
 logger = logging.getLogger(__name__)
 
+LOG_EVERY: Final = 100
+"""A folder is played again and again, its unreadable pictures with it."""
 SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 
 
@@ -111,12 +113,13 @@ class PictureFolderSource:
             picture = decode_picture(data, int(self._clock.unix() * 1e6))
         except (OSError, InvalidPayload, CameraUnavailable) as error:
             self._unreadable += 1
-            logger.warning(
-                "picture %r is skipped: %s",
-                path.name,
-                error,
-                extra={"unreadable": self._unreadable},
-            )
+            if self._unreadable % LOG_EVERY == 1:
+                logger.warning(
+                    "picture %r is skipped: %s",
+                    path.name,
+                    error,
+                    extra={"unreadable": self._unreadable},
+                )
             return None
         self._codec = codec_of(data[:16]) or ""
         return picture
