@@ -49,6 +49,29 @@ def test_mjpeg_part_that_is_no_picture_is_skipped() -> None:
         assert source.losses.damaged == 2
 
 
+def test_mjpeg_of_something_else_says_what_comes() -> None:
+    gif = b"GIF89a" + bytes(100)
+    patience = Watchdog(read_timeout_s=60, picture_timeout_s=0.3)
+    with (
+        http_camera([gif] * 3) as camera,
+        opened(MjpegSource(url=f"{camera.url}/mjpeg"), watchdog=patience) as source,
+    ):
+        wait_for(lambda: source.losses.damaged == 3)
+        with pytest.raises(CameraUnavailable) as refused:
+            source.read()
+    assert str(refused.value) == (
+        "the camera sends data, but no picture came out of it for 0.3 s: 106 bytes that are no "
+        "JPEG, PNG, BMP or WebP (they begin b'GIF89a\\x00\\x00')"
+    )
+
+
+def test_mjpeg_that_never_ends_a_picture_says_so() -> None:
+    patience = Watchdog(read_timeout_s=60, picture_timeout_s=0.3)
+    with http_camera([jpeg(1)]) as camera:
+        failure = _failure(MjpegSource(url=f"{camera.url}/stall"), watchdog=patience)
+    assert "no part of the MJPEG stream has come to its end" in str(failure)
+
+
 def test_mjpeg_picture_that_is_cut_off_is_marked_corrupt() -> None:
     cut = jpeg(3, 320, 240)
     with (

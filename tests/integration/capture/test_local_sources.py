@@ -1,5 +1,6 @@
 """Folder, demo, push, V4L2, and the secrets folder."""
 
+import base64
 import errno
 import json
 import os
@@ -223,6 +224,24 @@ def test_push_camera_nobody_pushes_to_says_so() -> None:
         pytest.raises(NoPictureYet, match=r"nobody pushed a picture for 0\.05 s"),
     ):
         source.read()
+
+
+def test_push_camera_that_gets_no_pictures_says_what_it_got() -> None:
+    sources = Sources()
+    with opened(
+        PushConfiguration(), sources=sources, watchdog=Watchdog(read_timeout_s=0.05)
+    ) as source:
+        for number in range(2):
+            sources.push("camera-1", base64.b64encode(jpeg(number)))
+            with pytest.raises(NoPictureYet) as refused:
+                source.read()
+            assert "0.05 s; what was pushed last is none: " in str(refused.value)
+            assert "(they begin b'/9j/4AAQ')" in str(refused.value)
+            assert "base64? send the bytes themselves" in str(refused.value)
+        sources.push("camera-1", jpeg(1))
+        assert source.read() is not None
+        with pytest.raises(NoPictureYet, match="nobody pushed a picture"):
+            source.read()
 
 
 def test_push_camera_with_pauses_stays_connected_and_takes_a_picture_at_once() -> None:

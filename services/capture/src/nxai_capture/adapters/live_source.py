@@ -42,6 +42,11 @@ class Connection(Protocol):
         """Packets or parts that gave no picture so far."""
         ...
 
+    @property
+    def why_blind(self) -> str:
+        """Why data may come and no picture of it, or what to do then."""
+        ...
+
     def pictures(self, heard: Callable[[], None]) -> Iterator[Picture]:
         """Yield pictures as they come, calling `heard` for every packet.
 
@@ -192,8 +197,7 @@ class LiveSource:
                 if until_blind <= 0:
                     raise CameraUnavailable(
                         f"the camera sends data, but no picture came out of it for "
-                        f"{self._picture_timeout_s:g} s: shorten its key frame interval, or "
-                        "choose H.264 and switch off its 'smart' codec"
+                        f"{self._picture_timeout_s:g} s: {self._connection.why_blind}"
                     )
                 self._changed.wait(min(until_silent, until_blind))
 

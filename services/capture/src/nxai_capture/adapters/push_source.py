@@ -79,6 +79,7 @@ class PushSource:
         self._codec = ""
         self._replaced_before = pushed.dropped
         self._broken = 0
+        self._refused = ""  # why the last payload was no picture
 
     @property
     def info(self) -> SourceInfo:
@@ -117,6 +118,11 @@ class PushSource:
                 if picture is not None:
                     return picture
             if self._clock.monotonic() >= deadline and not self._interrupted:
+                if self._refused:
+                    raise NoPictureYet(
+                        f"no picture for {self._timeout_s:g} s; what was pushed last is none: "
+                        f"{self._refused}"
+                    )
                 raise NoPictureYet(
                     f"nobody pushed a picture for {self._timeout_s:g} s: "
                     "publish JPEG or PNG on this camera's topic `picture`"
@@ -133,10 +139,11 @@ class PushSource:
             picture = decode_picture(data, int(self._clock.unix() * 1e6))
         except (InvalidPayload, CameraUnavailable) as error:
             self._broken += 1
+            self._refused = str(error)
             if self._broken % LOG_EVERY == 1:
                 logger.warning(
                     "a pushed payload is no picture: %s", error, extra={"broken": self._broken}
                 )
             return None
-        self._codec = codec_of(data[:16]) or ""
+        self._codec, self._refused = codec_of(data[:16]) or "", ""
         return picture

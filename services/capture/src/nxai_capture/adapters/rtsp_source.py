@@ -136,6 +136,11 @@ class RtspConnection:
         """Packets that could not be decoded."""
         return 0 if self._decoder is None else self._decoder.broken
 
+    @property
+    def why_blind(self) -> str:
+        """What to do when there is no picture."""
+        return "shorten its key frame interval, or choose H.264 and switch off its 'smart' codec"
+
     def hang_up(self) -> None:
         """Nothing: FFmpeg cannot be woken; it ends at its time-out."""
 

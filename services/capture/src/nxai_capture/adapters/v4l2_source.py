@@ -56,6 +56,11 @@ class V4l2Connection:
         """Packets that could not be decoded."""
         return 0 if self._decoder is None else self._decoder.broken
 
+    @property
+    def why_blind(self) -> str:
+        """What to do when there is no picture."""
+        return "set another size or rate: `v4l2-ctl --list-formats-ext` shows what it has"
+
     def hang_up(self) -> None:
         """Nothing: the driver cannot be woken."""
 
