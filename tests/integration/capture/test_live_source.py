@@ -15,13 +15,14 @@ import numpy as np
 import pytest
 from av.container import InputContainer
 
-from nxai_capture.adapters.live_source import MOST_STUCK, LiveSource, StuckThreads
+from nxai_capture.adapters.live_source import MOST_STUCK, LiveSource
 from nxai_capture.adapters.rtsp_source import RtspConnection, TransportMemory
 from nxai_capture.adapters.system_clock import SystemClock
 from nxai_capture.adapters.v4l2_source import V4l2Connection
 from nxai_capture.core.picture import Gray, Picture
 from nxai_capture.ports import Credentials, SourceInfo
 from nxai_capture.reading import CameraReader
+from nxai_capture.stuck import StuckThreads
 from nxai_common.contracts.configuration import CaptureCamera, RtspSource, V4l2Source
 from nxai_common.errors import CameraUnavailable, ConfigurationError
 from nxai_common.retry import RetryPolicy

@@ -14,8 +14,8 @@ from nxai_capture.core.credits import LOSSLESS_WINDOW
 from nxai_capture.core.picture import Picture
 from nxai_capture.core.watchdog import OBEY_S
 from nxai_capture.ports import Credentials, Losses, NoPictureYet
-from nxai_capture.reading import STEADY_S
-from nxai_capture.service import MOST_ABANDONED, CaptureService, TooManyStuckDecoders
+from nxai_capture.reading import MOST_STUCK, STEADY_S
+from nxai_capture.service import MOST_HANGING, CaptureService, TooManyStuckDecoders
 from nxai_common.bus.memory import MemoryBroker, MemoryBus
 from nxai_common.bus.ports import Inbox, Subscription
 from nxai_common.contracts import frames
@@ -812,6 +812,28 @@ def test_a_stuck_source_is_interrupted_and_a_deaf_one_replaced(line: Line) -> No
     assert line.service.report().counters["decoders_abandoned"] == 1
 
 
+def test_a_camera_that_hangs_again_is_left_alone_until_a_thread_of_it_ends(line: Line) -> None:
+    line.cameras.deaf = True
+    line.configure({})
+    for number in range(MOST_STUCK):
+        source = line.source(number)
+        line.clock.ahead += 100
+        wait_for(lambda source=source: source.interrupted)  # type: ignore[misc]  # as above
+        line.clock.ahead += OBEY_S + 1
+    line.reaches(lambda s: f"{MOST_STUCK} attempts to read it hang" in s.reason)
+    assert line.status().state is LinkState.WAITING
+    for _ in range(MOST_HANGING):
+        line.clock.ahead += 100
+        line.looks_again()
+    assert len(line.cameras.opened) == MOST_STUCK
+    assert line.service.report().counters["decoders_abandoned"] == MOST_STUCK
+    assert line.thread.is_alive()
+    line.cameras.deaf = False
+    line.source(0).steps.put(CameraUnavailable("the share is back"))
+    line.source(MOST_STUCK).steps.put(flat())
+    line.reaches(lambda s: (s.state, s.reason) == (LinkState.RUNNING, ""))
+
+
 def test_an_interrupted_source_that_obeys_is_opened_again(line: Line) -> None:
     line.configure({})
     line.source(0)
@@ -860,11 +882,11 @@ def test_a_file_that_waits_for_its_models_does_not_count_as_stuck(line: Line) ->
 
 def test_too_many_stuck_decoders_end_the_process(line: Line) -> None:
     line.cameras.deaf = True
-    line.configure(*({"id": f"camera-{number}"} for number in range(MOST_ABANDONED)))
-    for number in range(MOST_ABANDONED):
+    line.configure(*({"id": f"camera-{number}"} for number in range(MOST_HANGING)))
+    for number in range(MOST_HANGING):
         line.source(number)
     line.clock.ahead += 100
-    wait_for(lambda: all(s.interrupted for s in line.cameras.opened[:MOST_ABANDONED]))
+    wait_for(lambda: all(s.interrupted for s in line.cameras.opened[:MOST_HANGING]))
     line.clock.ahead += OBEY_S + 1
     line.thread.join(20)
     assert isinstance(line.failure, TooManyStuckDecoders)

@@ -9,6 +9,7 @@ from nxai_capture.core.routing import Routes
 from nxai_capture.ports import Clock, OpenSource, ReadCredentials
 from nxai_capture.reading import CameraReader
 from nxai_capture.sending import FrameSender, ShowPreview
+from nxai_capture.stuck import StuckThreads
 from nxai_common.bus.ports import Bus
 from nxai_common.contracts.configuration import CaptureCamera
 from nxai_common.contracts.status import CameraStatus, LinkState, Problem
@@ -39,6 +40,7 @@ class RunningCamera:
         routes: Routes,
         surroundings: Surroundings,
         show_preview: ShowPreview,
+        stuck: StuckThreads,
     ) -> None:
         self.options = options
         self.routes = routes
@@ -58,6 +60,7 @@ class RunningCamera:
             clock=surroundings.clock,
             retry=surroundings.retry,
             mend=surroundings.mend,
+            stuck=stuck,
         )
         self._counts: deque[tuple[float, int]] = deque(maxlen=64)
 

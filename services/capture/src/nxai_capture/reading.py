@@ -20,6 +20,7 @@ from nxai_capture.ports import (
     Source,
     SourceInfo,
 )
+from nxai_capture.stuck import StuckThreads
 from nxai_common.contracts.configuration import CaptureCamera
 from nxai_common.contracts.status import LinkState
 from nxai_common.errors import CameraUnavailable, ConfigurationError
@@ -35,6 +36,9 @@ STEADY_S: Final = 10.0
 """A connection that gave pictures for so long was good: the next failure starts afresh."""
 PREDECESSOR_S: Final = 5.0
 """A USB camera can be opened once only, so the thread before gets time to close it."""
+MOST_STUCK: Final = 2
+"""Threads of one camera left behind that still hang: a second try shows whether the first one was
+bad luck. A third would hang like them, with another 30 MB of decoder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +92,10 @@ class CameraReader:
         clock: Time.
         retry: How long to wait before connecting again.
         mend: The same after what only a person can mend.
+        stuck: The threads of this camera that hang, those of earlier readers too.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - its collaborators, named by keyword
         self,
         camera: CaptureCamera,
         *,
@@ -100,6 +105,7 @@ class CameraReader:
         clock: Clock,
         retry: RetryPolicy = RECONNECT,
         mend: RetryPolicy = MEND,
+        stuck: StuckThreads | None = None,
     ) -> None:
         self._camera = camera
         self._open_source = open_source
@@ -108,6 +114,8 @@ class CameraReader:
         self._clock = clock
         self._retry = retry
         self._mend = mend
+        self._stuck = StuckThreads() if stuck is None else stuck
+        self._given_up = False
         self._random = random.Random()  # noqa: S311 - jitter, not a secret
         self._lock = threading.Lock()
         self._ended = threading.Event()  # ends waiting; a new one for each generation
@@ -150,6 +158,10 @@ class CameraReader:
 
     def supervise(self) -> None:
         """Interrupt a source that takes too long; replace the thread of one that ignores it."""
+        if self._given_up:
+            if self._stuck.alive() < MOST_STUCK:
+                self._begin(None)
+            return
         now = self._clock.monotonic()
         source: Source | None = None
         with self._lock:
@@ -165,12 +177,26 @@ class CameraReader:
             log.warning("camera %s does not answer: interrupting it", self._camera.id)
             source.interrupt()
             return
+        self._leave_thread_behind()
+        if not self._given_up:
+            self._begin(None)
+
+    def _leave_thread_behind(self) -> None:
+        log.error("camera %s hangs: its thread is left behind", self._camera.id)
         with self._lock:
+            if self._thread is not None:
+                self._stuck.add(self._thread)
+            self._given_up = self._stuck.alive() >= MOST_STUCK
+            reason = "the camera hangs; it is being opened again"
+            if self._given_up:
+                reason = (
+                    f"{MOST_STUCK} attempts to read it hang: is what it is read from still there "
+                    "(a network share)? It is tried again when one of them ends"
+                )
+            self._supersede()
             self._abandoned += 1
             self._reconnects += 1
-            self._set_link(LinkState.WAITING, "the camera hangs; it is being opened again")
-        log.error("camera %s hangs: its thread is left behind", self._camera.id)
-        self._begin(None)
+            self._set_link(LinkState.WAITING, reason)
 
     def reading(self) -> Reading:
         """Return what was read so far."""
@@ -197,10 +223,9 @@ class CameraReader:
 
     def _begin(self, predecessor: threading.Thread | None) -> None:
         with self._lock:
-            self._generation += 1
-            self._ended.set()
+            self._supersede()
+            self._given_up = False
             self._ended = threading.Event()
-            self._let_go()
             self._thread = threading.Thread(
                 target=self._run,
                 args=(self._generation, self._ended, predecessor),
@@ -213,7 +238,7 @@ class CameraReader:
         self, generation: int, ended: threading.Event, predecessor: threading.Thread | None
     ) -> None:
         if predecessor is not None:
-            predecessor.join(PREDECESSOR_S)
+            self._outwait(predecessor)
         attempt = 0
         while True:
             try:
@@ -240,6 +265,11 @@ class CameraReader:
                 return
             with self._lock:
                 self._reconnects += 1
+
+    def _outwait(self, predecessor: threading.Thread) -> None:
+        predecessor.join(PREDECESSOR_S)
+        if predecessor.is_alive():
+            self._stuck.add(predecessor)
 
     def _read(self, generation: int) -> None:
         """Connect and read to the end of a source that has one."""
@@ -323,6 +353,12 @@ class CameraReader:
     def _check(self, generation: int) -> None:
         if generation != self._generation:
             raise _Superseded
+
+    def _supersede(self) -> None:
+        """Take what the thread works with away from it."""
+        self._generation += 1
+        self._ended.set()
+        self._let_go()
 
     def _let_go(self) -> None:
         if self._source is not None:

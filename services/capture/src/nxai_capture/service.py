@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final, Protocol
@@ -15,6 +16,7 @@ from nxai_capture.core.routing import route, same_connection
 from nxai_capture.encoding import EncodingDesk
 from nxai_capture.ports import Clock, EncodePicture, OpenSource, ReadCredentials
 from nxai_capture.reading import MEND, RECONNECT
+from nxai_capture.stuck import StuckThreads
 from nxai_common.bus.ports import Bus, Delivery, Inbox, Subscription
 from nxai_common.contracts import frames
 from nxai_common.contracts.base import Message
@@ -34,8 +36,10 @@ log = logging.getLogger(__name__)
 
 LOOK_S: Final = 0.5
 """How often cameras are looked after; a stuck one is noticed within its time-out and this."""
-MOST_ABANDONED: Final = 8
-"""Threads left behind, each with a decoder of some 30 MB: a fresh process is cheaper."""
+MOST_HANGING: Final = 8
+"""Cameras with threads left behind, each with a decoder of some 30 MB. One that hangs is its own
+affair, or that of the share it is read from: a fresh process would interrupt all others, and hang
+again. So many: it may be this process."""
 INBOX_BOUND: Final = 256
 """Results, events and pushed pictures waiting at most. Handling one takes 0.1 ms, so more is a
 burst after a pause, and only the newest matter then."""
@@ -88,6 +92,7 @@ class CaptureService:
         # masks of before goes out before the new ones are in force, or never.
         self._showing = threading.Lock()
         self._manifests: dict[str, ModelManifest] = {}
+        self._stuck: defaultdict[str, StuckThreads] = defaultdict(StuckThreads)
         self._cameras: dict[str, RunningCamera] = {}  # replaced, never changed: read by `report`
         self._abandoned_before = 0
         self._samples = self._samples_missed = 0
@@ -232,7 +237,9 @@ class CaptureService:
             if running is not None and name not in stopped:
                 running.update(options, routes)
             else:
-                running = RunningCamera(options, routes, self._surroundings, self._show_preview)
+                running = RunningCamera(
+                    options, routes, self._surroundings, self._show_preview, self._stuck[name]
+                )
                 started.append((name, running))
             cameras[name] = running
         for running in stopped.values():
@@ -240,6 +247,8 @@ class CaptureService:
             self._abandoned_before += running.abandoned
         for name in stopped.keys() - wanted.keys():
             self._forget_camera(name)
+        for name in [n for n in self._stuck if n not in wanted and not self._stuck[n].alive()]:
+            del self._stuck[name]
         self._cameras = cameras
         self._put_in_force(wanted)
         for name, running in started:
@@ -271,10 +280,11 @@ class CaptureService:
     def _look_after_cameras(self) -> None:
         for camera in self._cameras.values():
             camera.supervise()
-        abandoned = self._abandoned()
-        if abandoned >= MOST_ABANDONED:
+        hanging = [name for name, stuck in self._stuck.items() if stuck.alive()]
+        if len(hanging) >= MOST_HANGING:
             raise TooManyStuckDecoders(
-                f"{abandoned} decoder threads hang and were left behind: a fresh process is needed"
+                f"cameras {', '.join(hanging)} hang, and so do threads that were left behind: "
+                "a fresh process is needed"
             )
 
     def _abandoned(self) -> int:

@@ -16,6 +16,7 @@ from typing import Final, Protocol, Self
 
 from nxai_capture.core.picture import Picture
 from nxai_capture.ports import Losses, SourceInfo
+from nxai_capture.stuck import StuckThreads
 from nxai_common.errors import CameraUnavailable, NxaiError
 
 logger = logging.getLogger(__name__)
@@ -66,22 +67,6 @@ class Connection(Protocol):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None: ...
-
-
-class StuckThreads:
-    """Counts the threads of one camera that were left behind. Shared by its sources in turn."""
-
-    def __init__(self) -> None:
-        self._threads: list[threading.Thread] = []
-
-    def add(self, thread: threading.Thread) -> None:
-        """Remember a thread that did not end in time."""
-        self._threads.append(thread)
-
-    def alive(self) -> int:
-        """Return how many still hang."""
-        self._threads = [thread for thread in self._threads if thread.is_alive()]
-        return len(self._threads)
 
 
 class _Unwanted(Exception):  # noqa: N818 - not an error: it unwinds a thread nobody listens to
