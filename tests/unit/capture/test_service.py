@@ -15,6 +15,7 @@ from nxai_capture.core.picture import Picture
 from nxai_capture.core.watchdog import OBEY_S
 from nxai_capture.ports import Credentials, Losses, NoPictureYet
 from nxai_capture.reading import MOST_STUCK, STEADY_S
+from nxai_capture.sending import MOST_WATCHES
 from nxai_capture.service import MOST_HANGING, CaptureService, TooManyStuckDecoders
 from nxai_common.bus.memory import MemoryBroker, MemoryBus
 from nxai_common.bus.ports import Inbox, Subscription
@@ -1058,6 +1059,49 @@ def test_previews_only_while_watched(line: Line) -> None:
     source.steps.put(flat())
     line.reaches(lambda s: s.decoded == 3)
     assert inbox.receive(SILENCE) is None
+
+
+def test_a_viewer_who_left_costs_nothing_when_others_stay(line: Line) -> None:
+    inbox = line.listen(Preview)
+    line.configure({})
+    source = line.source()
+    source.steps.put(flat())
+    line.reaches(lambda s: s.skipped == 1)
+    assert line.outside.request(WatchCamera(camera="front", fps=30, max_width=60, seconds=5)).ok
+    take(inbox)
+    for _ in range(3):  # the other one asks again, as viewers do
+        line.clock.ahead += 4
+        asked = WatchCamera(camera="front", fps=10, max_width=40, seconds=5)
+        assert line.outside.request(asked).ok
+        take(inbox)  # the newest one at once
+    source.steps.put(flat())
+    assert bytes(take(inbox).attachment).endswith(b" 40")
+
+
+def test_a_viewer_in_a_hurry_does_not_wait_for_one_who_is_not(line: Line) -> None:
+    inbox = line.listen(Preview)
+    line.configure({})
+    source = line.source()
+    assert line.outside.request(WatchCamera(camera="front", fps=0.02, seconds=60)).ok
+    source.steps.put(flat())
+    take(inbox)
+    assert line.outside.request(WatchCamera(camera="front", fps=30, seconds=60)).ok
+    take(inbox)  # the newest one at once
+    line.clock.ahead += 1
+    source.steps.put(flat())
+    take(inbox)
+
+
+def test_no_number_of_viewers_fills_the_memory(line: Line) -> None:
+    inbox = line.listen(Preview)
+    line.configure({})
+    source = line.source()
+    for number in range(2 * MOST_WATCHES):
+        asked = WatchCamera(camera="front", max_width=10 + number, seconds=60 - number / 2)
+        assert line.outside.request(asked).ok
+    source.steps.put(flat())
+    widest_kept = 10 + MOST_WATCHES - 1
+    assert bytes(take(inbox).attachment).endswith(b" %d" % widest_kept), "the last to end are kept"
 
 
 def test_previews_come_no_faster_than_asked_for(line: Line) -> None:

@@ -34,6 +34,8 @@ LONGEST_WAIT_S: Final = 1.0
 """Between two looks at credits that are overdue."""
 BROKER_AWAY_WAIT_S: Final = 0.1
 """A file read without loss waits so long before it offers a refused frame again."""
+MOST_WATCHES: Final = 32
+"""Viewers ask again before their time is over, so each may have two."""
 LOG_EVERY: Final = 100
 """What fails with one picture mostly fails with all: the first and each hundredth is told."""
 
@@ -117,7 +119,7 @@ class FrameSender:
         self._forced = False
         self._windows: dict[str, CreditWindow] = {}
         self._ring = PictureRing(FEWEST_KEPT)
-        self._watch: _Watch | None = None
+        self._watches: tuple[_Watch, ...] = ()
         self._sent = self._dropped = self._skipped = 0
         self._credits_lost_before = 0
         self._failures: dict[str, str] = {}
@@ -127,7 +129,7 @@ class FrameSender:
         self._pending: _Pending | None = None
         self._refused = False
         self._resizers: dict[str, Resizer] = {}
-        self._preview_at = 0.0
+        self._previewed_at = float("-inf")
         self._plan = self._plan_for(camera, routes, None)
         self._thread = self._new_thread()
 
@@ -213,14 +215,9 @@ class FrameSender:
         with self._changed:
             now = self._clock.monotonic()
             watch = _Watch(now + command.seconds, 1 / command.fps, command.max_width)
-            before = self._watch
-            if before is not None and before.until > now:  # several people watch: suit them all
-                watch = _Watch(
-                    max(watch.until, before.until),
-                    min(watch.interval_s, before.interval_s),
-                    max(watch.max_width, before.max_width),
-                )
-            self._watch = watch
+            living = [w for w in (*self._watches, watch) if w.until > now]
+            living.sort(key=lambda w: w.until)
+            self._watches = tuple(living[-MOST_WATCHES:])
             newest, options = self._newest, self._plan.camera
         if newest is not None:
             self._show_preview(options, newest.picture, command.max_width)
@@ -346,15 +343,15 @@ class FrameSender:
             picture, options = captured.picture, self._plan.camera
             self._newest = captured
             forced, self._forced = self._forced, False
-            watch = self._watch
+            watches = self._watches
             for window in self._windows.values():
                 window.lossless = captured.lossless
             if captured.lossless:
                 self._ring.count = max(self._ring.count, LOSSLESS_WINDOW + KEPT_BEYOND_WINDOW)
         now = self._clock.monotonic()
-        if watch is not None and self._preview_at <= now < watch.until:
-            self._preview_at = now + watch.interval_s
-            self._show_preview(options, picture, watch.max_width)
+        watching = [watch for watch in watches if now < watch.until]
+        if watching:  # several people at once: suit them all
+            self._preview(options, picture, watching, now)
         small = None if plan.change is None else thumbnail(picture)
         wanted = forced or (
             plan.pacer.due(now)
@@ -365,6 +362,13 @@ class FrameSender:
         else:
             with self._changed:
                 self._skipped += 1
+
+    def _preview(
+        self, options: CaptureCamera, picture: Picture, watching: list[_Watch], now: float
+    ) -> None:
+        if now - self._previewed_at >= min(watch.interval_s for watch in watching):
+            self._previewed_at = now
+            self._show_preview(options, picture, max(watch.max_width for watch in watching))
 
     def _mask(self, captured: Captured) -> Captured:
         """Burn in the masks that are in force; called with the lock held."""
