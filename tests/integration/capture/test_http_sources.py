@@ -92,11 +92,11 @@ def test_mjpeg_resolution_change_is_followed() -> None:
 
 
 @pytest.mark.parametrize("kind", ["mjpeg", "still"])
-@pytest.mark.parametrize("auth", ["basic", "digest", "both"])
+@pytest.mark.parametrize("auth", ["basic", "digest", "both", "one line"])
 @pytest.mark.parametrize("password", PASSWORDS)
 def test_any_character_in_a_password_works_and_none_is_shown(
     kind: str,
-    auth: Literal["basic", "digest", "both"],
+    auth: Literal["basic", "digest", "both", "one line"],
     password: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -109,7 +109,7 @@ def test_any_character_in_a_password_works_and_none_is_shown(
             assert source_opened.read() is not None
         first = camera.requests[0][1]
         assert "authorization" not in first  # Basic never goes to a camera that can do better
-        if auth == "both":
+        if auth in ("both", "one line"):
             assert camera.requests[1][1]["authorization"].startswith("Digest")
         refused = _failure(source, login("us@er/é", password + "x"))
     assert isinstance(refused, ConfigurationError)
@@ -348,9 +348,10 @@ def test_redirect_from_https_to_http_does_not_show_the_password(tmp_path: Path) 
         assert not any("authorization" in headers for _, headers in open_to_all.requests)
 
 
-def test_digest_that_grew_old_is_answered_anew() -> None:
+@pytest.mark.parametrize("auth", ["digest", "one line"])
+def test_digest_that_grew_old_is_answered_anew(auth: Literal["digest", "one line"]) -> None:
     with http_camera(jpegs(3)) as camera:
-        camera.user, camera.password, camera.auth = "u", "p", "digest"
+        camera.user, camera.password, camera.auth = "u", "p", auth
         still = StillSource(url=f"{camera.url}/still", interval_ms=20)
         with opened(still, login("u", "p")) as source:
             source.read()
