@@ -646,7 +646,7 @@ def test_pictures_that_wait_to_be_encoded_do_not_go_out_when_masks_came(line: Li
     line.configure({"samples": True, "masks": (WHOLE,)}, revision="2")
     line.may_encode.set()
     asking.join(20)
-    assert (replies[0].ok, "were changed" in replies[0].reason) == (False, True)
+    assert (replies[0].ok, "was changed" in replies[0].reason) == (False, True)
     assert line.outside.request(TakeSnapshot(camera="front", publish=True)).ok
     assert bytes(take(taken).attachment) == BLACK + b"0"
     assert line.service.report().counters["samples_missed"] == 1

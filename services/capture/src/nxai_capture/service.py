@@ -28,7 +28,7 @@ from nxai_common.contracts.outputs import Event, EventPhase, Snapshot
 from nxai_common.contracts.results import InferenceResult
 from nxai_common.contracts.samples import Sample
 from nxai_common.contracts.status import CameraStatus, LinkState
-from nxai_common.errors import NxaiError
+from nxai_common.errors import NxaiError, RejectedError
 from nxai_common.retry import RetryPolicy
 from nxai_common.runtime import Beat, Report, Stop
 
@@ -96,6 +96,7 @@ class CaptureService:
         self._cameras: dict[str, RunningCamera] = {}  # replaced, never changed: read by `report`
         self._abandoned_before = 0
         self._samples = self._samples_missed = 0
+        self._samples_withheld = 0  # counted apart: by the thread that encodes
         self._started_at = datetime.fromtimestamp(clock.unix(), UTC)
 
     def run(self, stop: Stop) -> None:
@@ -133,7 +134,7 @@ class CaptureService:
             problems=problems,
             counters={
                 "samples": self._samples,
-                "samples_missed": self._samples_missed,
+                "samples_missed": self._samples_missed + self._samples_withheld,
                 "encodings_dropped": self._desk.dropped,
                 "encodings_failed": self._desk.failed,
                 "decoders_abandoned": self._abandoned(),
@@ -327,7 +328,7 @@ class CaptureService:
             ):
                 self._samples += 1
             else:
-                self._samples_missed += 1
+                self._samples_withheld += 1
 
         if not self._desk.submit(publish):
             self._samples_missed += 1
@@ -373,18 +374,19 @@ class CaptureService:
 
         def answer() -> None:
             try:
-                data = self._encode(picture)
+                give(self._encode(picture))
             except Exception as error:
                 known = isinstance(error, NxaiError)
                 refuse(str(error) if known else f"unexpected {type(error).__name__}; see the log")
                 raise
+
+        def give(data: bytes) -> None:
             with self._showing:
                 if not may_show(options, self._configuration.get(options.id)):
-                    refuse(
-                        f"the masks of camera {options.id!r} were changed, or it was removed, "
-                        "while its picture was encoded: ask again"
+                    raise RejectedError(
+                        f"what may be shown of camera {options.id!r} was changed while its "
+                        "picture was encoded: ask again"
                     )
-                    return
                 delivery.reply(
                     Reply(
                         ok=True,
