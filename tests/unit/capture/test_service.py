@@ -29,7 +29,7 @@ from nxai_common.contracts.outputs import Event, EventPhase, Snapshot
 from nxai_common.contracts.results import InferenceResult
 from nxai_common.contracts.samples import Sample
 from nxai_common.contracts.status import CameraStatus, LinkState
-from nxai_common.errors import CameraUnavailable, ConfigurationError
+from nxai_common.errors import CameraUnavailable, ConfigurationError, InvalidPayload
 from nxai_common.retry import RetryPolicy
 from nxai_common.runtime import Stop
 from support.pictures import flat
@@ -434,6 +434,33 @@ def test_a_model_whose_frames_cannot_be_sent_is_a_problem_until_it_is_mended(
     source.steps.put(flat())
     assert take(inbox).models == ("m",)
     line.reaches(lambda s: (s.decoded, s.sent, s.credits_lost) == (5, 3, 0))
+
+
+def test_a_frame_that_fails_after_its_model_was_mended_is_no_problem(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inbox = line.listen(Frame)
+    line.offer("m", side=200)
+    line.configure({})
+    source = line.source()
+    publish, failing, mended = line.bus.publish, threading.Event(), threading.Event()
+
+    def fail_late(message: Message) -> bool:
+        if isinstance(message, Frame) and message.width == 200:
+            failing.set()
+            assert mended.wait(30)
+            raise InvalidPayload("too large")
+        return publish(message)
+
+    monkeypatch.setattr(line.bus, "publish", fail_late)
+    source.steps.put(flat())
+    assert failing.wait(10)
+    line.offer("m")
+    line.looks_again()
+    mended.set()
+    source.steps.put(flat())
+    assert take(inbox).width == 96
+    assert not line.service.report().problems
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")

@@ -461,6 +461,8 @@ class FrameSender:
         spec, models = route.spec, ", ".join(route.models)
         why = explain(error) if isinstance(error, ValidationError) else str(error)
         with self._changed:
+            if input_id not in self._windows:  # mended meanwhile
+                return
             self._failures[input_id] = (
                 f"no frame of {spec.width}x{spec.height} pixels for model {models} can be sent: "
                 f"{why}. Give the camera a model with a smaller input"
