@@ -31,7 +31,8 @@ class Camera:
     """JPEGs, each sent once; then the stream goes on without any (or ends, see `ends`)."""
     user: str | None = None
     password: str = ""
-    auth: Literal["basic", "digest", "both"] = "basic"
+    auth: Literal["basic", "digest", "both", "one line"] = "basic"
+    """What it offers; one line: Digest between others in the same header."""
     style: Literal["plain", "no-length", "dashes", "no-type", "no-headers", "wrong-length"] = (
         "plain"
     )
@@ -75,13 +76,16 @@ class _Handler(BaseHTTPRequestHandler):
         camera.requests.append((self.path, {k.lower(): v for k, v in self.headers.items()}))
         if not camera.allows("GET", self.path, self.headers.get("Authorization")):
             self.send_response(401)
-            if camera.auth != "basic":
-                self.send_header(
-                    "WWW-Authenticate",
-                    f'Digest realm="{REALM}", nonce="{camera.nonce}", qop="auth"',
-                )
-            if camera.auth != "digest":
-                self.send_header("WWW-Authenticate", f'Basic realm="{REALM}"')
+            digest = f'Digest realm="{REALM}", nonce="{camera.nonce}", qop="auth"'
+            basic = f'Basic realm="{REALM}"'
+            offers = {
+                "basic": [basic],
+                "digest": [digest],
+                "both": [digest, basic],
+                "one line": [f'Basic realm="a, Digest realm=b", {digest}, , Negotiate, {basic}'],
+            }[camera.auth]
+            for offer in offers:
+                self.send_header("WWW-Authenticate", offer)
             self.send_header("Content-Length", "0")
             self.end_headers()
             return

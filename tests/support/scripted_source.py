@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from nxai_capture.core.picture import Picture
-from nxai_capture.ports import Credentials, SourceInfo
+from nxai_capture.ports import Credentials, Losses, SourceInfo
 from nxai_common.contracts.configuration import CaptureCamera
 from nxai_common.errors import CameraUnavailable
 
@@ -20,6 +20,7 @@ class ScriptedSource:
     def __init__(self, camera: CaptureCamera, *, lossless: bool, deaf: bool) -> None:
         self.camera = camera
         self.info = SourceInfo(codec="scripted", lossless=lossless)
+        self.losses = Losses()
         self.steps: queue.Queue[Step] = queue.Queue()
         self.entered = threading.Event()
         self.closed = threading.Event()

@@ -24,6 +24,7 @@ from nxai_common.contracts.models import InputSpec, ModelManifest, ResizeMode, T
 from nxai_common.contracts.results import InferenceResult
 from nxai_common.contracts.samples import Sample
 from nxai_common.contracts.status import CameraStatus, LinkState
+from support.clips import clip, truncated
 from support.shared import shared
 from support.stack import Listener, Stack, listening
 from support.waiting import wait_for
@@ -155,6 +156,16 @@ def test_bad_cameras_say_why_and_the_good_one_goes_on(stack: Stack, tmp_path: Pa
             answer(stack, next_frame(listener))
     problems = {problem.about: problem.reason for problem in stack.status("capture").problems}
     assert set(problems) >= {f"camera {camera}" for camera in bad}
+
+
+def test_a_video_that_was_cut_off_shows_in_the_status(stack: Stack, tmp_path: Path) -> None:
+    path = clip(tmp_path / "a.mp4", frames=90, container_options={"movflags": "faststart"})
+    truncated(path, 0.4)
+    source = FileSource(path=str(path), loop=False)
+    configure(stack, CaptureCamera(id="belt", source=source))
+    status = wait_state(stack, "belt", LinkState.ENDED)
+    assert 10 < status.decoded < 60
+    assert status.damaged >= 1
 
 
 def test_samples_previews_snapshots_and_pushed_pictures(stack: Stack) -> None:

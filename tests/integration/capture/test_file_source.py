@@ -257,7 +257,7 @@ def test_truncated_video_plays_what_is_there_and_is_counted(tmp_path: Path) -> N
     with VideoFileSource(fast(path), SystemClock(), 10) as source:
         pictures = read_all(source)
         assert 10 < len(pictures) < 60
-        assert source.defects >= 1
+        assert source.losses.damaged >= 1
     whole = [p for p in pictures if not p.corrupt]
     assert [number_of(p) for p in whole] == list(range(len(whole)))
 
@@ -288,7 +288,7 @@ def test_truncated_video_loops_what_is_there(tmp_path: Path) -> None:
     with VideoFileSource(fast(path, loop=True), SystemClock(), 10) as source:
         numbers = [number_of(p) for _ in range(150) if (p := source.read()) is not None]
         assert len(numbers) == 150
-        assert source.defects >= 2
+        assert source.losses.damaged >= 2
     assert numbers.count(0) >= 2
 
 

@@ -14,7 +14,7 @@ import pytest
 from nxai_capture.adapters.sources import Sources
 from nxai_capture.adapters.still_source import StillConnection
 from nxai_capture.core.picture import Bgr
-from nxai_capture.ports import Credentials
+from nxai_capture.ports import Credentials, Losses
 from nxai_common.contracts.configuration import MjpegSource, StillSource, Watchdog
 from nxai_common.errors import CameraUnavailable, ConfigurationError
 from support.cameras import NO_WATCHDOG, PASSWORDS, login, opened, read_until
@@ -46,6 +46,30 @@ def test_mjpeg_part_that_is_no_picture_is_skipped() -> None:
         opened(MjpegSource(url=f"{camera.url}/mjpeg")) as source,
     ):
         read_until(source, lambda p: number_of(p) == 2)
+        assert source.losses.damaged == 2
+
+
+def test_mjpeg_of_something_else_says_what_comes() -> None:
+    gif = b"GIF89a" + bytes(100)
+    patience = Watchdog(read_timeout_s=60, picture_timeout_s=0.3)
+    with (
+        http_camera([gif] * 3) as camera,
+        opened(MjpegSource(url=f"{camera.url}/mjpeg"), watchdog=patience) as source,
+    ):
+        wait_for(lambda: source.losses.damaged == 3)
+        with pytest.raises(CameraUnavailable) as refused:
+            source.read()
+    assert str(refused.value) == (
+        "the camera sends data, but no picture came out of it for 0.3 s: 106 bytes that are no "
+        "JPEG, PNG, BMP or WebP (they begin b'GIF89a\\x00\\x00')"
+    )
+
+
+def test_mjpeg_that_never_ends_a_picture_says_so() -> None:
+    patience = Watchdog(read_timeout_s=60, picture_timeout_s=0.3)
+    with http_camera([jpeg(1)]) as camera:
+        failure = _failure(MjpegSource(url=f"{camera.url}/stall"), watchdog=patience)
+    assert "no part of the MJPEG stream has come to its end" in str(failure)
 
 
 def test_mjpeg_picture_that_is_cut_off_is_marked_corrupt() -> None:
@@ -68,11 +92,11 @@ def test_mjpeg_resolution_change_is_followed() -> None:
 
 
 @pytest.mark.parametrize("kind", ["mjpeg", "still"])
-@pytest.mark.parametrize("auth", ["basic", "digest", "both"])
+@pytest.mark.parametrize("auth", ["basic", "digest", "both", "one line"])
 @pytest.mark.parametrize("password", PASSWORDS)
 def test_any_character_in_a_password_works_and_none_is_shown(
     kind: str,
-    auth: Literal["basic", "digest", "both"],
+    auth: Literal["basic", "digest", "both", "one line"],
     password: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -85,7 +109,7 @@ def test_any_character_in_a_password_works_and_none_is_shown(
             assert source_opened.read() is not None
         first = camera.requests[0][1]
         assert "authorization" not in first  # Basic never goes to a camera that can do better
-        if auth == "both":
+        if auth in ("both", "one line"):
             assert camera.requests[1][1]["authorization"].startswith("Digest")
         refused = _failure(source, login("us@er/é", password + "x"))
     assert isinstance(refused, ConfigurationError)
@@ -214,7 +238,7 @@ def test_pictures_nobody_reads_are_replaced_by_newer_ones() -> None:
         http_camera(jpegs(20)) as camera,
         opened(MjpegSource(url=f"{camera.url}/mjpeg")) as source,
     ):
-        wait_for(lambda: getattr(source, "dropped") == 19)  # noqa: B009 - of LiveSource, not of the port
+        wait_for(lambda: source.losses == Losses(replaced=19))
         picture = source.read()
     assert picture is not None
     assert number_of(picture) == 19
@@ -324,9 +348,10 @@ def test_redirect_from_https_to_http_does_not_show_the_password(tmp_path: Path) 
         assert not any("authorization" in headers for _, headers in open_to_all.requests)
 
 
-def test_digest_that_grew_old_is_answered_anew() -> None:
+@pytest.mark.parametrize("auth", ["digest", "one line"])
+def test_digest_that_grew_old_is_answered_anew(auth: Literal["digest", "one line"]) -> None:
     with http_camera(jpegs(3)) as camera:
-        camera.user, camera.password, camera.auth = "u", "p", "digest"
+        camera.user, camera.password, camera.auth = "u", "p", auth
         still = StillSource(url=f"{camera.url}/still", interval_ms=20)
         with opened(still, login("u", "p")) as source:
             source.read()

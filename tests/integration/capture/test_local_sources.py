@@ -1,8 +1,10 @@
 """Folder, demo, push, V4L2, and the secrets folder."""
 
+import base64
 import errno
 import json
 import os
+import queue
 import threading
 from pathlib import Path
 
@@ -20,6 +22,8 @@ from nxai_capture.adapters.system_clock import SystemClock
 from nxai_capture.adapters.v4l2_source import V4l2Connection
 from nxai_capture.core.demo_scene import DemoScene
 from nxai_capture.core.picture import Rgb
+from nxai_capture.ports import Losses, NoPictureYet
+from nxai_capture.reading import CameraReader, Captured
 from nxai_common.contracts.configuration import (
     CaptureCamera,
     DemoSource,
@@ -31,6 +35,7 @@ from nxai_common.contracts.configuration import (
     PushSource as PushConfiguration,
 )
 from nxai_common.errors import CameraUnavailable, ConfigurationError
+from nxai_common.retry import RetryPolicy
 from support.cameras import opened, read_all
 from support.clips import encoded, jpeg, number_of
 from support.clocks import FakeClock
@@ -87,9 +92,22 @@ def test_unreadable_picture_is_skipped_counted_and_named(
     )
     with source:
         assert [number_of(p) for p in read_all(source)] == [0, 2, 3, 4]
-    assert source.unreadable == 3
-    for name in ("1.png", "2b.jpg", "3b.png"):
-        assert name in caplog.text
+    assert source.losses.damaged == 3
+    assert "1.png" in caplog.text
+
+
+def test_unreadable_pictures_do_not_flood_the_log(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("8.png", "9.png", "91.png"):
+        (folder / name).write_bytes(b"no picture")
+    source = PictureFolderSource(FolderSource(path=str(folder), interval_ms=0), SystemClock())
+    with source:
+        for _ in range(5 * 70):
+            source.read()
+    assert source.losses.damaged == 69 * 3
+    named = [record.getMessage().split()[1] for record in caplog.records]
+    assert named == ["'8.png'", "'9.png'", "'91.png'"], "each in its turn"
 
 
 def test_folder_without_one_good_picture_is_refused(tmp_path: Path) -> None:
@@ -188,7 +206,7 @@ def test_pushed_picture_is_read_and_the_newest_wins() -> None:
         assert picture is not None
         assert number_of(picture) == 2
         assert source.info.codec == "png"
-    assert sources._memories["camera-1"].pushed.dropped == 1
+        assert source.losses == Losses(replaced=1)
 
 
 def test_pushed_payload_that_is_no_picture_is_counted_and_skipped() -> None:
@@ -197,7 +215,7 @@ def test_pushed_payload_that_is_no_picture_is_counted_and_skipped() -> None:
         pushed.put(b"no picture")
 
         def push_the_next() -> None:
-            wait_for(lambda: source.broken == 1, what="the first one is counted")
+            wait_for(lambda: source.losses.damaged == 1, what="the first one is counted")
             pushed.put(jpeg(4))
 
         helper = threading.Thread(target=push_the_next)
@@ -206,15 +224,63 @@ def test_pushed_payload_that_is_no_picture_is_counted_and_skipped() -> None:
         helper.join()
         assert picture is not None
         assert number_of(picture) == 4
-        assert source.broken == 1
+        assert source.losses == Losses(damaged=1)
 
 
 def test_push_camera_nobody_pushes_to_says_so() -> None:
     with (
         opened(PushConfiguration(), watchdog=Watchdog(read_timeout_s=0.05)) as source,
-        pytest.raises(CameraUnavailable, match=r"nobody pushed a picture for 0\.05 s"),
+        pytest.raises(NoPictureYet, match=r"nobody pushed a picture for 0\.05 s"),
     ):
         source.read()
+
+
+def test_push_camera_that_gets_no_pictures_says_what_it_got() -> None:
+    sources = Sources()
+    with opened(
+        PushConfiguration(), sources=sources, watchdog=Watchdog(read_timeout_s=0.05)
+    ) as source:
+        for number in range(2):
+            sources.push("camera-1", base64.b64encode(jpeg(number)))
+            with pytest.raises(NoPictureYet) as refused:
+                source.read()
+            assert "0.05 s; what was pushed last is none: " in str(refused.value)
+            assert "(they begin b'/9j/4AAQ')" in str(refused.value)
+            assert "base64? send the bytes themselves" in str(refused.value)
+        sources.push("camera-1", jpeg(1))
+        assert source.read() is not None
+        with pytest.raises(NoPictureYet, match="nobody pushed a picture"):
+            source.read()
+
+
+def test_push_camera_with_pauses_stays_connected_and_takes_a_picture_at_once() -> None:
+    sources, taken = Sources(), queue.Queue[Captured]()
+
+    def deliver(captured: Captured) -> bool:
+        taken.put(captured)
+        return True
+
+    reader = CameraReader(
+        CaptureCamera(id="a", source=PushConfiguration(), watchdog=Watchdog(read_timeout_s=0.05)),
+        open_source=sources.open,
+        read_credentials=lambda _: pytest.fail("none are named"),
+        deliver=deliver,
+        clock=SystemClock(),
+        retry=RetryPolicy(first_s=3600, longest_s=3600, floor_s=3600),
+    )
+    reader.start()
+    try:
+        got = []
+        for number in range(3):
+            wait_for(lambda: "nobody pushed" in reader.reading().link.reason)
+            sources.push("a", jpeg(number))
+            got.append(taken.get(timeout=10))
+    finally:
+        reader.stop()
+        reader.join(10)
+    assert [number_of(captured.picture) for captured in got] == [0, 1, 2]
+    assert len({captured.stream for captured in got}) == 1
+    assert reader.reading().reconnects == 0
 
 
 def test_interrupt_wakes_a_waiting_push_camera() -> None:

@@ -1,10 +1,12 @@
+import gc
 import hashlib
 import logging
 import socket
 import threading
 import time
 import traceback
-from contextlib import suppress
+import weakref
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,7 @@ from nxai_common.contracts.configuration import FileSource, RtspSource, Watchdog
 from nxai_common.errors import CameraUnavailable, ConfigurationError
 from support.cameras import PASSWORDS, login, opened, read_all, read_until
 from support.clips import clip, number_of
-from support.rtsp import rtsp_camera
+from support.rtsp import rtsp_camera, scripted_rtsp_camera
 from support.shared import shared
 from support.waiting import wait_for
 
@@ -107,11 +109,9 @@ def test_camera_whose_data_never_comes_is_tried_the_other_way_the_next_time(
     """As behind a firewall: the transport is agreed on, then nothing arrives."""
     memory = TransportMemory()
     memory.worked(first)
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        thread = threading.Thread(target=_agree_to_everything, args=(server,))
-        thread.start()
+    with scripted_rtsp_camera() as url:
         connection = RtspConnection(
-            RtspSource(url=f"rtsp://127.0.0.1:{server.getsockname()[1]}/x"),
+            RtspSource(url=url),
             None,
             open_timeout_s=2,
             read_timeout_s=1,
@@ -120,38 +120,100 @@ def test_camera_whose_data_never_comes_is_tried_the_other_way_the_next_time(
         )
         with pytest.raises(CameraUnavailable, match=r"timed out|sent nothing"), connection:
             list(connection.pictures(lambda: None))
-        server.shutdown(socket.SHUT_RDWR)
-        thread.join(10)
     assert memory.order()[0] != first
 
 
-SILENT_H264 = (
-    "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
-    "m=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\na=control:track\r\n"
+@pytest.mark.parametrize(
+    ("method", "status", "reason"),
+    [
+        ("OPTIONS", 405, "405: the camera does not offer this"),
+        ("DESCRIBE", 400, "400: the camera does not understand the request"),
+        ("DESCRIBE", 405, "405: the camera does not offer this"),
+        ("DESCRIBE", 429, "429: too many requests"),
+        ("DESCRIBE", 453, "453: the camera has no bandwidth left: close other viewers"),
+        ("DESCRIBE", 454, "454: the camera forgot the session"),
+        ("DESCRIBE", 500, "500: the camera has an internal error"),
+        ("DESCRIBE", 503, "503: the camera is busy: close other viewers"),
+        ("DESCRIBE", 551, "551: unexpected answer of the camera"),
+        ("SETUP", 453, "453: the camera has no bandwidth left: close other viewers"),
+        ("SETUP", 461, "461: the camera refuses TCP and UDP alike"),
+        ("PLAY", 453, "453: the camera has no bandwidth left: close other viewers"),
+    ],
 )
+def test_what_a_camera_refuses_is_told_with_its_own_number(
+    method: str, status: int, reason: str
+) -> None:
+    with scripted_rtsp_camera({method: status}) as url:
+        for _ in range(2):  # libav's log says the same again, and must be heard again
+            with pytest.raises(CameraUnavailable) as refused, opened(RtspSource(url=url)):
+                pass
+            assert str(refused.value).startswith(reason)
+            assert "set transport to auto" not in str(refused.value)
 
 
-def _agree_to_everything(server: socket.socket) -> None:
-    """Answer each request of RTSP as a camera does, and send no picture."""
-    with suppress(OSError):
-        while True:
-            connection, _ = server.accept()
-            with connection, connection.makefile("rw", newline="") as stream:
-                while request := stream.readline():
-                    headers = {}
-                    while line := stream.readline().strip():
-                        name, _, value = line.partition(": ")
-                        headers[name] = value
-                    method, body = request.partition(" ")[0], ""
-                    answer = f"RTSP/1.0 200 OK\r\nCSeq: {headers.get('CSeq')}\r\nSession: 1\r\n"
-                    if method == "DESCRIBE":
-                        body = SILENT_H264
-                        answer += "Content-Type: application/sdp\r\n"
-                    if method == "SETUP":
-                        server_port = "" if "TCP" in headers["Transport"] else ";server_port=9-10"
-                        answer += f"Transport: {headers['Transport']}{server_port}\r\n"
-                    stream.write(f"{answer}Content-Length: {len(body)}\r\n\r\n{body}")
-                    stream.flush()
+def test_cameras_that_refuse_at_the_same_time_are_not_mixed_up() -> None:
+    statuses, told = [453, 454, 503, 551] * 3, dict[int, str]()
+    together = threading.Barrier(len(statuses))
+
+    def ask(number: int, url: str) -> None:
+        together.wait(30)
+        with pytest.raises(CameraUnavailable) as refused, opened(RtspSource(url=url)):
+            pass
+        told[number] = str(refused.value)[:3]
+
+    with ExitStack() as cameras:
+        threads = [
+            threading.Thread(
+                target=ask,
+                args=(number, cameras.enter_context(scripted_rtsp_camera({"DESCRIBE": status}))),
+            )
+            for number, status in enumerate(statuses)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    assert told == {number: str(status) for number, status in enumerate(statuses)}
+
+
+@pytest.mark.parametrize("refusals", [{"DESCRIBE": 453}, {}])
+def test_nothing_of_a_failed_session_stays_until_the_garbage_is_collected(
+    refusals: dict[str, int],
+) -> None:
+    def fail(url: str) -> weakref.ref[RtspConnection]:
+        connection = RtspConnection(
+            RtspSource(url=url, transport="tcp"),
+            None,
+            open_timeout_s=2,
+            read_timeout_s=0.5,
+            transports=TransportMemory(),
+            clock=SystemClock(),
+        )
+        told = ""
+        try:
+            with connection:
+                list(connection.pictures(lambda: None))
+        except CameraUnavailable as error:
+            told = str(error)
+            error.__traceback__ = None  # as LiveSource does
+        assert ("453" if refusals else "sent nothing") in told
+        return weakref.ref(connection)
+
+    gc.disable()
+    try:
+        with scripted_rtsp_camera(refusals) as url:
+            assert fail(url)() is None
+    finally:
+        gc.enable()
+
+
+def test_the_better_reason_wins_when_one_transport_is_busy_and_the_other_refused() -> None:
+    with (
+        scripted_rtsp_camera({"SETUP TCP": 453, "SETUP UDP": 461}) as url,
+        pytest.raises(CameraUnavailable, match="453: the camera has no bandwidth left"),
+        opened(RtspSource(url=url)),
+    ):
+        pass
 
 
 @pytest.mark.parametrize("digest", [False, True])

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import numpy as np
@@ -13,13 +13,15 @@ from pydantic import SecretStr
 from nxai_capture.core.credits import LOSSLESS_WINDOW
 from nxai_capture.core.picture import Picture
 from nxai_capture.core.watchdog import OBEY_S
-from nxai_capture.ports import Credentials
-from nxai_capture.reading import STEADY_S
-from nxai_capture.service import MOST_ABANDONED, CaptureService, TooManyStuckDecoders
+from nxai_capture.ports import Credentials, Losses, NoPictureYet
+from nxai_capture.reading import MOST_STUCK, STEADY_S
+from nxai_capture.sending import MOST_WATCHES
+from nxai_capture.service import MOST_HANGING, CaptureService, TooManyStuckDecoders
 from nxai_common.bus.memory import MemoryBroker, MemoryBus
 from nxai_common.bus.ports import Inbox, Subscription
 from nxai_common.contracts import frames
-from nxai_common.contracts.commands import TakeSnapshot, TriggerCamera, WatchCamera
+from nxai_common.contracts.base import Message
+from nxai_common.contracts.commands import Reply, TakeSnapshot, TriggerCamera, WatchCamera
 from nxai_common.contracts.configuration import CaptureCamera, CaptureConfiguration
 from nxai_common.contracts.frames import Frame, Preview
 from nxai_common.contracts.models import ModelManifest, Task
@@ -27,7 +29,7 @@ from nxai_common.contracts.outputs import Event, EventPhase, Snapshot
 from nxai_common.contracts.results import InferenceResult
 from nxai_common.contracts.samples import Sample
 from nxai_common.contracts.status import CameraStatus, LinkState
-from nxai_common.errors import CameraUnavailable, ConfigurationError
+from nxai_common.errors import CameraUnavailable, ConfigurationError, InvalidPayload
 from nxai_common.retry import RetryPolicy
 from nxai_common.runtime import Stop
 from support.pictures import flat
@@ -80,13 +82,15 @@ class Line:
         self.stop = Stop()
         self.failure: BaseException | None = None
         self.beats = 0
+        self.may_encode = threading.Event()
+        self.may_encode.set()
         self.service = CaptureService(
             bus=self.bus,
             beat=self._beat,
             clock=self.clock,
             open_source=self.cameras.open,
             read_credentials=read_credentials,
-            encode=encode,
+            encode=self._encode,
             push_picture=self.cameras.push,
             forget_camera=self.cameras.forget,
             retry=SOON,
@@ -96,6 +100,10 @@ class Line:
 
     def _beat(self) -> None:
         self.beats += 1
+
+    def _encode(self, picture: Picture, *, max_width: int | None = None) -> bytes:
+        assert self.may_encode.wait(30)
+        return encode(picture, max_width=max_width)
 
     def _run(self) -> None:
         try:
@@ -132,6 +140,15 @@ class Line:
         source = self.cameras.opened[number]
         assert source.entered.wait(10)
         return source
+
+    def retained(self, kind: type[Any]) -> list[bytes]:
+        """Return what somebody who comes now is told."""
+        with (
+            MemoryBus(self.broker) as bus,
+            closing(bus.subscribe(Subscription(kind))) as inbox,
+        ):
+            deliveries: list[Any] = inbox.receive_many(9, 0)
+            return [bytes(delivery.message.attachment) for delivery in deliveries]
 
     def listen(self, *kinds: type[Any]) -> Inbox:
         return self.outside.subscribe(*(Subscription(kind) for kind in kinds))
@@ -203,6 +220,7 @@ def running(made: Line) -> Iterator[Line]:
         try:
             yield made
         finally:
+            made.may_encode.set()
             made.stop.set()
             made.cameras.release_all()
             made.thread.join(20)
@@ -386,6 +404,104 @@ def test_a_file_read_fast_waits_for_all_its_models(line: Line) -> None:
     assert line.status().skipped == 0
 
 
+@pytest.mark.parametrize(
+    ("side", "reason"),
+    [(2400, "the bus carries at most 16777216"), (4097, "less than or equal to 4096 (got 4097)")],
+)
+def test_a_model_whose_frames_cannot_be_sent_is_a_problem_until_it_is_mended(
+    line: Line, side: int, reason: str
+) -> None:
+    inbox = line.listen(Frame)
+    line.offer("m", side=side)
+    line.offer("n")
+    line.configure({"models": ("m", "n"), "credit_window": 1})
+    source = line.source()
+    for dropped in range(2):
+        source.steps.put(flat())
+        frame = take(inbox)
+        line.answer(frame)
+        assert (frame.models, frame.sequence) == (("n",), dropped)
+    (problem,) = wait_for(lambda: line.service.report().problems)
+    assert problem.about == "camera front"
+    assert problem.reason.startswith(f"no frame of {side}x{side} pixels for model m can be sent: ")
+    assert reason in problem.reason
+    line.configure({"models": ("m",), "credit_window": 1}, revision="2")
+    for dropped in range(1, 3):
+        source.steps.put(flat())
+        line.reaches(lambda s, dropped=dropped: s.dropped == dropped)  # type: ignore[misc]  # as above
+    line.offer("m")
+    wait_for(lambda: not line.service.report().problems)
+    source.steps.put(flat())
+    assert take(inbox).models == ("m",)
+    line.reaches(lambda s: (s.decoded, s.sent, s.credits_lost) == (5, 3, 0))
+
+
+def test_a_frame_that_fails_after_its_model_was_mended_is_no_problem(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inbox = line.listen(Frame)
+    line.offer("m", side=200)
+    line.configure({})
+    source = line.source()
+    publish, failing, mended = line.bus.publish, threading.Event(), threading.Event()
+
+    def fail_late(message: Message) -> bool:
+        if isinstance(message, Frame) and message.width == 200:
+            failing.set()
+            assert mended.wait(30)
+            raise InvalidPayload("too large")
+        return publish(message)
+
+    monkeypatch.setattr(line.bus, "publish", fail_late)
+    source.steps.put(flat())
+    assert failing.wait(10)
+    line.offer("m")
+    line.looks_again()
+    mended.set()
+    source.steps.put(flat())
+    assert take(inbox).width == 96
+    assert not line.service.report().problems
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("failure", [MemoryError, SystemExit])
+def test_a_surprise_while_sending_costs_one_picture(
+    line: Line,
+    failure: type[BaseException],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """SystemExit stands for what ends the thread all the same."""
+    inbox = line.listen(Frame)
+    line.offer("m")
+    line.configure({"credit_window": 1})
+    source = line.source()
+    publish, failed = line.bus.publish, threading.Event()
+
+    def fail_once(message: Message) -> bool:
+        if isinstance(message, Frame) and not failed.is_set():
+            failed.set()
+            raise failure
+        return publish(message)
+
+    monkeypatch.setattr(line.bus, "publish", fail_once)
+    source.steps.put(flat())
+    assert failed.wait(10)
+    if failure is MemoryError:
+        line.reaches(lambda s: s.dropped == 1)
+        assert "unexpected MemoryError" in line.service.report().problems[0].reason
+    source.steps.put(flat())
+    following = take(inbox)
+    if failure is MemoryError:
+        assert following.sequence == 1
+        assert "fail_once" in caplog.text
+    else:
+        assert "the sending thread of camera front died" in caplog.text
+    line.reaches(lambda s: s.decoded == s.sent + s.dropped == 2)
+    assert line.status().credits_lost == 0
+    assert not line.service.report().problems
+
+
 def test_the_limit_and_the_trigger_on_change_skip_pictures_and_a_command_overrules(
     line: Line,
 ) -> None:
@@ -502,6 +618,67 @@ def test_a_picture_taken_up_again_by_command_wears_the_new_masks(line: Line) -> 
     assert not any(take(inbox).attachment)
 
 
+def snapshot(line: Line) -> None:
+    """Have a snapshot of front published."""
+    line.source().steps.put(flat(luma=200))
+    line.reaches(lambda s: s.skipped == 1)
+    assert line.outside.request(TakeSnapshot(camera="front", publish=True)).ok
+    wait_for(lambda: line.retained(Snapshot) == [encode(flat(luma=200))])
+
+
+@pytest.mark.parametrize(
+    "after",
+    [[{"masks": (WHOLE,)}], [{"snapshots": False}], [{"enabled": False}], []],
+    ids=["masked", "switched off", "disabled", "removed"],
+)
+@pytest.mark.parametrize("away", [False, True])
+def test_a_snapshot_that_shows_too_much_by_now_is_taken_back(
+    line: Line, after: list[dict[str, Any]], away: bool
+) -> None:
+    line.configure({})
+    snapshot(line)
+    line.configure({"name": "Renamed"}, revision="2")
+    assert line.retained(Snapshot) == [encode(flat(luma=200))]
+    line.configure(*after, revision="3")
+    if away:
+        line.broker.stop()
+        line.broker.start(empty=True)
+    assert line.retained(Snapshot) == []
+
+
+def test_a_snapshot_of_an_earlier_run_is_taken_back_when_there_are_masks(line: Line) -> None:
+    line.outside.publish(Snapshot(camera="front", attachment=b"not masked"))
+    line.outside.publish(Snapshot(camera="back", attachment=b"needs no masks"))
+    line.configure({"masks": (WHOLE,)}, {"id": "back"})
+    assert line.retained(Snapshot) == [b"needs no masks"]
+
+
+def test_pictures_that_wait_to_be_encoded_do_not_go_out_when_masks_came(line: Line) -> None:
+    inbox, taken = line.listen(Frame), line.listen(Snapshot, Preview, Sample)
+    line.offer("m")
+    line.configure({"samples": True})
+    line.source().steps.put(flat(luma=200))
+    frame = take(inbox)
+    line.may_encode.clear()
+    line.outside.publish(event(EventPhase.START))
+    line.answer(frame, uncertain=True)
+    line.looks_again()
+    assert line.outside.request(WatchCamera(camera="front", max_width=40)).ok
+    replies: list[Reply] = []
+    asking = threading.Thread(
+        target=lambda: replies.append(line.outside.request(TakeSnapshot(camera="front"), 30))
+    )
+    asking.start()
+    wait_for(lambda: line.service._desk._jobs.qsize() == 3, what="the first is in hand")
+    line.configure({"samples": True, "masks": (WHOLE,)}, revision="2")
+    line.may_encode.set()
+    asking.join(20)
+    assert (replies[0].ok, "was changed" in replies[0].reason) == (False, True)
+    assert line.outside.request(TakeSnapshot(camera="front", publish=True)).ok
+    assert bytes(take(taken).attachment) == BLACK + b"0"
+    assert line.service.report().counters["samples_missed"] == 1
+
+
 def test_another_picture_size_in_mid_stream(line: Line) -> None:
     inbox = line.listen(Frame)
     line.offer("m")
@@ -553,10 +730,59 @@ def test_pauses_grow_until_a_connection_was_good(
     source.steps.put(CameraUnavailable("it snows"))  # a connection that did not last
     source = line.source(1)
     assert attempts(caplog)[len(failed) :] == [len(failed) + 1]
-    line.clock.ahead += STEADY_S
+    line.clock.ahead += STEADY_S  # as a dead camera does that is waited for
     source.steps.put(CameraUnavailable("it hails"))
-    line.source(2)
-    assert attempts(caplog)[len(failed) + 1 :] == [1]
+    source = line.source(2)
+    assert attempts(caplog)[len(failed) + 1 :] == [len(failed) + 2]
+    source.steps.put(flat())
+    line.reaches(lambda s: s.decoded == 1)
+    line.clock.ahead += STEADY_S  # one picture, then nothing
+    source.steps.put(CameraUnavailable("it storms"))
+    source = line.source(3)
+    assert attempts(caplog)[len(failed) + 2 :] == [len(failed) + 3]
+    source.steps.put(flat())
+    line.reaches(lambda s: s.decoded == 2)
+    line.clock.ahead += STEADY_S
+    source.steps.put(flat())
+    line.reaches(lambda s: s.decoded == 3)
+    source.steps.put(CameraUnavailable("it thaws"))
+    line.source(4)
+    assert attempts(caplog)[len(failed) + 3 :] == [1]
+
+
+def test_a_source_that_is_well_and_has_no_picture_says_why_and_stays_connected(
+    line: Line, caplog: pytest.LogCaptureFixture
+) -> None:
+    inbox = line.listen(Frame)
+    line.offer("m")
+    line.configure({})
+    source = line.source()
+    source.steps.put(NoPictureYet("nobody pushed"))
+    line.reaches(lambda s: (s.state, s.reason) == (LinkState.CONNECTING, "nobody pushed"))
+    assert line.service.report().problems[0].reason == "nobody pushed"
+    source.steps.put(flat())
+    first = take(inbox)
+    line.reaches(lambda s: (s.state, s.reason) == (LinkState.RUNNING, ""))
+    source.steps.put(NoPictureYet("nobody pushed again"))
+    line.reaches(lambda s: (s.state, s.reason) == (LinkState.RUNNING, "nobody pushed again"))
+    assert not line.service.report().problems, "pauses are the pushing program's own affair"
+    source.steps.put(flat())
+    second = take(inbox)
+    assert (second.stream, second.sequence) == (first.stream, first.sequence + 1)
+    line.reaches(lambda s: (s.state, s.reason) == (LinkState.RUNNING, ""))
+    assert (line.status().reconnects, attempts(caplog)) == (0, [])
+
+
+def test_what_sources_lose_is_in_the_status_over_all_connections(line: Line) -> None:
+    line.configure({})
+    for number in range(3):
+        source = line.source(number)
+        source.steps.put(flat())
+        line.reaches(lambda s, number=number: s.decoded == number + 1)  # type: ignore[misc]  # as above
+        source.losses = Losses(damaged=1, replaced=10)
+        lost = (number + 1, 10 * (number + 1))
+        assert (line.status().damaged, line.status().replaced) == lost
+        source.steps.put(CameraUnavailable("it rains"))
 
 
 def test_what_only_a_person_can_mend_is_not_tried_again_soon() -> None:
@@ -614,6 +840,28 @@ def test_a_stuck_source_is_interrupted_and_a_deaf_one_replaced(line: Line) -> No
     assert line.service.report().counters["decoders_abandoned"] == 1
 
 
+def test_a_camera_that_hangs_again_is_left_alone_until_a_thread_of_it_ends(line: Line) -> None:
+    line.cameras.deaf = True
+    line.configure({})
+    for number in range(MOST_STUCK):
+        source = line.source(number)
+        line.clock.ahead += 100
+        wait_for(lambda source=source: source.interrupted)  # type: ignore[misc]  # as above
+        line.clock.ahead += OBEY_S + 1
+    line.reaches(lambda s: f"{MOST_STUCK} attempts to read it hang" in s.reason)
+    assert line.status().state is LinkState.WAITING
+    for _ in range(MOST_HANGING):
+        line.clock.ahead += 100
+        line.looks_again()
+    assert len(line.cameras.opened) == MOST_STUCK
+    assert line.service.report().counters["decoders_abandoned"] == MOST_STUCK
+    assert line.thread.is_alive()
+    line.cameras.deaf = False
+    line.source(0).steps.put(CameraUnavailable("the share is back"))
+    line.source(MOST_STUCK).steps.put(flat())
+    line.reaches(lambda s: (s.state, s.reason) == (LinkState.RUNNING, ""))
+
+
 def test_an_interrupted_source_that_obeys_is_opened_again(line: Line) -> None:
     line.configure({})
     line.source(0)
@@ -662,11 +910,11 @@ def test_a_file_that_waits_for_its_models_does_not_count_as_stuck(line: Line) ->
 
 def test_too_many_stuck_decoders_end_the_process(line: Line) -> None:
     line.cameras.deaf = True
-    line.configure(*({"id": f"camera-{number}"} for number in range(MOST_ABANDONED)))
-    for number in range(MOST_ABANDONED):
+    line.configure(*({"id": f"camera-{number}"} for number in range(MOST_HANGING)))
+    for number in range(MOST_HANGING):
         line.source(number)
     line.clock.ahead += 100
-    wait_for(lambda: all(s.interrupted for s in line.cameras.opened[:MOST_ABANDONED]))
+    wait_for(lambda: all(s.interrupted for s in line.cameras.opened[:MOST_HANGING]))
     line.clock.ahead += OBEY_S + 1
     line.thread.join(20)
     assert isinstance(line.failure, TooManyStuckDecoders)
@@ -840,6 +1088,49 @@ def test_previews_only_while_watched(line: Line) -> None:
     assert inbox.receive(SILENCE) is None
 
 
+def test_a_viewer_who_left_costs_nothing_when_others_stay(line: Line) -> None:
+    inbox = line.listen(Preview)
+    line.configure({})
+    source = line.source()
+    source.steps.put(flat())
+    line.reaches(lambda s: s.skipped == 1)
+    assert line.outside.request(WatchCamera(camera="front", fps=30, max_width=60, seconds=5)).ok
+    take(inbox)
+    for _ in range(3):  # the other one asks again, as viewers do
+        line.clock.ahead += 4
+        asked = WatchCamera(camera="front", fps=10, max_width=40, seconds=5)
+        assert line.outside.request(asked).ok
+        take(inbox)  # the newest one at once
+    source.steps.put(flat())
+    assert bytes(take(inbox).attachment).endswith(b" 40")
+
+
+def test_a_viewer_in_a_hurry_does_not_wait_for_one_who_is_not(line: Line) -> None:
+    inbox = line.listen(Preview)
+    line.configure({})
+    source = line.source()
+    assert line.outside.request(WatchCamera(camera="front", fps=0.02, seconds=60)).ok
+    source.steps.put(flat())
+    take(inbox)
+    assert line.outside.request(WatchCamera(camera="front", fps=30, seconds=60)).ok
+    take(inbox)  # the newest one at once
+    line.clock.ahead += 1
+    source.steps.put(flat())
+    take(inbox)
+
+
+def test_no_number_of_viewers_fills_the_memory(line: Line) -> None:
+    inbox = line.listen(Preview)
+    line.configure({})
+    source = line.source()
+    for number in range(2 * MOST_WATCHES):
+        asked = WatchCamera(camera="front", max_width=10 + number, seconds=60 - number / 2)
+        assert line.outside.request(asked).ok
+    source.steps.put(flat())
+    widest_kept = 10 + MOST_WATCHES - 1
+    assert bytes(take(inbox).attachment).endswith(b" %d" % widest_kept), "the last to end are kept"
+
+
 def test_previews_come_no_faster_than_asked_for(line: Line) -> None:
     inbox = line.listen(Preview)
     line.configure({})
@@ -877,6 +1168,25 @@ def test_snapshot_by_command(line: Line) -> None:
     assert "no longer kept" in line.outside.request(gone).reason
     unknown = line.outside.request(TriggerCamera(camera="nobody"))
     assert unknown.reason == "no camera 'nobody' is running here (running: front)"
+
+
+def test_a_surprise_while_encoding_is_answered_and_costs_one_picture(
+    line: Line, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    line.configure({})
+    line.source().steps.put(flat())
+    line.reaches(lambda s: s.skipped == 1)
+
+    def fail(*_: object, **__: object) -> bytes:
+        raise MemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(line.service, "_encode", fail)
+        reply = line.outside.request(TakeSnapshot(camera="front"), 10)
+    assert (reply.ok, reply.reason) == (False, "unexpected MemoryError; see the log")
+    assert line.outside.request(TakeSnapshot(camera="front"), 10).ok
+    assert line.service.report().counters["encodings_failed"] == 1
+    assert "in fail" in caplog.text
 
 
 def test_pushed_pictures_reach_their_camera(line: Line) -> None:

@@ -25,6 +25,9 @@ _STANDARD: Final = frozenset(logging.makeLogRecord({}).__dict__) | {
 }
 """Attributes every record has; all others came from `extra`."""
 
+_PLAIN_BEFORE_A_HOST: Final = "!$&'()*+,;=-._~"
+"""What a password in `scheme://user:password@host` need not quote (RFC 3986 section 3.2.1)."""
+
 _PLAIN = re.compile(r"^[^\s\"'=\\]+$")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -52,6 +55,7 @@ class Redactor:
             quote(secret, safe="", errors="replace"),
             quote(secret, errors="replace"),
             quote_plus(secret, errors="replace"),
+            quote(secret, safe=_PLAIN_BEFORE_A_HOST, errors="replace"),
         }
         with self._lock:
             self._forms |= forms

@@ -9,6 +9,7 @@ from nxai_capture.core.routing import Routes
 from nxai_capture.ports import Clock, OpenSource, ReadCredentials
 from nxai_capture.reading import CameraReader
 from nxai_capture.sending import FrameSender, ShowPreview
+from nxai_capture.stuck import StuckThreads
 from nxai_common.bus.ports import Bus
 from nxai_common.contracts.configuration import CaptureCamera
 from nxai_common.contracts.status import CameraStatus, LinkState, Problem
@@ -39,6 +40,7 @@ class RunningCamera:
         routes: Routes,
         surroundings: Surroundings,
         show_preview: ShowPreview,
+        stuck: StuckThreads,
     ) -> None:
         self.options = options
         self.routes = routes
@@ -58,6 +60,7 @@ class RunningCamera:
             clock=surroundings.clock,
             retry=surroundings.retry,
             mend=surroundings.mend,
+            stuck=stuck,
         )
         self._counts: deque[tuple[float, int]] = deque(maxlen=64)
 
@@ -73,7 +76,8 @@ class RunningCamera:
         self.routes = routes  # last: `problems` tells what is in force
 
     def supervise(self) -> None:
-        """Look after the reader."""
+        """Look after both threads."""
+        self.sender.supervise()
         self.reader.supervise()
 
     @property
@@ -107,6 +111,8 @@ class RunningCamera:
             transport="" if info is None else info.transport,
             last_picture_at=reading.last_picture_at,
             decoded=reading.decoded,
+            damaged=reading.losses.damaged,
+            replaced=reading.losses.replaced,
             sent=sending.sent,
             dropped=sending.dropped,
             skipped=sending.skipped,
@@ -118,19 +124,15 @@ class RunningCamera:
 
     def problems(self) -> tuple[Problem, ...]:
         """Return what a person should know."""
-        found = []
+        reasons = []
         link = self.reader.reading().link
         if link.reason and link.state in (LinkState.WAITING, LinkState.CONNECTING):
-            found.append(Problem(about=f"camera {self.options.id}", reason=link.reason))
+            reasons.append(link.reason)
         if self.routes.waiting_for:
             names = ", ".join(self.routes.waiting_for)
-            found.append(
-                Problem(
-                    about=f"camera {self.options.id}",
-                    reason=f"inference does not offer its model {names} (yet): nothing is sent",
-                )
-            )
-        return tuple(found)
+            reasons.append(f"inference does not offer its model {names} (yet): nothing is sent")
+        reasons += self.sender.failures()
+        return tuple(Problem(about=f"camera {self.options.id}", reason=r) for r in reasons)
 
     def _fps(self, decoded: int) -> float:
         now = self._clock.monotonic()

@@ -54,4 +54,8 @@ class EncodingDesk:
             except NxaiError as error:
                 self.failed += 1
                 log.warning("a picture could not be published: %s", error)
+            except Exception:
+                # A library's surprise must not end all encoding for good.
+                self.failed += 1
+                log.exception("a picture could not be published")
             del job  # it holds a picture, and the next `get` may wait for hours

@@ -9,6 +9,7 @@ from pydantic import SecretStr
 
 from nxai_capture.core.picture import Bytes, Picture
 from nxai_common.contracts.configuration import CaptureCamera
+from nxai_common.errors import CameraUnavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,24 @@ class SourceInfo:
     """Pictures a second as the source announces them; None when it does not say."""
 
 
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """What never became a picture that was read, ever-growing while a source is open."""
+
+    damaged: int = 0
+    """Packets, files and payloads that gave no picture, and videos that ended early."""
+    replaced: int = 0
+    """Pictures that a newer one replaced before they were read."""
+
+    def __add__(self, other: "Losses") -> "Losses":
+        """Return both together."""
+        return Losses(self.damaged + other.damaged, self.replaced + other.replaced)
+
+
+class NoPictureYet(CameraUnavailable):
+    """Nothing is wrong with the source, it only has no picture for now; the message says why."""
+
+
 class Source(Protocol):
     """One opened camera: a context manager that gives pictures.
 
@@ -45,13 +64,19 @@ class Source(Protocol):
         """What was found; complete after the first picture."""
         ...
 
+    @property
+    def losses(self) -> Losses:
+        """What was lost so far; asked for from any thread."""
+        ...
+
     def read(self) -> Picture | None:
         """Return the next picture; None at the end of a file or folder played once.
 
         Blocks at most the read time-out.
 
         Raises:
-            CameraUnavailable: with the reason in plain words; worth trying again.
+            NoPictureYet: read again.
+            CameraUnavailable: with the reason in plain words; worth opening again.
             ConfigurationError: only a person can mend it (a missing file, a wrong password).
         """
         ...
@@ -106,6 +131,8 @@ __all__ = [
     "Clock",
     "Credentials",
     "EncodePicture",
+    "Losses",
+    "NoPictureYet",
     "OpenSource",
     "Picture",
     "ReadCredentials",

@@ -11,7 +11,16 @@ from typing import Final
 
 from nxai_capture.core.picture import Picture, check_size
 from nxai_capture.core.watchdog import OBEY_S, FrozenPicture, patience_with
-from nxai_capture.ports import Clock, OpenSource, ReadCredentials, Source, SourceInfo
+from nxai_capture.ports import (
+    Clock,
+    Losses,
+    NoPictureYet,
+    OpenSource,
+    ReadCredentials,
+    Source,
+    SourceInfo,
+)
+from nxai_capture.stuck import StuckThreads
 from nxai_common.contracts.configuration import CaptureCamera
 from nxai_common.contracts.status import LinkState
 from nxai_common.errors import CameraUnavailable, ConfigurationError
@@ -27,6 +36,9 @@ STEADY_S: Final = 10.0
 """A connection that gave pictures for so long was good: the next failure starts afresh."""
 PREDECESSOR_S: Final = 5.0
 """A USB camera can be opened once only, so the thread before gets time to close it."""
+MOST_STUCK: Final = 2
+"""Threads of one camera left behind that still hang: a second try shows whether the first one was
+bad luck. A third would hang like them, with another 30 MB of decoder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +73,7 @@ class Reading:
     reconnects: int
     stalls: int
     abandoned: int
+    losses: Losses
 
 
 class _Superseded(Exception):  # noqa: N818 - not an error: it unwinds a thread nobody listens to
@@ -79,9 +92,10 @@ class CameraReader:
         clock: Time.
         retry: How long to wait before connecting again.
         mend: The same after what only a person can mend.
+        stuck: The threads of this camera that hang, those of earlier readers too.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - its collaborators, named by keyword
         self,
         camera: CaptureCamera,
         *,
@@ -91,6 +105,7 @@ class CameraReader:
         clock: Clock,
         retry: RetryPolicy = RECONNECT,
         mend: RetryPolicy = MEND,
+        stuck: StuckThreads | None = None,
     ) -> None:
         self._camera = camera
         self._open_source = open_source
@@ -99,6 +114,8 @@ class CameraReader:
         self._clock = clock
         self._retry = retry
         self._mend = mend
+        self._stuck = StuckThreads() if stuck is None else stuck
+        self._given_up = False
         self._random = random.Random()  # noqa: S311 - jitter, not a secret
         self._lock = threading.Lock()
         self._ended = threading.Event()  # ends waiting; a new one for each generation
@@ -108,10 +125,12 @@ class CameraReader:
         self._blocked_since: float | None = None
         self._allowed_s = 0.0
         self._interrupted_at: float | None = None
+        self._good_s = 0.0  # from the first to the last picture of this connection
         self._link = Link(LinkState.CONNECTING, "", self._now())
         self._info: SourceInfo | None = None
         self._size: tuple[int, int] | None = None
         self._last_picture_us: int | None = None
+        self._losses_before = Losses()  # of sources closed by now
         self._decoded = self._reconnects = self._stalls = self._abandoned = 0
 
     @property
@@ -139,6 +158,10 @@ class CameraReader:
 
     def supervise(self) -> None:
         """Interrupt a source that takes too long; replace the thread of one that ignores it."""
+        if self._given_up:
+            if self._stuck.alive() < MOST_STUCK:
+                self._begin(None)
+            return
         now = self._clock.monotonic()
         source: Source | None = None
         with self._lock:
@@ -154,18 +177,35 @@ class CameraReader:
             log.warning("camera %s does not answer: interrupting it", self._camera.id)
             source.interrupt()
             return
+        self._leave_thread_behind()
+        if not self._given_up:
+            self._begin(None)
+
+    def _leave_thread_behind(self) -> None:
+        log.error("camera %s hangs: its thread is left behind", self._camera.id)
         with self._lock:
+            if self._thread is not None:
+                self._stuck.add(self._thread)
+            self._given_up = self._stuck.alive() >= MOST_STUCK
+            reason = "the camera hangs; it is being opened again"
+            if self._given_up:
+                reason = (
+                    f"{MOST_STUCK} attempts to read it hang: is what it is read from still there "
+                    "(a network share)? It is tried again when one of them ends"
+                )
+            self._supersede()
             self._abandoned += 1
             self._reconnects += 1
-            self._set_link(LinkState.WAITING, "the camera hangs; it is being opened again")
-        log.error("camera %s hangs: its thread is left behind", self._camera.id)
-        self._begin(None)
+            self._set_link(LinkState.WAITING, reason)
 
     def reading(self) -> Reading:
         """Return what was read so far."""
         with self._lock:
             width, height = self._size or (None, None)
             last = self._last_picture_us
+            losses = self._losses_before
+            if self._source is not None:
+                losses += self._source.losses
             return Reading(
                 link=self._link,
                 info=self._info,
@@ -176,17 +216,16 @@ class CameraReader:
                 reconnects=self._reconnects,
                 stalls=self._stalls,
                 abandoned=self._abandoned,
+                losses=losses,
             )
 
     # -- on the reading thread --------------------------------------------------------------
 
     def _begin(self, predecessor: threading.Thread | None) -> None:
         with self._lock:
-            self._generation += 1
-            self._ended.set()
+            self._supersede()
+            self._given_up = False
             self._ended = threading.Event()
-            self._source = None
-            self._blocked_since = self._interrupted_at = None
             self._thread = threading.Thread(
                 target=self._run,
                 args=(self._generation, self._ended, predecessor),
@@ -199,10 +238,9 @@ class CameraReader:
         self, generation: int, ended: threading.Event, predecessor: threading.Thread | None
     ) -> None:
         if predecessor is not None:
-            predecessor.join(PREDECESSOR_S)
+            self._outwait(predecessor)
         attempt = 0
         while True:
-            started = self._clock.monotonic()
             try:
                 self._read(generation)
             except _Superseded:
@@ -219,8 +257,7 @@ class CameraReader:
             else:
                 self._enter(generation, LinkState.ENDED, "played to its end")
                 return
-            steady = self._clock.monotonic() - started >= STEADY_S
-            attempt = 1 if steady else attempt + 1
+            attempt = 1 if self._good_s >= STEADY_S else attempt + 1
             if not self._enter(generation, LinkState.WAITING, reason):
                 return
             log.warning("camera %s: %s", self._camera.id, reason, extra={"attempt": attempt})
@@ -229,10 +266,17 @@ class CameraReader:
             with self._lock:
                 self._reconnects += 1
 
+    def _outwait(self, predecessor: threading.Thread) -> None:
+        predecessor.join(PREDECESSOR_S)
+        if predecessor.is_alive():
+            self._stuck.add(predecessor)
+
     def _read(self, generation: int) -> None:
         """Connect and read to the end of a source that has one."""
-        if not self._enter(generation, LinkState.CONNECTING, self._link.reason):
-            raise _Superseded
+        with self._lock:
+            self._check(generation)
+            self._set_link(LinkState.CONNECTING, self._link.reason)
+            self._good_s = 0.0
         camera = self._camera
         name = camera.credentials
         credentials = None if name is None else self._read_credentials(name)
@@ -248,19 +292,16 @@ class CameraReader:
         finally:
             with self._lock:
                 if generation == self._generation:
-                    self._source = None
-                    self._unblock()
+                    self._let_go()
 
     def _read_pictures(self, generation: int, source: Source) -> None:
         stream = f"{int(self._clock.unix() * 1e6):x}"
         frozen = FrozenPicture(self._camera.watchdog.frozen_timeout_s)
         size: tuple[int, int] | None = None
         lossless = False
+        first_at: float | None = None
         for sequence in itertools.count():
-            picture = source.read()
-            with self._lock:
-                self._check(generation)
-                self._unblock()
+            picture = self._next_picture(generation, source)
             if picture is None:
                 return
             if size != (picture.width, picture.height):
@@ -272,23 +313,58 @@ class CameraReader:
                 with self._lock:
                     self._info, self._size, self._allowed_s = info, size, allowed_s
                     self._set_link(LinkState.RUNNING, "")
+            now = self._clock.monotonic()
+            if first_at is None:
+                first_at = now
             with self._lock:
                 self._decoded += 1
                 self._last_picture_us = picture.captured_at_us
-            if frozen.frozen(picture, self._clock.monotonic()):
+                self._good_s = now - first_at
+                if self._link.reason:
+                    self._set_link(LinkState.RUNNING, "")
+            if frozen.frozen(picture, now):
                 raise CameraUnavailable(
                     f"the very same picture for {frozen.timeout_s:g} s: the camera hangs "
                     "(a still scene? then set watchdog.frozen_timeout_s to 0)"
                 )
             if not self._deliver(Captured(stream, sequence, picture, lossless)):
                 raise _Superseded
+
+    def _next_picture(self, generation: int, source: Source) -> Picture | None:
+        """Return what `read` gives, however long a source that is well has no picture."""
+        while True:
             with self._lock:
                 self._check(generation)
-                self._blocked_since = self._clock.monotonic()
+                if self._blocked_since is None:  # else this is the first one: opening goes on
+                    self._blocked_since = self._clock.monotonic()
+            try:
+                picture = source.read()
+            except NoPictureYet as pause:
+                picture, reason = None, str(pause)
+            else:
+                reason = ""
+            with self._lock:
+                self._check(generation)
+                self._unblock()
+                if not reason:
+                    return picture
+                self._set_link(self._link.state, reason)
 
     def _check(self, generation: int) -> None:
         if generation != self._generation:
             raise _Superseded
+
+    def _supersede(self) -> None:
+        """Take what the thread works with away from it."""
+        self._generation += 1
+        self._ended.set()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._source is not None:
+            self._losses_before += self._source.losses
+            self._source = None
+        self._unblock()
 
     def _unblock(self) -> None:
         self._blocked_since = self._interrupted_at = None

@@ -1,9 +1,12 @@
 """Turns the pictures of one camera into frames: newest wins, limits, credits, resize, publish."""
 
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
+
+from pydantic import ValidationError
 
 from nxai_capture.core.change import ChangeDetector, thumbnail
 from nxai_capture.core.credits import LOSSLESS_WINDOW, CreditWindow, FrameKey
@@ -16,9 +19,13 @@ from nxai_capture.core.routing import Route, Routes
 from nxai_capture.ports import Clock
 from nxai_capture.reading import Captured
 from nxai_common.bus.ports import Bus
+from nxai_common.contracts.base import explain
 from nxai_common.contracts.commands import WatchCamera
 from nxai_common.contracts.configuration import CaptureCamera
 from nxai_common.contracts.frames import Frame
+from nxai_common.errors import NxaiError
+
+log = logging.getLogger(__name__)
 
 FEWEST_KEPT: Final = 8
 """Full-size pictures: those in flight and those whose result is just being looked at."""
@@ -27,6 +34,10 @@ LONGEST_WAIT_S: Final = 1.0
 """Between two looks at credits that are overdue."""
 BROKER_AWAY_WAIT_S: Final = 0.1
 """A file read without loss waits so long before it offers a refused frame again."""
+MOST_WATCHES: Final = 32
+"""Viewers ask again before their time is over, so each may have two."""
+LOG_EVERY: Final = 100
+"""What fails with one picture mostly fails with all: the first and each hundredth is told."""
 
 
 @dataclass(slots=True)
@@ -72,8 +83,9 @@ class Sending:
     credits_lost: int
 
 
-ShowPreview = Callable[[Picture, int], None]
-"""Encodes and publishes a preview of at most so many pixels across; returns at once."""
+ShowPreview = Callable[[CaptureCamera, Picture, int], None]
+"""Encodes and publishes a preview of at most so many pixels across; returns at once. The options
+are those under which the picture was masked."""
 
 
 class FrameSender:
@@ -107,20 +119,30 @@ class FrameSender:
         self._forced = False
         self._windows: dict[str, CreditWindow] = {}
         self._ring = PictureRing(FEWEST_KEPT)
-        self._watch: _Watch | None = None
+        self._watches: tuple[_Watch, ...] = ()
         self._sent = self._dropped = self._skipped = 0
         self._credits_lost_before = 0
+        self._failures: dict[str, str] = {}
+        self._surprises = 0
         self._masks: Masks | None = None
         # Used by the sending thread alone:
         self._pending: _Pending | None = None
         self._refused = False
         self._resizers: dict[str, Resizer] = {}
-        self._preview_at = 0.0
+        self._previewed_at = float("-inf")
         self._plan = self._plan_for(camera, routes, None)
-        self._thread = threading.Thread(target=self._run, name=f"send-{camera.id}", daemon=True)
+        self._thread = self._new_thread()
 
     def start(self) -> None:
         """Begin to send."""
+        self._thread.start()
+
+    def supervise(self) -> None:
+        """Start the thread again should it have died."""
+        if self._thread.is_alive() or self._stopped:
+            return
+        log.error("the sending thread of camera %s died: it is started again", self._id)
+        self._thread = self._new_thread()
         self._thread.start()
 
     def stop(self) -> None:
@@ -137,6 +159,8 @@ class FrameSender:
         """Put new options in force without touching the connection."""
         with self._changed:
             before, self._plan = self._plan, self._plan_for(camera, routes, self._plan)
+            if before.routes != self._plan.routes:
+                self._failures.clear()
             if camera.masks != before.camera.masks:
                 # What was kept without the new masks must not go out any more.
                 self._ring.clear()
@@ -191,17 +215,12 @@ class FrameSender:
         with self._changed:
             now = self._clock.monotonic()
             watch = _Watch(now + command.seconds, 1 / command.fps, command.max_width)
-            before = self._watch
-            if before is not None and before.until > now:  # several people watch: suit them all
-                watch = _Watch(
-                    max(watch.until, before.until),
-                    min(watch.interval_s, before.interval_s),
-                    max(watch.max_width, before.max_width),
-                )
-            self._watch = watch
-            newest = self._newest
+            living = [w for w in (*self._watches, watch) if w.until > now]
+            living.sort(key=lambda w: w.until)
+            self._watches = tuple(living[-MOST_WATCHES:])
+            newest, options = self._newest, self._plan.camera
         if newest is not None:
-            self._show_preview(newest.picture, command.max_width)
+            self._show_preview(options, newest.picture, command.max_width)
 
     def picture_of(self, key: FrameKey) -> Picture | None:
         """Return the full-size picture of a frame, masks burned in; None when it is gone."""
@@ -223,6 +242,11 @@ class FrameSender:
         with self._changed:
             lost = self._credits_lost_before + sum(w.lost for w in self._windows.values())
             return Sending(self._sent, self._dropped, self._skipped, lost)
+
+    def failures(self) -> tuple[str, ...]:
+        """Return why pictures cannot be sent, one reason for each input that is concerned."""
+        with self._changed:
+            return tuple(self._failures.values())
 
     # -- plan -------------------------------------------------------------------------------
 
@@ -260,6 +284,9 @@ class FrameSender:
 
     # -- on the sending thread --------------------------------------------------------------
 
+    def _new_thread(self) -> threading.Thread:
+        return threading.Thread(target=self._run, name=f"send-{self._id}", daemon=True)
+
     def _run(self) -> None:
         plan = self._plan
         while True:
@@ -282,10 +309,13 @@ class FrameSender:
                 if self._may_take():
                     captured, self._slot = self._slot, None
                     self._changed.notify_all()  # a lossless reader waits for the slot
-            if captured is not None:
-                self._take_up(captured, plan)
-                del captured  # a picture not sent need not be kept until the next one comes
-            self._send_pending(plan)
+            try:
+                if captured is not None:
+                    self._take_up(captured, plan)
+                self._send_pending(plan)
+            except Exception as error:  # noqa: BLE001 - logged whole in there
+                self._give_up(error)
+            del captured  # a picture not sent need not be kept until the next one comes
 
     def _has_work(self) -> bool:
         if self._stopped or self._may_take():
@@ -310,18 +340,18 @@ class FrameSender:
         with self._changed:  # masks and all: `update` must find it masked, or not here yet
             if captured is not self._newest:  # else taken up again by `trigger`: masked already
                 captured = self._mask(captured)
-            picture = captured.picture
+            picture, options = captured.picture, self._plan.camera
             self._newest = captured
             forced, self._forced = self._forced, False
-            watch = self._watch
+            watches = self._watches
             for window in self._windows.values():
                 window.lossless = captured.lossless
             if captured.lossless:
                 self._ring.count = max(self._ring.count, LOSSLESS_WINDOW + KEPT_BEYOND_WINDOW)
         now = self._clock.monotonic()
-        if watch is not None and self._preview_at <= now < watch.until:
-            self._preview_at = now + watch.interval_s
-            self._show_preview(picture, watch.max_width)
+        watching = [watch for watch in watches if now < watch.until]
+        if watching:  # several people at once: suit them all
+            self._preview(options, picture, watching, now)
         small = None if plan.change is None else thumbnail(picture)
         wanted = forced or (
             plan.pacer.due(now)
@@ -332,6 +362,13 @@ class FrameSender:
         else:
             with self._changed:
                 self._skipped += 1
+
+    def _preview(
+        self, options: CaptureCamera, picture: Picture, watching: list[_Watch], now: float
+    ) -> None:
+        if now - self._previewed_at >= min(watch.interval_s for watch in watching):
+            self._previewed_at = now
+            self._show_preview(options, picture, max(watch.max_width for watch in watching))
 
     def _mask(self, captured: Captured) -> Captured:
         """Burn in the masks that are in force; called with the lock held."""
@@ -370,15 +407,27 @@ class FrameSender:
                 return False  # with new masks: the next round burns them in
             window.take(key, self._clock.monotonic())
             self._ring.put(key, captured.picture)
-        if self._bus.publish(self._frame(captured, input_id, route)):
+        published = False
+        try:
+            published = self._bus.publish(self._frame(captured, input_id, route))
+        except (NxaiError, ValidationError) as error:
+            self._tell_failure(input_id, route, error)
+            return True
+        finally:
+            if not published:
+                with self._changed:
+                    window.cancel(key)
+        if published:
             if not pending.sent:
                 pending.sent = True
                 plan.pacer.sent(self._clock.monotonic())
                 if plan.change is not None and pending.small is not None:
                     plan.change.sent(pending.small)
+            if self._failures:
+                with self._changed:
+                    self._failures.pop(input_id, None)
+                    self._failures.pop("", None)
             return True
-        with self._changed:
-            window.cancel(key)
         self._refused = captured.lossless
         return not captured.lossless
 
@@ -405,6 +454,32 @@ class FrameSender:
             transform=resizer.transform,
             attachment=resizer(picture).reshape(-1).data,
         )
+
+    def _tell_failure(
+        self, input_id: str, route: Route, error: NxaiError | ValidationError
+    ) -> None:
+        spec, models = route.spec, ", ".join(route.models)
+        why = explain(error) if isinstance(error, ValidationError) else str(error)
+        with self._changed:
+            if input_id not in self._windows:  # mended meanwhile
+                return
+            self._failures[input_id] = (
+                f"no frame of {spec.width}x{spec.height} pixels for model {models} can be sent: "
+                f"{why}. Give the camera a model with a smaller input"
+            )
+
+    def _give_up(self, error: Exception) -> None:
+        """Let go of the picture in hand: a library's surprise must not end this camera for good."""
+        self._surprises += 1
+        if self._surprises % LOG_EVERY == 1:
+            log.error("a picture of camera %s could not be sent", self._id, exc_info=error)
+        pending, self._pending = self._pending, None
+        with self._changed:
+            self._failures[""] = f"unexpected {type(error).__name__} while sending; see the log"
+            if pending is None:
+                self._dropped += 1
+        if pending is not None:
+            self._settle(pending)
 
     def _settle(self, pending: _Pending) -> None:
         """Count a picture that is done with."""

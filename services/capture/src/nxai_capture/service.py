@@ -1,7 +1,9 @@
 """The capture service: configuration in, frames out, results back as credits."""
 
 import logging
+import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final, Protocol
@@ -9,10 +11,12 @@ from typing import Final, Protocol
 from nxai_capture.camera import RunningCamera, Surroundings
 from nxai_capture.core.credits import FrameKey
 from nxai_capture.core.picture import Picture
+from nxai_capture.core.privacy import before_this_run, may_show
 from nxai_capture.core.routing import route, same_connection
 from nxai_capture.encoding import EncodingDesk
 from nxai_capture.ports import Clock, EncodePicture, OpenSource, ReadCredentials
 from nxai_capture.reading import MEND, RECONNECT
+from nxai_capture.stuck import StuckThreads
 from nxai_common.bus.ports import Bus, Delivery, Inbox, Subscription
 from nxai_common.contracts import frames
 from nxai_common.contracts.base import Message
@@ -24,7 +28,7 @@ from nxai_common.contracts.outputs import Event, EventPhase, Snapshot
 from nxai_common.contracts.results import InferenceResult
 from nxai_common.contracts.samples import Sample
 from nxai_common.contracts.status import CameraStatus, LinkState
-from nxai_common.errors import NxaiError
+from nxai_common.errors import NxaiError, RejectedError
 from nxai_common.retry import RetryPolicy
 from nxai_common.runtime import Beat, Report, Stop
 
@@ -32,8 +36,10 @@ log = logging.getLogger(__name__)
 
 LOOK_S: Final = 0.5
 """How often cameras are looked after; a stuck one is noticed within its time-out and this."""
-MOST_ABANDONED: Final = 8
-"""Threads left behind, each with a decoder of some 30 MB: a fresh process is cheaper."""
+MOST_HANGING: Final = 8
+"""Cameras with threads left behind, each with a decoder of some 30 MB. One that hangs is its own
+affair, or that of the share it is read from: a fresh process would interrupt all others, and hang
+again. So many: it may be this process."""
 INBOX_BOUND: Final = 256
 """Results, events and pushed pictures waiting at most. Handling one takes 0.1 ms, so more is a
 burst after a pause, and only the newest matter then."""
@@ -82,10 +88,15 @@ class CaptureService:
         self._desk = EncodingDesk()
         self._revision = ""
         self._configuration: dict[str, CaptureCamera] = {}
+        # Held while a picture goes out and while other options come into force: a picture with the
+        # masks of before goes out before the new ones are in force, or never.
+        self._showing = threading.Lock()
         self._manifests: dict[str, ModelManifest] = {}
+        self._stuck: defaultdict[str, StuckThreads] = defaultdict(StuckThreads)
         self._cameras: dict[str, RunningCamera] = {}  # replaced, never changed: read by `report`
         self._abandoned_before = 0
         self._samples = self._samples_missed = 0
+        self._samples_withheld = 0  # counted apart: by the thread that encodes
         self._started_at = datetime.fromtimestamp(clock.unix(), UTC)
 
     def run(self, stop: Stop) -> None:
@@ -123,7 +134,7 @@ class CaptureService:
             problems=problems,
             counters={
                 "samples": self._samples,
-                "samples_missed": self._samples_missed,
+                "samples_missed": self._samples_missed + self._samples_withheld,
                 "encodings_dropped": self._desk.dropped,
                 "encodings_failed": self._desk.failed,
                 "decoders_abandoned": self._abandoned(),
@@ -186,7 +197,7 @@ class CaptureService:
             return
         picture = camera.sender.newest_sent_picture()
         if picture is not None:
-            self._publish_snapshot(event.camera, picture)
+            self._publish_snapshot(camera.options, picture)
 
     def _handle_command(
         self, command: WatchCamera | TakeSnapshot | TriggerCamera, delivery: Delivery[Message]
@@ -227,7 +238,9 @@ class CaptureService:
             if running is not None and name not in stopped:
                 running.update(options, routes)
             else:
-                running = RunningCamera(options, routes, self._surroundings, self._previewer(name))
+                running = RunningCamera(
+                    options, routes, self._surroundings, self._show_preview, self._stuck[name]
+                )
                 started.append((name, running))
             cameras[name] = running
         for running in stopped.values():
@@ -235,7 +248,10 @@ class CaptureService:
             self._abandoned_before += running.abandoned
         for name in stopped.keys() - wanted.keys():
             self._forget_camera(name)
-        self._cameras, self._configuration = cameras, wanted
+        for name in [n for n in self._stuck if n not in wanted and not self._stuck[n].alive()]:
+            del self._stuck[name]
+        self._cameras = cameras
+        self._put_in_force(wanted)
         for name, running in started:
             running.start(after=stopped.get(name))
         self._revision = configuration.revision
@@ -247,6 +263,15 @@ class CaptureService:
             len(stopped),
         )
 
+    def _put_in_force(self, wanted: dict[str, CaptureCamera]) -> None:
+        """Change what may be shown, and take back the snapshots that show too much now."""
+        with self._showing:
+            before, self._configuration = self._configuration, wanted
+            for name in before.keys() | wanted.keys():
+                then = before.get(name) or before_this_run(wanted[name])
+                if not may_show(then, wanted.get(name)):
+                    self._bus.clear(Snapshot, camera=name)
+
     def _reroute(self) -> None:
         for camera in self._cameras.values():
             routes = route(camera.options, self._manifests)
@@ -256,10 +281,11 @@ class CaptureService:
     def _look_after_cameras(self) -> None:
         for camera in self._cameras.values():
             camera.supervise()
-        abandoned = self._abandoned()
-        if abandoned >= MOST_ABANDONED:
+        hanging = [name for name, stuck in self._stuck.items() if stuck.alive()]
+        if len(hanging) >= MOST_HANGING:
             raise TooManyStuckDecoders(
-                f"{abandoned} decoder threads hang and were left behind: a fresh process is needed"
+                f"cameras {', '.join(hanging)} hang, and so do threads that were left behind: "
+                "a fresh process is needed"
             )
 
     def _abandoned(self) -> int:
@@ -280,8 +306,11 @@ class CaptureService:
             self._samples_missed += 1
             return
 
+        options = camera.options
+
         def publish() -> None:
-            self._bus.publish(
+            if self._show(
+                options,
                 Sample(
                     camera=result.camera,
                     stream=result.stream,
@@ -295,34 +324,41 @@ class CaptureService:
                     reason=result.uncertain_reason,
                     detections=result.detections,
                     attachment=self._encode(picture),
-                )
-            )
-            self._samples += 1
+                ),
+            ):
+                self._samples += 1
+            else:
+                self._samples_withheld += 1
 
         if not self._desk.submit(publish):
             self._samples_missed += 1
 
-    def _publish_snapshot(self, camera_id: str, picture: Picture) -> None:
-        self._desk.submit(
-            lambda: self._publish(Snapshot(camera=camera_id, attachment=self._encode(picture)))
-        )
+    def _publish_snapshot(self, options: CaptureCamera, picture: Picture) -> None:
+        def publish() -> None:
+            self._show(options, Snapshot(camera=options.id, attachment=self._encode(picture)))
 
-    def _previewer(self, camera_id: str) -> Callable[[Picture, int], None]:
-        def show(picture: Picture, max_width: int) -> None:
-            self._desk.submit(
-                lambda: self._publish(
-                    Preview(camera=camera_id, attachment=self._encode(picture, max_width=max_width))
-                )
-            )
+        self._desk.submit(publish)
 
-        return show
+    def _show_preview(self, options: CaptureCamera, picture: Picture, max_width: int) -> None:
+        def publish() -> None:
+            data = self._encode(picture, max_width=max_width)
+            self._show(options, Preview(camera=options.id, attachment=data))
 
-    def _publish(self, message: Message) -> None:
-        self._bus.publish(message)
+        self._desk.submit(publish)
+
+    def _show(self, then: CaptureCamera, message: Message) -> bool:
+        """Publish a picture taken under the options `then`; False: it shows too much by now."""
+        with self._showing:
+            if not may_show(then, self._configuration.get(then.id)):
+                return False
+            self._bus.publish(message)
+            return True
 
     def _answer_snapshot(
         self, camera: RunningCamera, command: TakeSnapshot, delivery: Delivery[Message]
     ) -> None:
+        options = camera.options
+
         def refuse(reason: str) -> None:
             delivery.reply(Reply(ok=False, reason=reason))
 
@@ -338,23 +374,32 @@ class CaptureService:
 
         def answer() -> None:
             try:
-                data = self._encode(picture)
-            except NxaiError as error:
-                refuse(str(error))
+                give(self._encode(picture))
+            except Exception as error:
+                known = isinstance(error, NxaiError)
+                refuse(str(error) if known else f"unexpected {type(error).__name__}; see the log")
                 raise
-            delivery.reply(
-                Reply(
-                    ok=True,
-                    details={
-                        "width": picture.width,
-                        "height": picture.height,
-                        "captured_at_us": picture.captured_at_us,
-                    },
-                    attachment=data,
+
+        def give(data: bytes) -> None:
+            with self._showing:
+                if not may_show(options, self._configuration.get(options.id)):
+                    raise RejectedError(
+                        f"what may be shown of camera {options.id!r} was changed while its "
+                        "picture was encoded: ask again"
+                    )
+                delivery.reply(
+                    Reply(
+                        ok=True,
+                        details={
+                            "width": picture.width,
+                            "height": picture.height,
+                            "captured_at_us": picture.captured_at_us,
+                        },
+                        attachment=data,
+                    )
                 )
-            )
-            if command.publish:
-                self._bus.publish(Snapshot(camera=command.camera, attachment=data))
+                if command.publish:
+                    self._bus.publish(Snapshot(camera=options.id, attachment=data))
 
         if not self._desk.submit(answer):
             refuse("too many pictures are being encoded: ask again in a second")

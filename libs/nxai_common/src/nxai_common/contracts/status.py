@@ -61,6 +61,11 @@ class CameraStatus(Value):
     """RTSP over `tcp` or `udp`: what worked."""
     last_picture_at: datetime | None = None
     decoded: int = 0
+    """Pictures that came to be looked at; each is then sent, dropped or skipped."""
+    damaged: int = 0
+    """What gave no picture: broken packets, files and payloads, videos that ended early."""
+    replaced: int = 0
+    """Pictures that a newer one replaced before they came to be looked at: not in `decoded`."""
     sent: int = 0
     dropped: int = 0
     """Decoded but not sent: newest wins, no credit left, or the broker away."""

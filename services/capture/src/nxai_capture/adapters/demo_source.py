@@ -7,7 +7,7 @@ from typing import Final, Self
 from nxai_capture.adapters.system_clock import WaitingClock
 from nxai_capture.core.demo_scene import DemoScene
 from nxai_capture.core.picture import Picture, Rgb
-from nxai_capture.ports import SourceInfo
+from nxai_capture.ports import Losses, SourceInfo
 from nxai_common.contracts.configuration import DemoSource
 from nxai_common.errors import CameraUnavailable
 
@@ -30,6 +30,11 @@ class DemoCamera:
     def info(self) -> SourceInfo:
         """Drawn, at the wished rate."""
         return SourceInfo(codec="drawn", nominal_fps=self._source.fps)
+
+    @property
+    def losses(self) -> Losses:
+        """None, ever."""
+        return Losses()
 
     def __enter__(self) -> Self:
         """Set the scene."""

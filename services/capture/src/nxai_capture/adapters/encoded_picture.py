@@ -18,6 +18,9 @@ END_OF_JPEG: Final = b"\xff\xd9"
 
 _CODECS: Final = {b"\xff\xd8\xff": "jpeg", b"\x89PNG\r\n": "png", b"BM": "bmp", b"RIFF": "webp"}
 
+_AS_BASE64: Final = (b"/9j/", b"iVBORw0KGgo", b"data:image/")
+"""How JPEG, PNG and data URLs begin."""
+
 
 def codec_of(data: bytes) -> str | None:
     """Return what the first bytes say it is, None when nothing known."""
@@ -39,8 +42,9 @@ def decode_picture(data: bytes, captured_at_us: int) -> Picture:
     """
     codec = codec_of(data)
     if codec is None:
+        hint = ": base64? send the bytes themselves" if data.startswith(_AS_BASE64) else ""
         raise InvalidPayload(
-            f"{len(data)} bytes that are no JPEG, PNG, BMP or WebP (they begin {data[:8]!r})"
+            f"{len(data)} bytes that are no JPEG, PNG, BMP or WebP (they begin {data[:8]!r}){hint}"
         )
     try:
         width, height = imagesize.get(io.BytesIO(data))

@@ -16,7 +16,7 @@ from nxai_capture.adapters.pyav_decoding import VideoDecoder
 from nxai_capture.adapters.pyav_picture import FrameConverter
 from nxai_capture.adapters.system_clock import WaitingClock
 from nxai_capture.core.picture import Picture
-from nxai_capture.ports import SourceInfo
+from nxai_capture.ports import Losses, SourceInfo
 from nxai_common.contracts.configuration import FileSource
 from nxai_common.errors import CameraUnavailable, ConfigurationError
 
@@ -36,9 +36,6 @@ class VideoFileSource:
 
     A truncated file plays as far as it goes. The announced number of frames is never believed
     (headers of AVI files lie).
-
-    Attributes:
-        defects: Passes that ended early plus packets that could not be decoded.
     """
 
     def __init__(self, source: FileSource, clock: WaitingClock, read_timeout_s: float) -> None:
@@ -68,11 +65,10 @@ class VideoFileSource:
         return self._info
 
     @property
-    def defects(self) -> int:
+    def losses(self) -> Losses:
         """Passes that ended early plus packets that could not be decoded."""
-        return (
-            self._early_ends + self._broken_before + (self._decoder.broken if self._decoder else 0)
-        )
+        broken = self._decoder.broken if self._decoder else 0
+        return Losses(damaged=self._early_ends + self._broken_before + broken)
 
     def __enter__(self) -> Self:
         """Open the file.

@@ -9,12 +9,14 @@ from typing import Final, Self
 from nxai_capture.adapters.encoded_picture import LARGEST_FILE_BYTES, codec_of, decode_picture
 from nxai_capture.adapters.system_clock import WaitingClock
 from nxai_capture.core.picture import Picture
-from nxai_capture.ports import SourceInfo
+from nxai_capture.ports import Losses, SourceInfo
 from nxai_common.contracts.configuration import FolderSource
 from nxai_common.errors import CameraUnavailable, ConfigurationError, InvalidPayload
 
 logger = logging.getLogger(__name__)
 
+LOG_EVERY: Final = 100
+"""A folder is played again and again, its unreadable pictures with it."""
 SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 
 
@@ -22,9 +24,6 @@ class PictureFolderSource:
     """Reads the pictures of a folder; implements `nxai_capture.ports.Source`.
 
     The folder is listed again for each round, so that new pictures join.
-
-    Attributes:
-        unreadable: Files that were skipped, ever.
     """
 
     def __init__(self, source: FolderSource, clock: WaitingClock) -> None:
@@ -37,7 +36,7 @@ class PictureFolderSource:
         self._good_in_round = 0
         self._due: float | None = None
         self._codec = ""
-        self.unreadable = 0
+        self._unreadable = 0
 
     @property
     def info(self) -> SourceInfo:
@@ -47,6 +46,11 @@ class PictureFolderSource:
             lossless=self._interval_s == 0,
             nominal_fps=1 / self._interval_s if self._interval_s else None,
         )
+
+    @property
+    def losses(self) -> Losses:
+        """Files that were skipped."""
+        return Losses(damaged=self._unreadable)
 
     def __enter__(self) -> Self:
         """List the folder.
@@ -108,10 +112,14 @@ class PictureFolderSource:
             data = _read(path)
             picture = decode_picture(data, int(self._clock.unix() * 1e6))
         except (OSError, InvalidPayload, CameraUnavailable) as error:
-            self.unreadable += 1
-            logger.warning(
-                "picture %r is skipped: %s", path.name, error, extra={"unreadable": self.unreadable}
-            )
+            self._unreadable += 1
+            if self._unreadable % LOG_EVERY == 1:
+                logger.warning(
+                    "picture %r is skipped: %s",
+                    path.name,
+                    error,
+                    extra={"unreadable": self._unreadable},
+                )
             return None
         self._codec = codec_of(data[:16]) or ""
         return picture

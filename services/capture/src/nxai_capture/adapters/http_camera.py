@@ -1,6 +1,7 @@
 """Asking a camera over HTTP, with httpx: passwords, redirects, time-outs, plain reasons."""
 
 import logging
+import re
 import socket
 import ssl
 from collections.abc import Generator, Iterator, Mapping
@@ -15,6 +16,9 @@ from nxai_capture.adapters.reasons import os_error, status_error
 from nxai_capture.ports import Credentials
 from nxai_common.errors import CameraUnavailable, ConfigurationError, NxaiError
 
+_PARTS: Final = re.compile(r'(?:[^,"]|"(?:\\.|[^"\\])*"?)+')
+"""Between the commas of a header, but not those in quotes."""
+_PARAMETER: Final = re.compile(r'\s*[^\s="]+\s*=')
 MOST_REDIRECTS: Final = 5
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
@@ -46,17 +50,37 @@ class CameraAuth(httpx.Auth):
         answer = next(flow)
         with suppress(StopIteration):
             if response is not None and "authorization" not in answer.headers:
-                answer = flow.send(response)  # Digest wants to be asked; it was
+                answer = flow.send(_with_digest_alone(response))  # it wants to be asked; it was
             while True:
-                answer = flow.send((yield answer))
+                answer = flow.send(_with_digest_alone((yield answer)))
 
     def _choose(self, refusal: httpx.Response) -> httpx.Auth:
-        offers = [offer.lower() for offer in refusal.headers.get_list("www-authenticate")]
         user = self._credentials.username
         password = self._credentials.password.get_secret_value()
-        if any(offer.startswith("digest") for offer in offers):
+        if _offered_digest(refusal.headers) is not None:
             return httpx.DigestAuth(user, password)
         return httpx.BasicAuth(user, password)
+
+
+def _with_digest_alone(response: httpx.Response) -> httpx.Response:
+    """Return a refusal as httpx understands it: with one offer, and that one Digest."""
+    digest = _offered_digest(response.headers)
+    if digest is not None:
+        response.headers["www-authenticate"] = digest
+    return response
+
+
+def _offered_digest(headers: httpx.Headers) -> str | None:
+    """Return the first Digest that is offered, wherever it stands among other offers."""
+    offer: list[str] = []
+    for part in _PARTS.findall(", ".join(headers.get_list("www-authenticate"))):
+        if _PARAMETER.match(part):
+            offer += [part.strip()] if offer else []
+        elif offer and part.strip():
+            break  # the next offer begins
+        elif part.lower().split()[:1] == ["digest"]:
+            offer.append(part.strip())
+    return ", ".join(offer) or None
 
 
 class HttpCamera:

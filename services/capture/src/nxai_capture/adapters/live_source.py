@@ -15,8 +15,9 @@ from types import TracebackType
 from typing import Final, Protocol, Self
 
 from nxai_capture.core.picture import Picture
-from nxai_capture.ports import SourceInfo
-from nxai_common.errors import CameraUnavailable
+from nxai_capture.ports import Losses, SourceInfo
+from nxai_capture.stuck import StuckThreads
+from nxai_common.errors import CameraUnavailable, NxaiError
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +36,16 @@ class Connection(Protocol):
     @property
     def info(self) -> SourceInfo:
         """What was found so far."""
+        ...
+
+    @property
+    def broken(self) -> int:
+        """Packets or parts that gave no picture so far."""
+        ...
+
+    @property
+    def why_blind(self) -> str:
+        """Why data may come and no picture of it, or what to do then."""
         ...
 
     def pictures(self, heard: Callable[[], None]) -> Iterator[Picture]:
@@ -56,22 +67,6 @@ class Connection(Protocol):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None: ...
-
-
-class StuckThreads:
-    """Counts the threads of one camera that were left behind. Shared by its sources in turn."""
-
-    def __init__(self) -> None:
-        self._threads: list[threading.Thread] = []
-
-    def add(self, thread: threading.Thread) -> None:
-        """Remember a thread that did not end in time."""
-        self._threads.append(thread)
-
-    def alive(self) -> int:
-        """Return how many still hang."""
-        self._threads = [thread for thread in self._threads if thread.is_alive()]
-        return len(self._threads)
 
 
 class _Unwanted(Exception):  # noqa: N818 - not an error: it unwinds a thread nobody listens to
@@ -112,13 +107,17 @@ class LiveSource:
         self._failure: Exception | None = None
         self._heard_at = 0.0
         self._pictured_at = 0.0
-        self.dropped = 0
-        """Pictures replaced by a newer one before they were read."""
+        self._replaced = 0
 
     @property
     def info(self) -> SourceInfo:
         """What was found; complete after the first picture."""
         return self._connection.info
+
+    @property
+    def losses(self) -> Losses:
+        """What gave no picture, and pictures replaced by a newer one."""
+        return Losses(self._connection.broken, self._replaced)
 
     def __enter__(self) -> Self:
         """Connect.
@@ -137,15 +136,16 @@ class LiveSource:
                 lambda: self._opened or self._failure or self._interrupted,
                 self._open_timeout_s + OPEN_GRACE_S,
             )
-            failure = self._failure
-            if self._opened and failure is None and not self._interrupted:
+            if self._opened and self._failure is None and not self._interrupted:
                 return self
-        self._leave()
-        if failure is not None:
-            raise failure
-        if self._interrupted:
-            raise CameraUnavailable("interrupted")
-        raise CameraUnavailable(f"timed out: no connection within {self._open_timeout_s:g} s")
+        try:
+            if self._failure is not None:
+                raise self._failure
+            if self._interrupted:
+                raise CameraUnavailable("interrupted")
+            raise CameraUnavailable(f"timed out: no connection within {self._open_timeout_s:g} s")
+        finally:
+            self._leave()
 
     def __exit__(
         self,
@@ -182,8 +182,7 @@ class LiveSource:
                 if until_blind <= 0:
                     raise CameraUnavailable(
                         f"the camera sends data, but no picture came out of it for "
-                        f"{self._picture_timeout_s:g} s: shorten its key frame interval, or "
-                        "choose H.264 and switch off its 'smart' codec"
+                        f"{self._picture_timeout_s:g} s: {self._connection.why_blind}"
                     )
                 self._changed.wait(min(until_silent, until_blind))
 
@@ -200,6 +199,7 @@ class LiveSource:
         if self._thread.is_alive():
             self._stuck.add(self._thread)
             logger.info("a camera connection does not close; it is left to end by itself")
+        self._failure = None  # raised meanwhile, and its traceback leads back here
 
     def _pump(self) -> None:
         """Run the connection; on the thread."""
@@ -214,8 +214,14 @@ class LiveSource:
                     self._hand_over(picture)
         except _Unwanted:
             return
-        except Exception as error:  # noqa: BLE001 - handed to the reader, which raises it
+        except NxaiError as error:
             failure = error
+        except Exception as error:
+            logger.exception("a camera connection failed in an unexpected way")
+            failure = error
+        # What an error remembers leads back here: kept in `self`, it would make a circle, and the
+        # decoder in it would stay until the collector of garbage comes by, hours later.
+        failure.__traceback__ = failure.__cause__ = failure.__context__ = None
         with self._changed:
             self._failure = failure
             self._changed.notify_all()
@@ -228,7 +234,7 @@ class LiveSource:
     def _hand_over(self, picture: Picture) -> None:
         with self._changed:
             if self._newest is not None:
-                self.dropped += 1
+                self._replaced += 1
             self._newest = picture
             self._pictured_at = time.monotonic()
             self._changed.notify()

@@ -27,6 +27,7 @@ class MjpegConnection:
 
     Attributes:
         broken: Parts that were no picture.
+        why_blind: What the last of them was instead.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class MjpegConnection:
         self._open = ExitStack()
         self._response: httpx.Response | None = None
         self.broken = 0
+        self.why_blind = "no part of the MJPEG stream has come to its end"
 
     @property
     def info(self) -> SourceInfo:
@@ -128,6 +130,7 @@ class MjpegConnection:
             return decode_picture(part, int(self._clock.unix() * 1e6))
         except InvalidPayload as error:
             self.broken += 1
+            self.why_blind = str(error)
             if self.broken % LOG_EVERY == 1:
                 logger.warning(
                     "a part of an MJPEG stream is no picture: %s",

@@ -7,7 +7,7 @@ from typing import Final, Protocol, Self
 
 from nxai_capture.adapters.encoded_picture import codec_of, decode_picture
 from nxai_capture.core.picture import Picture
-from nxai_capture.ports import Clock, SourceInfo
+from nxai_capture.ports import Clock, Losses, NoPictureYet, SourceInfo
 from nxai_common.errors import CameraUnavailable, InvalidPayload
 
 logger = logging.getLogger(__name__)
@@ -17,6 +17,11 @@ LOG_EVERY: Final = 100
 
 class PushedPictures(Protocol):
     """Where pushed pictures wait, filled from the bus."""
+
+    @property
+    def dropped(self) -> int:
+        """Pictures replaced before they were taken."""
+        ...
 
     def take(self, timeout: float) -> bytes | None:
         """Return the newest picture, waiting for it; None after `timeout` seconds or `wake`."""
@@ -64,11 +69,7 @@ class NewestPushed:
 
 
 class PushSource:
-    """Decodes what is pushed; implements `nxai_capture.ports.Source`.
-
-    Attributes:
-        broken: Payloads that were no picture.
-    """
+    """Decodes what is pushed; implements `nxai_capture.ports.Source`."""
 
     def __init__(self, pushed: PushedPictures, clock: Clock, read_timeout_s: float) -> None:
         self._pushed = pushed
@@ -76,12 +77,19 @@ class PushSource:
         self._timeout_s = read_timeout_s
         self._interrupted = False
         self._codec = ""
-        self.broken = 0
+        self._replaced_before = pushed.dropped
+        self._broken = 0
+        self._refused = ""  # why the last payload was no picture
 
     @property
     def info(self) -> SourceInfo:
         """Kind of the last picture."""
         return SourceInfo(codec=self._codec)
+
+    @property
+    def losses(self) -> Losses:
+        """Payloads that were no picture, and pictures replaced by newer ones."""
+        return Losses(self._broken, self._pushed.dropped - self._replaced_before)
 
     def __enter__(self) -> Self:
         """Nothing to open: the bus is."""
@@ -99,7 +107,8 @@ class PushSource:
         """Return the newest picture; never None. What is no picture is counted and skipped.
 
         Raises:
-            CameraUnavailable: nothing was pushed in time, or interrupted.
+            NoPictureYet: nothing was pushed for the read time-out.
+            CameraUnavailable: interrupted.
         """
         deadline = self._clock.monotonic() + self._timeout_s
         while not self._interrupted:
@@ -109,7 +118,12 @@ class PushSource:
                 if picture is not None:
                     return picture
             if self._clock.monotonic() >= deadline and not self._interrupted:
-                raise CameraUnavailable(
+                if self._refused:
+                    raise NoPictureYet(
+                        f"no picture for {self._timeout_s:g} s; what was pushed last is none: "
+                        f"{self._refused}"
+                    )
+                raise NoPictureYet(
                     f"nobody pushed a picture for {self._timeout_s:g} s: "
                     "publish JPEG or PNG on this camera's topic `picture`"
                 )
@@ -124,11 +138,12 @@ class PushSource:
         try:
             picture = decode_picture(data, int(self._clock.unix() * 1e6))
         except (InvalidPayload, CameraUnavailable) as error:
-            self.broken += 1
-            if self.broken % LOG_EVERY == 1:
+            self._broken += 1
+            self._refused = str(error)
+            if self._broken % LOG_EVERY == 1:
                 logger.warning(
-                    "a pushed payload is no picture: %s", error, extra={"broken": self.broken}
+                    "a pushed payload is no picture: %s", error, extra={"broken": self._broken}
                 )
             return None
-        self._codec = codec_of(data[:16]) or ""
+        self._codec, self._refused = codec_of(data[:16]) or "", ""
         return picture

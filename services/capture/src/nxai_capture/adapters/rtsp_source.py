@@ -3,6 +3,8 @@
 import errno
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from http import HTTPStatus
 from types import TracebackType
 from typing import Final, Literal, Self, TypeAlias
 
@@ -11,6 +13,7 @@ import av.error
 from av.container import InputContainer
 
 from nxai_capture.adapters.camera_url import parse_camera_url
+from nxai_capture.adapters.libav_log import last_refusal, listen
 from nxai_capture.adapters.pyav_decoding import VideoDecoder
 from nxai_capture.adapters.pyav_picture import FrameConverter
 from nxai_capture.adapters.reasons import connection_error, os_error, status_error
@@ -35,21 +38,31 @@ STATUS_OF: Final[dict[type[av.error.FFmpegError], int]] = {
     av.error.HTTPForbiddenError: 403,
     av.error.HTTPNotFoundError: 404,
     av.error.HTTPTooManyRequestsError: 429,
-    av.error.HTTPOtherClientError: 461,  # of the others, only this one is common in RTSP
-    av.error.HTTPServerError: 500,
 }
+"""Where libav's error says which status it was; of all others only its log does."""
 
+UNSUPPORTED_TRANSPORT: Final = 461
 
-ANSWERS_ABOUT_THE_STREAM: Final = (
-    av.error.HTTPUnauthorizedError,
-    av.error.HTTPForbiddenError,
-    av.error.HTTPNotFoundError,
+ABOUT_THE_STREAM: Final = frozenset(
+    {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND}
 )
 """Another transport would get the same answer; a wrong password sent twice locks accounts twice
 as soon."""
 
 CHECK_S: Final = 2.0
 """To find out why opening failed: longer than a lost SYN's first repetition (1 s)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """Why a connection could not be opened."""
+
+    error: av.error.FFmpegError
+    """To be looked at, never to be raised: its text holds the password."""
+    status: int | None
+    """What the camera answered; None: nothing, or nothing that is RTSP."""
+    about_transport: bool
+    """Another transport may do better."""
 
 
 class TransportMemory:
@@ -102,7 +115,6 @@ class RtspConnection:
         self._read_timeout_s = read_timeout_s
         self._memory = transports
         self._clock = clock
-        self._container: InputContainer | None = None
         self._decoder: VideoDecoder | None = None
         self._transport: Transport = self._transports[0]
         self._info = SourceInfo(codec="")
@@ -118,6 +130,16 @@ class RtspConnection:
     def info(self) -> SourceInfo:
         """Codec, transport and frame rate."""
         return self._info
+
+    @property
+    def broken(self) -> int:
+        """Packets that could not be decoded."""
+        return 0 if self._decoder is None else self._decoder.broken
+
+    @property
+    def why_blind(self) -> str:
+        """What to do when there is no picture."""
+        return "shorten its key frame interval, or choose H.264 and switch off its 'smart' codec"
 
     def hang_up(self) -> None:
         """Nothing: FFmpeg cannot be woken; it ends at its time-out."""
@@ -137,16 +159,17 @@ class RtspConnection:
             if isinstance(opened, InputContainer):
                 self._use(opened, transport)
                 return self
-            if isinstance(opened, ANSWERS_ABOUT_THE_STREAM):
-                failure = self._translate(opened)
-                break
-            failure = connection_error(self._url.host, self._url.port, CHECK_S)
-            if failure is not None:
-                break
-            failure = self._translate(opened)
-            if isinstance(opened, av.error.ExitError):
+            if opened.status is None:
+                unreachable = connection_error(self._url.host, self._url.port, CHECK_S)
+                if unreachable is not None:
+                    failure = unreachable
+                    break
+            if failure is None or opened.status != UNSUPPORTED_TRANSPORT:
+                failure = self._explain(opened)  # else the answer to the other one says more
+            if isinstance(opened.error, av.error.ExitError):
                 # It may be the transport (a firewall) or the camera: next time the other way.
                 self._memory.silent(transport)
+            if not opened.about_transport:
                 break
         raise failure or CameraUnavailable("no transport to try")
 
@@ -157,8 +180,8 @@ class RtspConnection:
         trace: TracebackType | None,
     ) -> None:
         """Say goodbye to the camera."""
-        if self._container is not None:
-            self._container.close()
+        if self._decoder is not None:
+            self._decoder.close()
 
     def pictures(self, heard: Callable[[], None]) -> Iterator[Picture]:
         """Yield pictures from the first key frame on.
@@ -178,7 +201,8 @@ class RtspConnection:
                     first = False
                 yield converter.picture(frame, int(self._clock.unix() * 1e6), corrupt)
         except av.error.FFmpegError as error:
-            failure = error
+            # With its traceback it would make a circle with this frame, and keep the decoder alive.
+            failure = error.with_traceback(None)
         if failure is None:
             raise CameraUnavailable("the camera ended the stream")
         if isinstance(failure, av.error.ExitError):
@@ -187,39 +211,51 @@ class RtspConnection:
             raise CameraUnavailable(f"the camera sent nothing for {self._read_timeout_s:g} s")
         raise self._translate(failure)
 
-    def _open(
-        self, transport: Transport, timeout_s: float
-    ) -> InputContainer | av.error.FFmpegError:
-        """Return the opened container, or why not: never raised, because it holds the password."""
-        try:
-            return av.open(
-                self._url.with_credentials(self._credentials),
-                options={
-                    "rtsp_transport": transport,
-                    "allowed_media_types": "video",
-                    "analyzeduration": str(PROBE_US),
-                    # Not "fflags nobuffer": it throws away the key frame that was read to probe
-                    # the stream. The stale second of pictures is skipped by LiveSource.
-                },
-                timeout=(timeout_s, self._read_timeout_s),
-                metadata_errors="replace",  # titles need not be UTF-8, and are not used
-            )
-        except av.error.FFmpegError as error:
-            return error
+    def _open(self, transport: Transport, timeout_s: float) -> InputContainer | _Failure:
+        """Return the opened container, or why not."""
+        with listen() as said:
+            try:
+                return av.open(
+                    self._url.with_credentials(self._credentials),
+                    options={
+                        "rtsp_transport": transport,
+                        "allowed_media_types": "video",
+                        "analyzeduration": str(PROBE_US),
+                        # Not "fflags nobuffer": it throws away the key frame that was read to
+                        # probe the stream. The stale second of pictures is skipped by LiveSource.
+                    },
+                    timeout=(timeout_s, self._read_timeout_s),
+                    metadata_errors="replace",  # titles need not be UTF-8, and are not used
+                )
+            except av.error.FFmpegError as error:
+                failure = error.with_traceback(None)
+        refusal = last_refusal(said)
+        status = _status_of(failure) if refusal is None else refusal.status
+        about_transport = (
+            not isinstance(failure, av.error.ExitError)
+            and status not in ABOUT_THE_STREAM
+            and (refusal is None or refusal.method == "SETUP")
+        )
+        return _Failure(failure, status, about_transport)
 
     def _use(self, container: InputContainer, transport: Transport) -> None:
-        self._container = container
         self._transport = transport
         self._decoder = VideoDecoder(container, live=True)
         self._info = self._decoder.info(transport=transport)
 
+    def _explain(self, failure: _Failure) -> NxaiError:
+        """Return our own error for what kept a connection from being opened."""
+        if failure.status is None:
+            return self._translate(failure.error)
+        if failure.status == UNSUPPORTED_TRANSPORT and len(self._transports) > 1:
+            return CameraUnavailable(
+                f"{failure.status}: the camera refuses TCP and UDP alike: allow one of them in its "
+                "settings, or check the path of the URL"
+            )
+        return status_error(failure.status, with_credentials=self._credentials is not None)
+
     def _translate(self, error: av.error.FFmpegError) -> NxaiError:
         """Return our own error: the library's text holds the URL with the password."""
-        for kind, status in STATUS_OF.items():
-            if isinstance(error, kind):
-                return status_error(status, with_credentials=self._credentials is not None)
-        if error.errno == errno.EPROTONOSUPPORT:  # what FFmpeg makes of a 461 to SETUP
-            return status_error(461, with_credentials=self._credentials is not None)
         if isinstance(error, OSError) and error.errno != errno.EIO:
             return os_error(error, self._url.host, self._url.port)
         if isinstance(error, av.error.ExitError):
@@ -228,3 +264,9 @@ class RtspConnection:
             f"{self._url.place} does not answer as an RTSP camera should "
             f"({type(error).__name__}): check the port and path of the URL"
         )
+
+
+def _status_of(error: av.error.FFmpegError) -> int | None:
+    if error.errno == errno.EPROTONOSUPPORT:  # what FFmpeg makes of a 461 to SETUP
+        return UNSUPPORTED_TRANSPORT
+    return next((status for kind, status in STATUS_OF.items() if isinstance(error, kind)), None)

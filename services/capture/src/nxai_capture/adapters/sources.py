@@ -8,7 +8,7 @@ from nxai_capture.adapters import push_source
 from nxai_capture.adapters.demo_source import DemoCamera
 from nxai_capture.adapters.file_source import VideoFileSource
 from nxai_capture.adapters.folder_source import PictureFolderSource
-from nxai_capture.adapters.live_source import Connection, LiveSource, StuckThreads
+from nxai_capture.adapters.live_source import Connection, LiveSource
 from nxai_capture.adapters.mjpeg_source import MjpegConnection
 from nxai_capture.adapters.push_source import NewestPushed
 from nxai_capture.adapters.rtsp_source import RtspConnection, TransportMemory
@@ -16,6 +16,7 @@ from nxai_capture.adapters.still_source import StillConnection
 from nxai_capture.adapters.system_clock import SystemClock, WaitingClock
 from nxai_capture.adapters.v4l2_source import V4l2Connection
 from nxai_capture.ports import Credentials, Source
+from nxai_capture.stuck import StuckThreads
 from nxai_common.contracts.configuration import (
     CaptureCamera,
     DemoSource,

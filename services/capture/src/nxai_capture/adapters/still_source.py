@@ -54,6 +54,16 @@ class StillConnection:
         """Kind of picture and wished rate."""
         return self._info
 
+    @property
+    def broken(self) -> int:
+        """None: what is no picture ends the connection, with the reason."""
+        return 0
+
+    @property
+    def why_blind(self) -> str:
+        """What is no picture ends the connection: this one takes its time."""
+        return "the picture takes too long to come: choose a smaller one"
+
     def hang_up(self) -> None:
         """From another thread: make a blocked read return soon."""
         self._camera.hang_up()

@@ -8,7 +8,6 @@ from typing import Final, Self
 
 import av
 import av.error
-from av.container import InputContainer
 
 from nxai_capture.adapters.pyav_decoding import VideoDecoder
 from nxai_capture.adapters.pyav_picture import FrameConverter
@@ -44,7 +43,6 @@ class V4l2Connection:
         self._timeout = (open_timeout_s, read_timeout_s)
         self._clock = clock
         self._devices = devices
-        self._container: InputContainer | None = None
         self._decoder: VideoDecoder | None = None
         self._info = SourceInfo(codec="")
 
@@ -52,6 +50,16 @@ class V4l2Connection:
     def info(self) -> SourceInfo:
         """Codec and frame rate."""
         return self._info
+
+    @property
+    def broken(self) -> int:
+        """Packets that could not be decoded."""
+        return 0 if self._decoder is None else self._decoder.broken
+
+    @property
+    def why_blind(self) -> str:
+        """What to do when there is no picture."""
+        return "set another size or rate: `v4l2-ctl --list-formats-ext` shows what it has"
 
     def hang_up(self) -> None:
         """Nothing: the driver cannot be woken."""
@@ -80,12 +88,12 @@ class V4l2Connection:
                 f"{self._source.device!r} is no camera; plugged in now: {self._present()}"
             )
         try:
-            self._container = av.open(
+            container = av.open(
                 str(node), format="v4l2", options=self._options(), timeout=self._timeout
             )
         except av.error.FFmpegError as error:
             raise self._translate(error) from error
-        self._decoder = VideoDecoder(self._container, live=True)
+        self._decoder = VideoDecoder(container, live=True)
         self._info = self._decoder.info()
         return self
 
@@ -96,8 +104,8 @@ class V4l2Connection:
         trace: TracebackType | None,
     ) -> None:
         """Release the device."""
-        if self._container is not None:
-            self._container.close()
+        if self._decoder is not None:
+            self._decoder.close()
 
     def pictures(self, heard: Callable[[], None]) -> Iterator[Picture]:
         """Yield pictures.

@@ -25,9 +25,7 @@ class Masks:
         self.height = height
         hidden = np.zeros((height, width), np.uint8)
         for polygon in polygons:
-            corners = np.array(polygon, np.float64).reshape(-1, 2) * (width, height)
-            # A pixel that the polygon only touches is hidden too: fillPoly includes its outline.
-            cv2.fillPoly(hidden, [np.floor(corners).astype(np.int32)], (255,))
+            hidden |= _enclosed(polygon, width, height)
         self._keep = as_bytes(cv2.bitwise_not(hidden))
         padded = np.pad(hidden, ((0, height % 2), (0, width % 2)), mode="edge")
         # A chroma sample is shared by four pixels: one hidden pixel hides its colour.
@@ -74,3 +72,18 @@ class Masks:
 
     def _blacken_interleaved(self, pixels: Bytes) -> Bytes:
         return as_bytes(cv2.bitwise_and(pixels, pixels, mask=self._keep))
+
+
+def _enclosed(polygon: Polygon, width: int, height: int) -> Bytes:
+    """Return (height, width), 255 where a polygon lies or encloses, else 0.
+
+    Where a polygon overlaps itself fillPoly leaves holes; so what is outside is looked for, from
+    a rim around the picture that no corner reaches.
+    """
+    canvas = np.zeros((height + 3, width + 3), np.uint8)  # corners lie in 0..width, both included
+    corners = np.array(polygon, np.float64).reshape(-1, 2) * (width, height)
+    # A pixel that the polygon only touches is hidden too: fillPoly includes its outline.
+    cv2.fillPoly(canvas, [np.floor(corners).astype(np.int32) + 1], (255,))
+    cv2.floodFill(canvas, None, (0, 0), (1,))
+    inside = canvas[1 : height + 1, 1 : width + 1] != 1
+    return np.where(inside, np.uint8(255), np.uint8(0))
