@@ -993,6 +993,24 @@ def test_frames_flow_as_soon_as_inference_offers_the_model(line: Line) -> None:
     assert take(inbox).sequence == 1
 
 
+def test_no_frames_flow_once_inference_offers_the_model_no_more(line: Line) -> None:
+    inbox = line.listen(Frame)
+    line.offer("m")
+    line.configure({})
+    source = line.source()
+    source.steps.put(flat())
+    take(inbox)
+    line.outside.clear(ModelManifest, model="m")
+    wait_for(lambda: line.service.report().problems)
+    assert "inference does not offer its model m" in line.service.report().problems[0].reason
+    source.steps.put(flat())
+    line.reaches(lambda s: s.skipped == 1)
+    line.offer("m")
+    wait_for(lambda: not line.service.report().problems)
+    source.steps.put(flat())
+    assert take(inbox).sequence == 2
+
+
 def test_the_loop_beats(line: Line) -> None:
     wait_for(lambda: line.beats >= 2)
 

@@ -17,7 +17,7 @@ from nxai_capture.encoding import EncodingDesk
 from nxai_capture.ports import Clock, EncodePicture, OpenSource, ReadCredentials
 from nxai_capture.reading import MEND, RECONNECT
 from nxai_capture.stuck import StuckThreads
-from nxai_common.bus.ports import Bus, Delivery, Inbox, Subscription
+from nxai_common.bus.ports import Bus, Cleared, Delivery, Inbox, Subscription
 from nxai_common.contracts import frames
 from nxai_common.contracts.base import Message
 from nxai_common.contracts.commands import Reply, TakeSnapshot, TriggerCamera, WatchCamera
@@ -151,7 +151,7 @@ class CaptureService:
 
         return self._bus.subscribe(
             Subscription(CaptureConfiguration, {"service": "capture"}),
-            Subscription(ModelManifest),
+            Subscription(ModelManifest, cleared=True),
             Subscription(WatchCamera, mine("watch")),
             Subscription(TakeSnapshot, mine("snapshot")),
             Subscription(TriggerCamera, mine("trigger")),
@@ -170,6 +170,9 @@ class CaptureService:
                 self._configure(configuration)
             case ModelManifest() as manifest:
                 self._manifests[manifest.model] = manifest
+                self._reroute()
+            case Cleared(kind=kind, levels=levels) if kind is ModelManifest:
+                self._manifests.pop(levels["model"], None)
                 self._reroute()
             case Event() as event:
                 self._handle_event(event)
