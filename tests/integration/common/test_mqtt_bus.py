@@ -408,6 +408,12 @@ def killed_while_it_hangs(broker: Broker, *doing: Callable[[], object]) -> None:
     broker.start()
 
 
+def settled(bus: MqttBus) -> bool:
+    """Tell whether there is a connection and nothing left to say."""
+    with bus._lock:
+        return bus.connected and not bus._queue.unfinished
+
+
 def retained(broker: Broker, kind: type[Message]) -> list[Message]:
     """Return what somebody who comes late is told."""
     with broker.bus("late") as late:
@@ -434,7 +440,7 @@ def test_the_newest_state_is_what_stays_when_the_broker_dies(broker: Broker, bus
         lambda: wait_for(lambda: not bus.connected, PATIENCE, "the loss is noticed"),
         lambda: bus.publish(CaptureConfiguration(revision="3")),
     )
-    wait_for(lambda: bus.connected and not bus._queue.unfinished, PATIENCE, "it is told")
+    wait_for(partial(settled, bus), PATIENCE, "it is told")
     (found,) = retained(broker, CaptureConfiguration)
     assert isinstance(found, CaptureConfiguration)
     assert found.revision == "3"
@@ -445,11 +451,11 @@ def test_what_was_cleared_stays_so_when_the_broker_dies(broker: Broker, bus: Mqt
     wait_for(lambda: not bus._queue.unfinished, PATIENCE, "the broker has it")
     broker.stop()  # and it is on the disk
     broker.start()
-    wait_for(lambda: bus.connected and not bus._queue.unfinished, PATIENCE, "it is back")
+    wait_for(partial(settled, bus), PATIENCE, "it is back")
     killed_while_it_hangs(
         broker, lambda: bus.clear(CaptureConfiguration, service="capture"), lambda: None
     )
-    wait_for(lambda: bus.connected and not bus._queue.unfinished, PATIENCE, "it is told")
+    wait_for(partial(settled, bus), PATIENCE, "it is told")
     assert retained(broker, CaptureConfiguration) == []
     assert not bus._queue._state, "and nothing is left to be cleared"
 
@@ -502,7 +508,12 @@ def test_what_a_lost_connection_makes_old_is_not_sent_afterwards(
             bus.publish(frame("front", number))
         bus.publish(Picture(camera="front", attachment=b"old"))
 
-    killed_while_it_hangs(broker, publish, lambda: None)
+    killed_while_it_hangs(
+        broker,
+        publish,
+        lambda: wait_for(lambda: not bus.connected, PATIENCE, "the loss is noticed"),
+        lambda: wait_for(lambda: not other.connected, PATIENCE, "by the other, too"),
+    )
     for each in (bus, other):
         wait_for(partial(getattr, each, "connected"), PATIENCE, "it is back")
     dropped = bus.statistics.dropped
@@ -633,13 +644,14 @@ def test_a_connection_that_dies_while_a_state_is_written_and_again_at_once_is_ma
             last.sendall(CONNACK)
             third.set()
 
-        broker = threading.Thread(target=serve)
+        broker = threading.Thread(target=serve, daemon=True)
         broker.start()
         port = server.getsockname()[1]
         with MqttBus("box", f"mqtt://127.0.0.1:{port}", "under-test") as bus:
             assert bus.wait_connected(PATIENCE)
             for number in range(3):
                 bus.publish(sample(number))
+            wait_for(lambda: not bus._client.want_write(), PATIENCE, "all is written")
             with bus._lead:  # nobody reads, so the next to notice is the one who writes
                 hang_up.set()
                 assert hung_up.wait(PATIENCE)
