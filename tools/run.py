@@ -7,6 +7,7 @@ closed terminal for "start again", and make would report Ctrl-C as a failure.
 
 import argparse
 import contextlib
+import difflib
 import errno
 import fcntl
 import os
@@ -26,6 +27,8 @@ STATE_OF_A_SIGNALLED_CHILD = (0, -signal.SIGTERM)
 def main() -> int:
     """Prepare, start, wait; return the exit code."""
     arguments = parse()
+    if arguments.settings and not Path(arguments.settings).is_file():
+        sys.exit(no_such_settings(Path(arguments.settings)))
     state = (ROOT / (arguments.run_dir or ".run")).resolve()
     state.mkdir(mode=0o700, parents=True, exist_ok=True)  # settings.json holds passwords
     with only_one(state), own_foreground():
@@ -46,6 +49,13 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--broker", default="", help="use this broker, start none")
     parser.add_argument("--settings", default="", help="settings.json (default: in the run dir)")
     return parser.parse_args()
+
+
+def no_such_settings(path: Path) -> str:
+    """Say what is wrong with SETTINGS=..., and which file may be meant."""
+    near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.json")], n=1)
+    hint = f"; did you mean {path.with_name(near[0])}?" if near else ""
+    return f"SETTINGS={path}: there is no such file{hint}"
 
 
 @contextlib.contextmanager

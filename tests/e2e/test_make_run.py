@@ -210,6 +210,23 @@ def test_a_taken_port_is_named_with_the_way_out(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_settings_file_that_is_not_there_is_named_and_nothing_starts(tmp_path: Path) -> None:
+    (tmp_path / "settings.json").write_text("{}")
+    done = subprocess.run(
+        ["make", "run", f"SETTINGS={tmp_path}/setings.json", f"PORT={free_port()}"],
+        cwd=ROOT,
+        env=environment(tmp_path / "state"),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=WITHIN_S,
+    )
+    assert done.returncode != 0
+    assert f"did you mean {tmp_path}/settings.json?" in done.stderr
+    assert not (tmp_path / "setings.json").exists()
+    assert not (tmp_path / "state").exists()
+
+
 def test_a_second_run_in_the_same_folder_is_refused_with_the_way_out(tmp_path: Path) -> None:
     with (tmp_path / "lock").open("w") as first:
         fcntl.flock(first, fcntl.LOCK_EX)

@@ -70,6 +70,7 @@ def test_folder_is_paced_and_new_pictures_join_the_next_round(folder: Path) -> N
         for turn in range(9):
             picture = source.read()
             assert picture is not None
+            assert picture.captured_at_us == int(clock.unix() * 1e6), "read when its time had come"
             numbers.append(number_of(picture))
             if turn == 2:
                 (folder / "9.png").write_bytes(encoded(".png", 9))

@@ -799,6 +799,13 @@ def test_what_only_a_person_can_mend_is_not_tried_again_soon() -> None:
         )
 
 
+def test_a_local_file_that_is_missing_is_looked_for_again_soon() -> None:
+    with running(Line(mend=NEVER)) as line:
+        line.cameras.refuse = ConfigurationError("video file 'x.mp4' does not exist")
+        line.configure({"source": {"type": "file", "path": "x.mp4"}})
+        line.reaches(lambda s: s.reconnects >= 1)
+
+
 def test_a_broken_stream_is_opened_again_under_another_name(line: Line) -> None:
     inbox = line.listen(Frame)
     line.offer("m")

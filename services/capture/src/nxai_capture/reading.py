@@ -5,7 +5,7 @@ import logging
 import random
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -32,6 +32,9 @@ RECONNECT: Final = RetryPolicy(first_s=1, factor=2, longest_s=60)
 MEND: Final = RetryPolicy(first_s=60, factor=2, longest_s=300, floor_s=10)
 """After what only a person can mend. Not for ever: the file may be copied there a minute later,
 and nobody should have to tell us. Not often: cameras lock accounts after a few wrong passwords."""
+LOCAL: Final = frozenset({"file", "folder", "v4l2"})
+"""A look at the own disk locks no account, and somebody who copies a missing file waits for it."""
+LOCAL_MEND_S: Final = 15
 STEADY_S: Final = 10.0
 """A connection that gave pictures for so long was good: the next failure starts afresh."""
 PREDECESSOR_S: Final = 5.0
@@ -113,7 +116,16 @@ class CameraReader:
         self._deliver = deliver
         self._clock = clock
         self._retry = retry
-        self._mend = mend
+        self._mend = (
+            replace(
+                mend,
+                first_s=min(mend.first_s, 2),
+                longest_s=min(mend.longest_s, LOCAL_MEND_S),
+                floor_s=min(mend.floor_s, 0.5),
+            )
+            if camera.source.type in LOCAL
+            else mend
+        )
         self._stuck = StuckThreads() if stuck is None else stuck
         self._given_up = False
         self._random = random.Random()  # noqa: S311 - jitter, not a secret

@@ -96,7 +96,8 @@ class Configurator:
             log.error("%s", error)  # noqa: TRY400 - a person's mistake needs no traceback
             self._refuse(str(error))
             return False
-        self._clear("settings")
+        if self._clear("settings"):
+            log.info("%s can be used again", self._store.name)
         self._attempt = 0
         self._apply(text, settings)
         return True
@@ -121,6 +122,8 @@ class Configurator:
         with self._lock:
             self._refused += 1
             self._problems["settings"] = reason
+        if self._revision:
+            log.warning("the last good settings stay in force")
 
     def _fall_back(self) -> None:
         """Run the settings that were in force last: those of now cannot be used."""
@@ -176,6 +179,6 @@ class Configurator:
             self._documents += len(changed)
             self._revision = compiled.revision
 
-    def _clear(self, about: str) -> None:
+    def _clear(self, about: str) -> bool:
         with self._lock:
-            self._problems.pop(about, None)
+            return self._problems.pop(about, None) is not None

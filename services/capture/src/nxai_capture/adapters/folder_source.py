@@ -76,6 +76,7 @@ class PictureFolderSource:
             CameraUnavailable: interrupted.
             ConfigurationError: no file of the folder is a readable picture.
         """
+        waited = False
         while not self._interrupted.is_set():
             if not self._waiting:
                 if self._good_in_round == 0:
@@ -85,10 +86,12 @@ class PictureFolderSource:
                 if not self._loop:
                     return None
                 self._list()
+            if not waited:
+                self._wait()  # before it is read: from then on the picture ages
+                waited = True
             picture = self._load(self._waiting.pop())
             if picture is not None:
                 self._good_in_round += 1
-                self._wait()
                 return picture
         raise CameraUnavailable("interrupted")
 
