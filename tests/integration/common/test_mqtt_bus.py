@@ -109,21 +109,32 @@ def other(broker: Broker) -> Iterator[MqttBus]:
 @pytest.fixture
 def plain(broker: Broker) -> Iterator[paho.Client]:
     """Any other program."""
+    client = other_program(broker)
+    yield client
+    client.disconnect()
+    client.loop_stop()
+
+
+def other_program(broker: Broker) -> paho.Client:
+    """Return a client whose connection the broker has accepted."""
     client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
     client.username_pw_set(broker.username, broker.password)
     client.connect(broker.host, broker.port)
     client.loop_start()
-    yield client
-    client.disconnect()
-    client.loop_stop()
+    wait_for(client.is_connected, PATIENCE, "the other program is connected")
+    return client
 
 
 def follow(client: paho.Client, topic: str) -> None:
     """Subscribe, and return when it is in force."""
     granted = threading.Event()
     client.on_subscribe = lambda *_: granted.set()
-    client.subscribe(topic)
-    assert granted.wait(PATIENCE)
+
+    def asked() -> bool:
+        client.subscribe(topic)  # again, should the connection have been made anew meanwhile
+        return granted.wait(PATIENCE / 3)
+
+    wait_for(asked, PATIENCE, f"{topic} is subscribed to")
 
 
 def test_a_stalled_broker_blocks_nobody_and_the_newest_frames_survive(
@@ -380,10 +391,7 @@ def test_what_is_told_again_is_as_old_as_it_is(broker: Broker, bus: MqttBus) -> 
     wait_for(lambda: not bus.connected, PATIENCE, "it is away")
     broker.start()
     wait_for(lambda: bus.connected, PATIENCE, "it is back")
-    client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
-    client.username_pw_set(broker.username, broker.password)
-    client.connect(broker.host, broker.port)
-    client.loop_start()
+    client = other_program(broker)
     left = seconds_left(client)
     who, left_s = left.get(timeout=PATIENCE)
     assert who == "capture"
