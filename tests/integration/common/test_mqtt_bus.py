@@ -27,8 +27,10 @@ from paho.mqtt.properties import Properties
 
 from nxai_common.bus import mqtt
 from nxai_common.bus.lean_paho import Incoming
+from nxai_common.bus.mailbox import Mailbox
 from nxai_common.bus.mqtt import KEEPALIVE_S, MqttBus
 from nxai_common.bus.ports import Delivery, Subscription
+from nxai_common.bus.routing import Filter
 from nxai_common.bus.sending import BACKLOG, SEND_WINDOW
 from nxai_common.contracts.base import MAX_PAYLOAD_BYTES, Message
 from nxai_common.contracts.commands import Reply, TakeSnapshot
@@ -511,6 +513,8 @@ def test_what_a_lost_connection_makes_old_is_not_sent_afterwards(
     assert isinstance(connection, socket.socket)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 262_144)
 
+    waiting: list[int] = []
+
     def publish() -> None:
         for number in range(Frame.depth):
             bus.publish(frame("front", number))
@@ -521,7 +525,9 @@ def test_what_a_lost_connection_makes_old_is_not_sent_afterwards(
         publish,
         lambda: wait_for(lambda: not bus.connected, PATIENCE, "the loss is noticed"),
         lambda: wait_for(lambda: not other.connected, PATIENCE, "by the other, too"),
+        lambda: waiting.append(bus._queue.waiting),
     )
+    assert waiting == [0], "the picture, too, is given up"
     for each in (bus, other):
         wait_for(partial(getattr, each, "connected"), PATIENCE, "it is back")
     dropped = bus.statistics.dropped
@@ -558,6 +564,7 @@ def test_a_message_larger_than_the_broker_takes_costs_no_connection(
     with caplog.at_level(logging.ERROR):
         bus.publish(Snapshot(camera="front", attachment=bytes(200_000)))
         bus.publish(Picture(camera="front", attachment=bytes(200_000)))
+    assert Snapshot(camera="front").topic("box") not in bus._queue._state, "nor told again"
     bus.publish(Snapshot(camera="front", attachment=b"small"))
     delivery = inbox.receive(PATIENCE)
     assert delivery is not None
@@ -631,6 +638,7 @@ CONNACK = bytes((0x20, 3, 0, 0, 0))
 def test_a_connection_that_dies_while_a_state_is_written_and_again_at_once_is_made_anew() -> None:
     """paho tells of the loss within `publish`, and loops over its messages on connecting."""
     hang_up, hung_up, third = threading.Event(), threading.Event(), threading.Event()
+    said = bytearray()
     with socket.create_server(("127.0.0.1", 0)) as server, ExitStack() as stack:
 
         def serve() -> None:
@@ -650,6 +658,8 @@ def test_a_connection_that_dies_while_a_state_is_written_and_again_at_once_is_ma
             stack.enter_context(last)
             last.recv(4096)
             last.sendall(CONNACK)
+            while b"/service-2/status" not in said:
+                said.extend(last.recv(65_536))
             third.set()
 
         broker = threading.Thread(target=serve, daemon=True)
@@ -667,7 +677,8 @@ def test_a_connection_that_dies_while_a_state_is_written_and_again_at_once_is_ma
                     bus.publish(status(f"service-{number}"))
                 assert not bus.connected
                 assert not bus._queue._in_flight
-            assert third.wait(PATIENCE), "the third connection"
+            assert third.wait(PATIENCE), "the third connection, and all states on it"
+            assert said.count(b"/service-0/status") == 1, "once, however often it was on its way"
             wait_for(lambda: bus.connected, PATIENCE, "it is back")
             broker.join(PATIENCE)
 
@@ -932,6 +943,31 @@ def test_mail_for_somebody_who_may_still_subscribe_is_kept(bus: MqttBus) -> None
     assert delivery is not None
     assert delivery.message == sample(1)
     assert not bus._orphans
+
+
+def test_what_comes_while_somebody_subscribes_does_not_overtake_what_waited(
+    bus: MqttBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def come(sequence: int) -> None:
+        with bus._lock:
+            found = sample(sequence)
+            bus._on_incoming(Incoming(found.topic("box"), found.encode(), 1, 99, retain=False))
+
+    come(1)
+    network = threading.Thread(target=come, args=(2,))
+    add = bus._router.add
+
+    def add_slowly(mailbox: Mailbox) -> list[Filter]:
+        filters = add(mailbox)
+        network.start()
+        network.join(0.2)  # it must not get in between
+        return filters
+
+    monkeypatch.setattr(bus._router, "add", add_slowly)
+    inbox = bus.subscribe(Subscription(Sample))
+    network.join(PATIENCE)
+    got = [inbox.receive(PATIENCE) for _ in range(2)]
+    assert [d.message.sequence for d in got if d and isinstance(d.message, Sample)] == [1, 2]
 
 
 def test_what_is_retained_and_wanted_by_nobody_is_given_up_at_once(bus: MqttBus) -> None:
