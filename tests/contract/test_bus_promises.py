@@ -461,6 +461,21 @@ def test_a_command_is_answered(world: World) -> None:
     assert bytes(reply.attachment) == b"\xff\xd8\n\x00"
 
 
+def test_an_answer_larger_than_the_bus_carries_becomes_one_that_says_so(world: World) -> None:
+    server, asker = world.bus("server"), world.bus("asker")
+    inbox = listen(server, TakeSnapshot)
+
+    def serve() -> None:
+        take(inbox).reply(Reply(ok=True, attachment=bytes(MAX_PAYLOAD_BYTES)))
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    reply = asker.request(TakeSnapshot(camera="front"), PATIENCE)
+    thread.join()
+    assert not reply.ok
+    assert "the bus carries at most 16777216" in reply.reason
+
+
 def test_a_command_nobody_answers_says_so(world: World) -> None:
     asker = world.bus("asker")
     with pytest.raises(BrokerUnavailable, match=r"no answer to '.*/command/snapshot' within 0.2 s"):

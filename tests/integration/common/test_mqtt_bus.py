@@ -32,7 +32,7 @@ from nxai_common.bus.mqtt import KEEPALIVE_S, MqttBus
 from nxai_common.bus.ports import Delivery, Subscription
 from nxai_common.bus.routing import Filter
 from nxai_common.bus.sending import BACKLOG, SEND_WINDOW
-from nxai_common.contracts.base import MAX_PAYLOAD_BYTES, Message
+from nxai_common.contracts.base import Message
 from nxai_common.contracts.commands import Reply, TakeSnapshot
 from nxai_common.contracts.configuration import CaptureConfiguration
 from nxai_common.contracts.frames import Frame, Picture, Transform
@@ -611,25 +611,6 @@ def test_two_processes_of_one_name_are_told_so_and_take_their_time(
         wait_for(lambda: "set NXAI_DEVICE or NXAI_INSTANCE" in caplog.text, PATIENCE, "it is told")
         wait_for(lambda: max(attempts, default=0) >= 4, PATIENCE, "the pauses grow")
     assert "if another process is called 'same' too" in caplog.text
-
-
-def test_an_answer_or_a_question_larger_than_the_bus_carries_says_so(
-    bus: MqttBus, other: MqttBus
-) -> None:
-    inbox = other.subscribe(Subscription(TakeSnapshot))
-    in_force(bus, inbox, snapshot)
-
-    def serve() -> None:
-        delivery = inbox.receive(PATIENCE)
-        assert delivery is not None
-        delivery.reply(Reply(ok=True, attachment=bytes(MAX_PAYLOAD_BYTES)))
-
-    server = threading.Thread(target=serve)
-    server.start()
-    reply = bus.request(TakeSnapshot(camera="front"), PATIENCE)
-    server.join(PATIENCE)
-    assert not reply.ok
-    assert "the bus carries at most 16777216" in reply.reason
 
 
 CONNACK = bytes((0x20, 3, 0, 0, 0))

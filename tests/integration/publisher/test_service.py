@@ -356,7 +356,7 @@ def test_an_overtaken_result_is_published_but_does_not_turn_back_the_state(tmp_p
 def test_an_output_larger_than_the_bus_is_left_out(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nxai_common.bus.memory.MAX_PAYLOAD_BYTES", 40_000)
+    monkeypatch.setattr("nxai_common.contracts.base.MAX_PAYLOAD_BYTES", 40_000)
     world.send(result(0, [detection(label="x" * 25_000)]))
     wait_for(lambda: world.counter("too_large") >= 1)
     monkeypatch.undo()

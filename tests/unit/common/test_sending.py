@@ -1,4 +1,4 @@
-"""What the broker's double in test_mqtt_bus.py cannot time: a socket that is lost within a flush."""
+"""What a broker cannot time for test_mqtt_bus.py: a socket that is lost within a flush."""
 
 from types import SimpleNamespace
 from typing import cast

@@ -17,7 +17,7 @@ from typing import Final, Self
 from nxai_common.bus.mailbox import Mailbox, Parcel, nothing
 from nxai_common.bus.ports import BusStatistics, Inbox, Subscription
 from nxai_common.bus.routing import Router, wants_answer
-from nxai_common.contracts.base import MAX_PAYLOAD_BYTES, Message, Policy
+from nxai_common.contracts.base import Message, Policy, payload_of
 from nxai_common.contracts.commands import Command, Reply
 from nxai_common.errors import BrokerUnavailable, InvalidPayload
 
@@ -144,14 +144,8 @@ class MemoryBus:
 
     def publish(self, message: Message) -> bool:
         """Send; False when it was dropped at once."""
-        payload = message.encode()
         topic = message.topic(self._device)
-        if len(payload) > MAX_PAYLOAD_BYTES:
-            raise InvalidPayload(
-                f"{type(message).__name__} for {topic!r} has {len(payload)} bytes; "
-                f"the bus carries at most {MAX_PAYLOAD_BYTES}"
-            )
-        return self._send(_Packet(topic, payload, message.policy))
+        return self._send(_Packet(topic, payload_of(message, topic), message.policy))
 
     def together(self) -> AbstractContextManager[None]:
         """Let what this thread publishes inside leave in one write: here there is none to save."""
@@ -176,12 +170,17 @@ class MemoryBus:
         answered = threading.Event()
         replies: list[Reply] = []
 
+        topic = command.topic(self._device)
+
         def respond(reply: Reply) -> None:
+            try:
+                payload_of(reply, topic)
+            except InvalidPayload as error:
+                reply = Reply(ok=False, reason=str(error))
             replies.append(reply)
             answered.set()
 
-        topic = command.topic(self._device)
-        self._send(_Packet(topic, command.encode(), command.policy, respond))
+        self._send(_Packet(topic, payload_of(command, topic), command.policy, respond))
         if not answered.wait(timeout):
             raise BrokerUnavailable(f"no answer to {topic!r} within {timeout:g} s")
         return replies[0]

@@ -44,8 +44,8 @@ from nxai_common.bus.lean_paho import Incoming, LeanClient
 from nxai_common.bus.mailbox import Mailbox, Parcel, nothing
 from nxai_common.bus.ports import BusStatistics, Inbox, Subscription
 from nxai_common.bus.routing import Filter, Router, wants_answer
-from nxai_common.bus.sending import Outgoing, SendQueue, encode, expiring
-from nxai_common.contracts.base import MAX_PAYLOAD_BYTES, Message, Policy, explain
+from nxai_common.bus.sending import Outgoing, SendQueue, expiring
+from nxai_common.contracts.base import MAX_PAYLOAD_BYTES, Message, Policy, explain, payload_of
 from nxai_common.contracts.commands import Command, Reply
 from nxai_common.errors import BrokerUnavailable, ConfigurationError, InvalidPayload
 from nxai_common.retry import RetryPolicy
@@ -194,7 +194,7 @@ class MqttBus:
     def publish(self, message: Message) -> bool:
         """Send; False when it was dropped at once."""
         topic = message.topic(self._device)
-        payload = encode(message, topic)
+        payload = payload_of(message, topic)
         lasts_s = message.expires_after_s
         expires_at = None if lasts_s is None else time.monotonic() + lasts_s
         return self._send(
@@ -241,7 +241,7 @@ class MqttBus:
         self._answers[correlation] = (answered, replies)
         deadline = time.monotonic() + timeout
         try:
-            self._send(Outgoing(topic, encode(command, topic), command.policy, properties))
+            self._send(Outgoing(topic, payload_of(command, topic), command.policy, properties))
             while not answered.is_set() and (left := deadline - time.monotonic()) > 0:
                 if self.connected and self._lead.acquire(blocking=False):
                     try:
@@ -686,7 +686,7 @@ class MqttBus:
         if correlation:
             properties.CorrelationData = correlation
         try:
-            payload = encode(reply, topic)
+            payload = payload_of(reply, topic)
         except InvalidPayload as error:
             payload = Reply(ok=False, reason=str(error)).encode()
         self._send(Outgoing(topic, payload, reply.policy, properties))

@@ -11,8 +11,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from nxai_common.bus.lean_paho import LeanClient
-from nxai_common.contracts.base import MAX_PAYLOAD_BYTES, Message, Policy
-from nxai_common.errors import InvalidPayload
+from nxai_common.contracts.base import MAX_PAYLOAD_BYTES, Policy
 
 log = logging.getLogger(__name__)
 
@@ -220,21 +219,6 @@ class SendQueue:
                 size,
                 self.largest,
             )
-
-
-def encode(message: Message, topic: str) -> bytes:
-    """Return the payload of a message.
-
-    Raises:
-        InvalidPayload: it is larger than the bus carries.
-    """
-    payload = message.encode()
-    if len(payload) > MAX_PAYLOAD_BYTES:
-        raise InvalidPayload(
-            f"{type(message).__name__} for {topic!r} has {len(payload)} bytes; "
-            f"the bus carries at most {MAX_PAYLOAD_BYTES}"
-        )
-    return payload
 
 
 def expiring(packet_type: int, after_s: float) -> Properties:

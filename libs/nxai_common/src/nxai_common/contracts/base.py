@@ -153,6 +153,21 @@ class RawMessage(Message):
         return message
 
 
+def payload_of(message: Message, topic: str) -> bytes:
+    """Return what the bus carries for a message.
+
+    Raises:
+        InvalidPayload: it is larger than `MAX_PAYLOAD_BYTES`.
+    """
+    payload = message.encode()
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        raise InvalidPayload(
+            f"{type(message).__name__} for {topic!r} has {len(payload)} bytes; "
+            f"the bus carries at most {MAX_PAYLOAD_BYTES}"
+        )
+    return payload
+
+
 def explain(error: ValidationError) -> str:
     """Say in one line what is wrong: each field, the value it had, the reason."""
     parts = []
