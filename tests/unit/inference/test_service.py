@@ -848,11 +848,11 @@ def test_a_replaced_file_of_a_model_that_goes_meanwhile_is_nothing() -> None:
         on.source.put("v1")
         on.configure(M)
         on.source.stamps["v1"] = "replaced"
-        wait_for(lambda: not on.service._models._replaced.empty())
+        wait_for(lambda: on.service._models._replaced)
         on.configure()
         clock.advance(2 * TICK_S)
         assert on.ask(frame()).error != ""
-        wait_for(on.service._models._replaced.empty)
+        wait_for(lambda: not on.service._models._replaced)
         assert len(on.source.loads) == 1
 
 

@@ -212,7 +212,8 @@ class Models:
         self._models: dict[str, Model] = {}
         self._orders: queue.SimpleQueue[DesiredModel | None] = queue.SimpleQueue()
         self._loaded: queue.SimpleQueue[_Loaded] = queue.SimpleQueue()
-        self._replaced: queue.SimpleQueue[tuple[str, Hashable]] = queue.SimpleQueue()
+        self._replaced: dict[str, Hashable] = {}
+        """Models whose files were replaced, with the stamp of the new ones."""
         self._thread = threading.Thread(target=self._load_all, name="models", daemon=True)
 
     def __enter__(self) -> Self:
@@ -280,8 +281,8 @@ class Models:
 
     def try_again(self) -> None:
         """Order again what could not be loaded, each when its time has come, and what changed."""
-        while not self._replaced.empty():
-            name, stamp = self._replaced.get()
+        for name in list(self._replaced):
+            stamp = self._replaced.pop(name)
             changed = self._models.get(name)
             if changed is not None and changed.loading is None:
                 log.info("the file of model %s was replaced", name)
@@ -353,7 +354,7 @@ class Models:
             name, known = model.desired.id, model.stamp
             stamp = seen[name] = self._source.stamp(model.order)
             if stamp not in (None, known) and before.get(name) == stamp:
-                self._replaced.put((name, stamp))
+                self._replaced[name] = stamp
         return seen
 
     def _load(self, wanted: DesiredModel) -> _Loaded:
