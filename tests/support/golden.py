@@ -14,11 +14,14 @@ from typing import Final
 
 from nxai_common import contracts
 from nxai_common.contracts import (
+    collecting,
     commands,
     configuration,
+    deployments,
     frames,
     models,
     outputs,
+    progress,
     results,
     samples,
     status,
@@ -28,7 +31,9 @@ from nxai_common.contracts.base import AttachedMessage, Message, RawMessage
 GOLDEN: Final = Path(__file__).resolve().parents[1] / "contract" / "golden"
 DEVICE: Final = "box"
 
-BASES: Final = frozenset({Message, AttachedMessage, RawMessage, commands.Command})
+BASES: Final = frozenset(
+    {Message, AttachedMessage, RawMessage, commands.Command, commands.CloudSyncCommand}
+)
 """Classes that are never sent themselves."""
 
 REPLY_TOPIC: Final = "nxai-replies/somebody"
@@ -44,6 +49,8 @@ DETECTION: Final = results.Detection(
     box=results.Box(x=320.0, y=200.0, width=40.0, height=40.0),
     model_box=(48, 40, 8, 8),
 )
+DIGEST: Final = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+OTHER_DIGEST: Final = "60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752"
 JPEG: Final = bytes.fromhex("ffd8ffe000104a46494600ffd9")
 
 EXAMPLES: Final[tuple[Message, ...]] = (
@@ -75,9 +82,104 @@ EXAMPLES: Final[tuple[Message, ...]] = (
                 threshold=0.5,
                 uncertain=configuration.UncertainRule(threshold=0.3),
             ),
+            configuration.DesiredModel(id="m5-nut-next", path=f"catalogue:{DIGEST}"),
         ),
-        assignments=(configuration.Assignment(camera="front", model="m5-nut", threshold=0.75),),
+        assignments=(
+            configuration.Assignment(
+                camera="front",
+                model="m5-nut",
+                threshold=0.75,
+                collect=(collecting.UncertainStrategy(), collecting.BandStrategy(width=0.1)),
+            ),
+        ),
+        shadows=(configuration.Shadow(model="m5-nut-next", of="m5-nut"),),
     ),
+    configuration.CloudSyncConfiguration(
+        revision="77b0c2f19e04",
+        cameras=(
+            configuration.CloudSyncCamera(
+                id="front",
+                name="Front door",
+                collect=collecting.CollectPolicy(enabled=True, min_gap_s=10),
+            ),
+        ),
+        upload=collecting.UploadOptions(mode="approved", window="22:00-06:00"),
+        updates=collecting.UpdateOptions(policy="shadow"),
+    ),
+    deployments.Deployments(
+        revision="3f20a9d1c7b5",
+        models=(
+            deployments.DeployedModel(
+                model="m5-nut",
+                name="M5 nuts",
+                cameras=("front",),
+                digest=DIGEST,
+                candidate=OTHER_DIGEST,
+                candidate_model="m5-nut-next",
+            ),
+        ),
+    ),
+    deployments.Deployment(
+        model="m5-nut",
+        name="M5 nuts",
+        cameras=("front",),
+        phase=deployments.Phase.SHADOW,
+        since=AT,
+        installed=deployments.Version(digest=DIGEST, version="3", created_at=AT),
+        latest=deployments.Version(digest=OTHER_DIGEST, version="4", created_at=AT),
+        candidate=deployments.Version(digest=OTHER_DIGEST, version="4", created_at=AT),
+        progress=0.5,
+        report=deployments.ShadowReport(
+            frames=150,
+            agreeing=141,
+            labels=(deployments.LabelCounts(label="nut", before=300, after=308),),
+            matched=297,
+            only_before=3,
+            only_after=11,
+            confidence_shift=0.02,
+            engine_ms_before=0.4,
+            engine_ms_after=0.4,
+            load_before=0.01,
+            load_after=0.01,
+        ),
+    ),
+    progress.Progress(
+        service="cloud-sync",
+        job="pull-7",
+        command="pull",
+        state=progress.JobState.RUNNING,
+        text="fetching TensorFlow Lite (float32)",
+        done=40_960,
+        total=83_312,
+        at=AT,
+    ),
+    commands.TryModel(
+        desired=configuration.DesiredModel(id="m5-nut", path=f"catalogue:{DIGEST}"),
+    ),
+    commands.LinkProject(project=12345),
+    commands.UnlinkProject(),
+    commands.ShowLink(),
+    commands.PullModel(artefact="float32"),
+    commands.ImportModel(file="nuts.tflite", model="m5-nut", labels=("nut",)),
+    commands.ListModels(),
+    commands.EditModel(digest=DIGEST, title="M5 nuts, evening light"),
+    commands.DeleteModel(digest=DIGEST),
+    commands.DeployModel(model="m5-nut", cameras=("front",)),
+    commands.UndeployModel(model="m5-nut"),
+    commands.PromoteModel(model="m5-nut"),
+    commands.EndShadow(model="m5-nut"),
+    commands.RollBackModel(model="m5-nut"),
+    commands.ListSamples(state="new", camera="front", limit=20),
+    commands.ShowSample(sample="front-20260314t092653589793z-1207"),
+    commands.ReviewSamples(
+        samples=("front-20260314t092653589793z-1207",),
+        decision="approved",
+        boxes=(commands.LabelledBox(label="nut", x=320.0, y=200.0, width=40.0, height=40.0),),
+    ),
+    commands.UploadSamples(),
+    commands.RetrainModel(confirm=True),
+    commands.CheckUpdates(),
+    commands.CancelJob(job="retrain-8"),
     configuration.PublisherConfiguration(
         revision="9d2e40c8aa53",
         cameras=(configuration.PublisherCamera(id="front", name="Front door", index=0),),
@@ -233,6 +335,9 @@ EXAMPLES: Final[tuple[Message, ...]] = (
         detections=(DETECTION,),
         uncertain=True,
         uncertain_reason="nut 0.41 is below 0.5",
+        collect=results.CollectReason(
+            strategy="uncertain", reason="nut 0.41 is below 0.5", value=0.59
+        ),
         timing=results.Timing(queue_ms=1.5, engine_ms=0.17, decode_ms=0.05),
         tensors=(results.Tensor(name="output", shape=(1, 1, 1, 2), offset=0, length=8),),
         image=results.InputImage(width=4, height=2, channels=3, offset=8, length=24),
@@ -247,7 +352,10 @@ EXAMPLES: Final[tuple[Message, ...]] = (
         height=480,
         model="m5-nut",
         model_version="3",
+        task=models.Task.FOMO,
+        labels=("nut",),
         reason="nut 0.41 is below 0.5",
+        value=0.59,
         detections=(DETECTION,),
         attachment=JPEG,
     ),

@@ -11,10 +11,18 @@ from pydantic import Field, PositiveInt
 
 from nxai_common.contracts import topics
 from nxai_common.contracts.base import Message, Policy, Value
+from nxai_common.contracts.collecting import (
+    CollectPolicy,
+    CollectStrategy,
+    Fraction,
+    RollbackOptions,
+    SampleLimits,
+    ShadowOptions,
+    UpdateOptions,
+    UploadOptions,
+)
 from nxai_common.contracts.models import InputScaling, ResizeMode, ResizeQuality, Task
 from nxai_common.contracts.topics import Level
-
-Fraction = Annotated[float, Field(ge=0, le=1)]
 
 # Every number has an upper bound, so that no slip of a key (or of a unit) overflows a clock, a
 # database or the memory of a service later on.
@@ -178,8 +186,6 @@ class CameraOptions(Value):
     on_change: ChangeTrigger = ChangeTrigger()
     masks: tuple[tuple[tuple[Fraction, Fraction], ...], ...] = ()
     """Privacy masks: polygons in 0..1 of the picture, blackened before any pixel leaves."""
-    samples: bool = False
-    """Publish the full-size JPEG of frames whose result is `uncertain`."""
     snapshots: bool = True
     """Publish a retained JPEG when an event starts."""
     credit_window: PositiveInt | None = Field(default=None, le=MAX_CREDITS)
@@ -195,6 +201,10 @@ class CaptureCamera(CameraOptions):
     credentials_revision: str = ""
     """Changes when the secret does, so that capture reconnects."""
     models: tuple[Level, ...] = ()
+    samples: bool = False
+    """Publish the full-size JPEG of frames whose result says `collect`."""
+    samples_gap_s: SecondsOrOff = 0
+    """At least so long between two of them."""
 
 
 class CaptureConfiguration(Message):
@@ -222,7 +232,8 @@ class DesiredModel(Value):
     id: Level
     path: str
     """A package folder (manifest.json beside the model file) or a .tflite / .onnx file;
-    relative paths are below the models folder of the service."""
+    relative paths are below the models folder of the service. `catalogue:DIGEST` is a model that
+    cloud-sync imported."""
     digest: str | None = None
     """SHA-256 the file must have; None: whatever is there."""
     name: str | None = None
@@ -247,6 +258,15 @@ class Assignment(Value):
     model: Level
     threshold: Fraction | None = None
     uncertain: UncertainRule | None = None
+    collect: tuple[CollectStrategy, ...] = ()
+    """When a frame's picture is worth keeping; empty: never."""
+
+
+class Shadow(Value):
+    """A model that is tried beside another one: its results are for the comparison alone."""
+
+    model: Level
+    of: Level
 
 
 class InferenceConfiguration(Message):
@@ -259,6 +279,7 @@ class InferenceConfiguration(Message):
     revision: str
     models: tuple[DesiredModel, ...] = ()
     assignments: tuple[Assignment, ...] = ()
+    shadows: tuple[Shadow, ...] = ()
 
 
 class PublisherCamera(Value):
@@ -316,3 +337,28 @@ class PublisherConfiguration(Message):
     state_every_s: Seconds = 10
     """Heartbeat of the retained camera state."""
     logger: LoggerOptions = LoggerOptions()
+
+
+class CloudSyncCamera(Value):
+    """What becomes of the pictures of one camera."""
+
+    id: Level
+    name: str = ""
+    enabled: bool = True
+    collect: CollectPolicy = CollectPolicy()
+
+
+class CloudSyncConfiguration(Message):
+    """Desired exchange with Edge Impulse. The key and the project are no part of it."""
+
+    template: ClassVar = topics.CONFIGURATION
+    policy: ClassVar = Policy.STATE
+
+    service: Literal["cloud-sync"] = "cloud-sync"
+    revision: str
+    cameras: tuple[CloudSyncCamera, ...] = ()
+    limits: SampleLimits = SampleLimits()
+    upload: UploadOptions = UploadOptions()
+    updates: UpdateOptions = UpdateOptions()
+    shadow: ShadowOptions = ShadowOptions()
+    rollback: RollbackOptions = RollbackOptions()

@@ -1,9 +1,9 @@
 """Models: a model file and its manifest, and what one input of a model looks like."""
 
 import enum
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, StringConstraints
 
 from nxai_common.contracts import topics
 from nxai_common.contracts.base import Message, Policy, Value
@@ -79,6 +79,14 @@ class TensorInfo(Value):
     scale: float = 0.0
     """Quantisation step; 0 means not quantised. real = (stored - zero_point) * scale"""
     zero_point: int = 0
+
+
+CATALOGUE: Final = "catalogue:"
+"""How the path of an imported model begins; its digest follows."""
+
+DIGEST_PATTERN: Final = r"^[0-9a-f]{64}$"
+Digest = Annotated[str, StringConstraints(pattern=DIGEST_PATTERN)]
+"""SHA-256 of a model file, hex: what identifies a version."""
 
 
 class ModelManifest(Message):

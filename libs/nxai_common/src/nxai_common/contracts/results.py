@@ -60,6 +60,17 @@ class InputImage(Value):
     length: NonNegativeInt
 
 
+class CollectReason(Value):
+    """Why the picture of a result is worth keeping for retraining."""
+
+    strategy: str
+    """Which rule asked for it: `uncertain`, `margin`, `interval` ..."""
+    reason: str
+    """In plain words, with the numbers."""
+    value: float = Field(default=0.0, ge=0, le=1)
+    """How much a person's look at it is worth; what is worth least is dropped first."""
+
+
 class Timing(Value):
     """Milliseconds spent, measured by the inference process."""
 
@@ -99,7 +110,13 @@ class InferenceResult(AttachedMessage):
     detections: tuple[Detection, ...] = ()
     classifications: tuple[Classification, ...] = ()
     uncertain: bool = False
+    """The documented rule (`UncertainRule`), whether pictures are collected or not."""
     uncertain_reason: str = ""
+    collect: CollectReason | None = None
+    """Set when capture shall keep the full-size picture; see `CollectStrategy`."""
+    shadow_of: str = ""
+    """The model that this one is tried beside: the result is for the comparison alone, and no
+    output shows it. Empty: a model in force."""
     returns_credit: bool = True
     """True on the last result of a frame: capture may send another."""
     error: str = ""

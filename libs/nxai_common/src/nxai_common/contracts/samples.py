@@ -2,16 +2,17 @@
 
 from typing import ClassVar
 
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from nxai_common.contracts import topics
 from nxai_common.contracts.base import AttachedMessage, Policy
-from nxai_common.contracts.results import Detection
+from nxai_common.contracts.models import Task
+from nxai_common.contracts.results import Classification, Detection
 from nxai_common.contracts.topics import Level
 
 
 class Sample(AttachedMessage):
-    """A full-size JPEG of a frame that a model was unsure of (masks burned in)."""
+    """A full-size JPEG of a frame that is worth a person's look (masks burned in)."""
 
     template: ClassVar = topics.SAMPLE
     policy: ClassVar = Policy.RELIABLE
@@ -25,5 +26,13 @@ class Sample(AttachedMessage):
     model: Level
     model_version: str = ""
     model_digest: str = ""
+    task: Task | None = None
+    labels: tuple[str, ...] = ()
+    """All labels of the model, for the person who corrects the boxes."""
+    strategy: str = "uncertain"
+    """Which rule asked for the picture; see `CollectStrategy`."""
     reason: str
+    value: float = Field(default=0.0, ge=0, le=1)
+    """How much a person's look is worth; what is worth least is dropped first."""
     detections: tuple[Detection, ...] = ()
+    classifications: tuple[Classification, ...] = ()

@@ -85,10 +85,19 @@ class ModelStatus(Value):
     state: str
     """`loading`, `ready` or `failed`."""
     reason: str = ""
+    wanted: str = ""
+    """Path of the model file or package that the configuration asks for."""
+    failed: str = ""
+    """Why that one could not be loaded; empty while it loads and once it is in force."""
     digest: str = ""
+    """Of the file in force, which may be an older one."""
+    path: str = ""
+    """Where the one in force was loaded from."""
     engine: str = ""
     engine_ms: float | None = None
     processed: int = 0
+    errors: int = 0
+    """Frames that it could not look at."""
     uncertain: int = 0
 
 

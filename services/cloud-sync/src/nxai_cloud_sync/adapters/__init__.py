@@ -1,0 +1,1 @@
+"""Each file wraps one thing outside: Edge Impulse, the database, the folder of models."""
