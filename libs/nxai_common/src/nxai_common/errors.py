@@ -10,6 +10,7 @@ NxaiError
 └── RejectedError         this one will never succeed: count it, show it, go on
     ├── InvalidPayload
     └── CloudRejected
+        └── KeyRefused
 ```
 
 A library's own exceptions are translated into these in the one adapter that wraps it.
@@ -39,6 +40,9 @@ class CameraUnavailable(TransientError):  # noqa: N818 - named for the state
 class CloudUnavailable(TransientError):  # noqa: N818 - named for the state
     """Edge Impulse cannot be reached for now."""
 
+    retry_after_s: float | None = None
+    """Set when the server said how long to wait."""
+
 
 class RejectedError(NxaiError):
     """This very thing will never succeed; keep it where a person can see it and go on."""
@@ -50,3 +54,7 @@ class InvalidPayload(RejectedError):  # noqa: N818 - named for the thing refused
 
 class CloudRejected(RejectedError):  # noqa: N818 - named for the thing refused
     """Edge Impulse refused this item for good."""
+
+
+class KeyRefused(CloudRejected):
+    """Edge Impulse refused the API key: nothing will work until a person acts."""

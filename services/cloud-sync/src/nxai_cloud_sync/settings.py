@@ -1,0 +1,27 @@
+"""Start-up settings of cloud-sync."""
+
+from pathlib import Path
+from typing import ClassVar
+
+from nxai_common.settings import ServiceSettings
+
+
+class CloudSyncSettings(ServiceSettings):
+    """Brings models from Edge Impulse, keeps doubtful pictures and sends them there."""
+
+    role: ClassVar[str] = "cloud-sync"
+
+    state_dir: Path = Path(".run/cloud-sync")
+    """Folder of the database, the collected pictures and the files that are to be imported."""
+    catalogue_dir: Path = Path("catalogue")
+    """Folder of the imported models; the inference service reads it, too
+    (`NXAI_INFERENCE_CATALOGUE_DIR`)."""
+    key_file: Path | None = None
+    """File that holds the Edge Impulse API key (a Docker secret); unset: `edge-impulse-key` in the
+    state folder, which `nxai-cloud-sync link` writes."""
+    studio: str = "https://studio.edgeimpulse.com/v1"
+    """Base URL of the Studio API, for projects linked without another one."""
+    ingestion: str = "https://ingestion.edgeimpulse.com"
+    """Base URL of the ingestion API, for projects linked without another one."""
+    inference: str = "inference"
+    """Role of the service that tests models: its status and its `try` command."""
