@@ -6,8 +6,11 @@ from datetime import datetime
 
 
 class SampleState(enum.StrEnum):
-    """Where a picture stands: new, then approved or discarded; approved, uploading, uploaded or
-    failed. What failed or was discarded may be approved again."""
+    """Where a picture stands.
+
+    New, then approved or discarded; approved, uploading, uploaded or failed. What failed or was
+    discarded may be approved again.
+    """
 
     NEW = "new"
     APPROVED = "approved"
