@@ -143,8 +143,6 @@ class Link:
     impulse_name: str
     studio: str
     ingestion: str
-    key_revision: str
-    """Changes with the key; says nothing about it."""
     model: str = ""
     """Name of its models in topics; empty before the first import."""
 
