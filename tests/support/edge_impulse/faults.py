@@ -3,7 +3,8 @@
     emulator.faults.add(Fault("*/downloads", Reply(503), count=3))
     emulator.faults.add(Fault("POST /api/*/files", LoseAnswer(after_files=2)))
 
-A route is a shell pattern for the path, or for method and path; `*` reaches over slashes.
+A route is a shell pattern for the path, or for method and path; `*` reaches over slashes. Studio's
+paths start with /v1/api, those of ingestion with /api.
 """
 
 import asyncio
@@ -14,14 +15,79 @@ import threading
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from aiohttp import web
 
 LOOK_EVERY_S = 0.01
-BLOCK = b"\x00" * 65536
+BLOCK = bytes(65536)
+
+FILES_TO_STORE = "files to store"
+"""Set on a request whose answer gets lost: how many of its files are stored."""
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One request that something happens to."""
+
+    request: web.Request
+    handler: Handler
+    stopping: asyncio.Event
+
+    async def answer(self) -> web.StreamResponse:
+        """Do the work, and return the real answer."""
+        return await self.handler(self.request)
+
+    async def real(self) -> tuple[bytes, web.StreamResponse]:
+        """Return the body of the real answer, and its head for sending it in another way."""
+        answer = await self.answer()
+        assert isinstance(answer, web.Response)
+        assert isinstance(answer.body, bytes | bytearray)
+        body = bytes(answer.body)
+        headers = {**answer.headers, "Content-Length": str(len(body))}
+        return body, web.StreamResponse(status=answer.status, headers=headers)
+
+    async def swallow(self, up_to: int | None = None) -> None:
+        """Take in the body, or its beginning, without keeping it."""
+        while up_to is None or self.request.content.total_bytes < up_to:
+            if not await self.request.content.readany():
+                return
+
+    async def wait(self, seconds: float) -> bool:
+        """Wait; return whether there still is somebody to answer to."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        while self.connected and loop.time() < end:  # noqa: ASYNC110 - a transport has no event
+            await asyncio.sleep(min(LOOK_EVERY_S, max(0.0, end - loop.time())))
+        return self.connected
+
+    @property
+    def connected(self) -> bool:
+        """Whether the client is there, and the server is to stay."""
+        transport = self.request.transport
+        return transport is not None and not transport.is_closing() and not self.stopping.is_set()
+
+    def close(self) -> None:
+        """Close the connection once everything was sent."""
+        if self.request.transport is not None:
+            self.request.transport.close()
+
+    def reset(self) -> web.Response:
+        """Reset the connection; the answer is what aiohttp will fail to send."""
+        transport = self.request.transport
+        if transport is not None:
+            connection = transport.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            transport.abort()
+        return web.Response()
+
+
+class Action(Protocol):
+    """What happens to a request."""
+
+    async def perform(self, exchange: Exchange) -> web.StreamResponse: ...
 
 
 @dataclass(frozen=True)
@@ -33,6 +99,24 @@ class Reply:
     content_type: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict)
 
+    async def perform(self, exchange: Exchange) -> web.StreamResponse:
+        await exchange.swallow()
+        body = self.body if isinstance(self.body, bytes) else self.body.encode()
+        headers = {"Content-Type": self.content_type, **self.headers}
+        return web.Response(status=self.status, body=body, headers=headers)
+
+
+@dataclass(frozen=True)
+class Redirect:
+    """Go there."""
+
+    to: str
+    status: int = 302
+
+    async def perform(self, exchange: Exchange) -> web.StreamResponse:
+        await exchange.swallow()
+        return web.Response(status=self.status, headers={"Location": self.to})
+
 
 @dataclass(frozen=True)
 class CutShort:
@@ -42,12 +126,26 @@ class CutShort:
     reset: bool = False
     """Whether the connection is reset, instead of closed."""
 
+    async def perform(self, exchange: Exchange) -> web.StreamResponse:
+        body, answer = await exchange.real()
+        await answer.prepare(exchange.request)
+        await answer.write(body[: self.after])
+        if self.reset:
+            exchange.reset()
+        else:
+            exchange.close()
+        return answer
+
 
 @dataclass(frozen=True)
 class ResetWhileReceiving:
-    """The connection is reset once some bytes of the request's body arrived."""
+    """The connection is reset once some bytes of the request's body arrived; nothing is stored."""
 
     after: int = 0
+
+    async def perform(self, exchange: Exchange) -> web.StreamResponse:
+        await exchange.swallow(self.after)
+        return exchange.reset()
 
 
 @dataclass(frozen=True)
@@ -59,10 +157,15 @@ class LoseAnswer:
 
     after_files: int | None = None
 
+    async def perform(self, exchange: Exchange) -> web.StreamResponse:
+        exchange.request[FILES_TO_STORE] = self.after_files
+        await exchange.answer()
+        return exchange.reset()
+
 
 @dataclass(frozen=True)
 class Endless:
-    """A body made while it is sent, `size` bytes or until the client had enough."""
+    """A body made while it is sent, of `size` bytes or until the client had enough."""
 
     size: int | None = None
     start: bytes = b""
@@ -71,13 +174,22 @@ class Endless:
     """Whether a Content-Length says `size`."""
     content_type: str = "application/octet-stream"
 
-
-@dataclass(frozen=True)
-class Redirect:
-    """Go there."""
-
-    to: str
-    status: int = 302
+    async def perform(self, exchange: Exchange) -> web.StreamResponse:
+        await exchange.swallow()
+        answer = web.StreamResponse(headers={"Content-Type": self.content_type})
+        if self.announced:
+            answer.content_length = self.size
+        await answer.prepare(exchange.request)
+        await answer.write(self.start)
+        sent = len(self.start)
+        while exchange.connected and (self.size is None or sent < self.size):
+            block = BLOCK if self.size is None else BLOCK[: self.size - sent]
+            try:
+                await answer.write(block)
+            except ConnectionError:
+                break
+            sent += len(block)
+        return answer
 
 
 @dataclass(frozen=True)
@@ -87,12 +199,26 @@ class Trickle:
     every_s: float = 1.0
     at_once: int = 1
 
+    async def perform(self, exchange: Exchange) -> web.StreamResponse:
+        body, answer = await exchange.real()
+        await answer.prepare(exchange.request)
+        for at in range(0, len(body), self.at_once):
+            if not await exchange.wait(self.every_s):
+                break
+            await answer.write(body[at : at + self.at_once])
+        return answer
+
 
 @dataclass(frozen=True)
 class Hang:
     """No answer, until the event is set (then the real one) or the client leaves."""
 
     until: threading.Event = field(default_factory=threading.Event)
+
+    async def perform(self, exchange: Exchange) -> web.StreamResponse:
+        while not self.until.is_set() and await exchange.wait(LOOK_EVERY_S):
+            pass
+        return await exchange.answer() if exchange.connected else web.Response()
 
 
 @dataclass(frozen=True)
@@ -101,18 +227,9 @@ class Delay:
 
     seconds: float
 
-
-Action: TypeAlias = (
-    Reply
-    | CutShort
-    | ResetWhileReceiving
-    | LoseAnswer
-    | Endless
-    | Redirect
-    | Trickle
-    | Hang
-    | Delay
-)
+    async def perform(self, exchange: Exchange) -> web.StreamResponse:
+        await exchange.wait(self.seconds)
+        return await exchange.answer()
 
 
 def refusal(status: int, error: str) -> Reply:
@@ -134,7 +251,7 @@ def too_many(retry_after: str) -> Reply:
 def captive_portal() -> Reply:
     """Return what a hotel's network answers in Studio's place."""
     page = "<!doctype html><html><title>Welcome</title><p>Please log in.</p></html>\n"
-    return Reply(200, page, "text/html")
+    return Reply(200, page, "text/html; charset=utf-8")
 
 
 @dataclass(frozen=True)
@@ -152,173 +269,50 @@ class Fault:
         return fnmatchcase(f"{method} {path}" if " " in self.route else path, self.route)
 
 
+@dataclass
+class _Due:
+    fault: Fault
+    seen: int = 0
+    """Requests it matched, spared ones too."""
+
+    @property
+    def used_up(self) -> bool:
+        fault = self.fault
+        return fault.count is not None and self.seen >= fault.after + fault.count
+
+
 class Faults:
     """The faults that are due, the oldest first."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._due: list[tuple[Fault, list[int]]] = []
+        self._due: list[_Due] = []
 
     def add(self, fault: Fault) -> Fault:
         """Let something go wrong from now on."""
         with self._lock:
-            self._due.append((fault, [0]))
+            self._due.append(_Due(fault))
             return fault
 
     def clear(self) -> None:
         """Let everything be well again, also what hangs."""
         with self._lock:
-            for fault, _ in self._due:
-                if isinstance(fault.does, Hang):
-                    fault.does.until.set()
+            for due in self._due:
+                if isinstance(due.fault.does, Hang):
+                    due.fault.does.until.set()
             self._due.clear()
 
-    def seen(self, fault: Fault) -> int:
-        """Return how many requests a fault matched, spared ones too."""
+    def left(self) -> list[Fault]:
+        """Return the faults that have not happened yet as often as they shall."""
         with self._lock:
-            return sum(count[0] for known, count in self._due if known is fault)
+            return [due.fault for due in self._due if not due.used_up]
 
     def take(self, method: str, path: str) -> Action | None:
         """Return what shall happen to a request that just came."""
         with self._lock:
-            for fault, seen in self._due:
-                if not fault.matches(method, path):
-                    continue
-                last = None if fault.count is None else fault.after + fault.count
-                if last is not None and seen[0] >= last:
-                    continue
-                seen[0] += 1
-                if seen[0] > fault.after:
-                    return fault.does
+            for due in self._due:
+                if due.fault.matches(method, path) and not due.used_up:
+                    due.seen += 1
+                    if due.seen > due.fault.after:
+                        return due.fault.does
             return None
-
-
-def reset(request: web.Request) -> web.Response:
-    """Reset the connection; the answer is what aiohttp will fail to send."""
-    transport = request.transport
-    if transport is not None:
-        connection = transport.get_extra_info("socket")
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        transport.abort()
-    return web.Response()
-
-
-async def perform(  # noqa: C901, PLR0911 - one for each kind
-    action: Action, request: web.Request, handler: Handler, stopping: asyncio.Event
-) -> web.StreamResponse:
-    """Do what a fault says to one request."""
-    match action:
-        case Reply():
-            await _swallow(request)
-            return _reply(action)
-        case Redirect():
-            await _swallow(request)
-            return web.Response(status=action.status, headers={"Location": action.to})
-        case CutShort():
-            return await _cut_short(action, request, await handler(request))
-        case ResetWhileReceiving():
-            await _swallow(request, action.after)
-            return reset(request)
-        case LoseAnswer():
-            request["files to store"] = action.after_files
-            await handler(request)
-            return reset(request)
-        case Endless():
-            return await _endless(action, request, stopping)
-        case Trickle():
-            return await _trickle(action, request, await handler(request), stopping)
-        case Hang():
-            while not action.until.is_set() and await _wait(request, stopping, LOOK_EVERY_S):
-                pass
-            return await handler(request)
-        case Delay():
-            await _wait(request, stopping, action.seconds)
-            return await handler(request)
-
-
-def _reply(action: Reply) -> web.Response:
-    body = action.body if isinstance(action.body, bytes) else action.body.encode()
-    headers = {"Content-Type": action.content_type, **action.headers}
-    return web.Response(status=action.status, body=body, headers=headers)
-
-
-async def _swallow(request: web.Request, up_to: int | None = None) -> None:
-    """Take in the body without keeping it."""
-    if up_to == 0:
-        return
-    async for block in request.content.iter_any():
-        if up_to is not None:
-            up_to -= len(block)
-            if up_to <= 0:
-                return
-
-
-async def _cut_short(
-    action: CutShort, request: web.Request, real: web.StreamResponse
-) -> web.StreamResponse:
-    body = _body(real)
-    answer = web.StreamResponse(status=real.status, headers=_headers_with_length(real, len(body)))
-    await answer.prepare(request)
-    await answer.write(body[: action.after])
-    if action.reset:
-        reset(request)
-    elif request.transport is not None:
-        request.transport.close()
-    return answer
-
-
-async def _trickle(
-    action: Trickle, request: web.Request, real: web.StreamResponse, stopping: asyncio.Event
-) -> web.StreamResponse:
-    body = _body(real)
-    answer = web.StreamResponse(status=real.status, headers=_headers_with_length(real, len(body)))
-    await answer.prepare(request)
-    for at in range(0, len(body), action.at_once):
-        if not await _wait(request, stopping, action.every_s):
-            break
-        await answer.write(body[at : at + action.at_once])
-    return answer
-
-
-async def _endless(
-    action: Endless, request: web.Request, stopping: asyncio.Event
-) -> web.StreamResponse:
-    await _swallow(request)
-    answer = web.StreamResponse(headers={"Content-Type": action.content_type})
-    if action.announced:
-        answer.content_length = action.size
-    await answer.prepare(request)
-    await answer.write(action.start)
-    left = None if action.size is None else action.size - len(action.start)
-    while (left is None or left > 0) and not stopping.is_set():
-        block = BLOCK if left is None else BLOCK[:left]
-        try:
-            await answer.write(block)
-        except ConnectionError:
-            break
-        left = None if left is None else left - len(block)
-    return answer
-
-
-def _body(answer: web.StreamResponse) -> bytes:
-    assert isinstance(answer, web.Response)
-    assert isinstance(answer.body, bytes | bytearray)
-    return bytes(answer.body)
-
-
-def _headers_with_length(real: web.StreamResponse, length: int) -> dict[str, str]:
-    return {**real.headers, "Content-Length": str(length)}
-
-
-async def _wait(request: web.Request, stopping: asyncio.Event, seconds: float) -> bool:
-    """Wait; return whether there still is somebody to answer to."""
-    loop = asyncio.get_running_loop()
-    end = loop.time() + seconds
-    while True:
-        gone = request.transport is None or request.transport.is_closing()
-        if gone or stopping.is_set():
-            return False
-        left = end - loop.time()
-        if left <= 0:
-            return True
-        await asyncio.sleep(min(left, LOOK_EVERY_S))

@@ -4,7 +4,6 @@ The bytes of a request are taken in as they come; what is stored appears in Stud
 """
 
 import hashlib
-import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,9 +12,9 @@ from typing import Any, Final, get_args
 from urllib.parse import unquote
 
 from aiohttp import BodyPartReader, web
-from PIL import Image
 
-from support.edge_impulse.faults import reset
+from support.edge_impulse.faults import FILES_TO_STORE
+from support.edge_impulse.pictures import BrokenPictureError, size_of
 from support.edge_impulse.project import Box, Category, Emulator, Project, RefusedError, Sample
 from support.edge_impulse.studio import admit, refusal
 
@@ -145,14 +144,12 @@ def _check_category(category: str, project: Project) -> None:
 async def _files(emulator: Emulator, request: web.Request, project: Project) -> web.StreamResponse:
     headers = _Headers.of(request)
     uploads, labels = await _parts(request)
-    lose_after: int | None = request.get("files to store")
+    lose_after: int | None = request.get(FILES_TO_STORE)
     category = request.match_info["category"]
     answers = []
     for upload in uploads[:lose_after]:
         with emulator.lock:
             answers.append(_store(emulator, project, category, headers, labels, upload))
-    if lose_after is not None:
-        return reset(request)
     return web.json_response({"success": True, "files": answers})
 
 
@@ -263,15 +260,9 @@ def _checked(upload: _Upload) -> tuple[int | None, int | None]:
     if ending not in PICTURES:
         raise _BrokenError(f"Unsupported file type '{ending}'")
     try:
-        with Image.open(io.BytesIO(upload.data)) as picture:
-            width, height = picture.size
-            picture.verify()
-            cut = picture.format == "JPEG" and b"\xff\xd9" not in upload.data[-64:]
-    except Exception as error:  # noqa: BLE001 - Pillow has many for bytes that are no picture
-        raise _BrokenError(f"Could not read image: {error}") from None
-    if cut:
-        raise _BrokenError("Could not read image: it ends too early")
-    return width, height
+        return size_of(upload.data)
+    except BrokenPictureError as error:
+        raise _BrokenError(str(error)) from None
 
 
 def _stored_in(category: str, sha256: str) -> Category:

@@ -8,11 +8,13 @@ import hashlib
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, TypeAlias
 
 from support.edge_impulse.faults import Faults
+from support.edge_impulse.pictures import BrokenPictureError, size_of
 
 Role: TypeAlias = Literal["admin", "readonly", "ingestiononly", "ingestion_deployment"]
 Category: TypeAlias = Literal["training", "testing", "validation", "post-processing"]
@@ -126,7 +128,7 @@ class LearnBlock:
 
     @property
     def trained(self) -> bool:
-        return bool(self.artefacts)
+        return bool(self.artefacts) or self.model_types is not None
 
     @property
     def available_model_types(self) -> tuple[str, ...]:
@@ -316,10 +318,12 @@ class Project:
             self.touch()
             return impulse
 
-    def train(self, training: Training, impulse_id: int | None = None) -> None:
+    def train(
+        self, training: Training, impulse_id: int | None = None, learn_id: int | None = None
+    ) -> None:
         """Have a new model now, without a job: somebody trained in Studio."""
         with self.emulator.lock:
-            self._apply(training, self.impulse(impulse_id))
+            self._apply(training, self.impulse(impulse_id), learn_id)
 
     def edit(self, impulse_id: int | None = None) -> None:
         """Have somebody edit the impulse after its training: it needs a retrain."""
@@ -368,6 +372,9 @@ class Project:
         boxes: Iterable[Box] = (),
     ) -> Sample:
         """Have a file in the project, without an upload."""
+        width = height = None
+        with suppress(BrokenPictureError):
+            width, height = size_of(data)
         with self.emulator.lock:
             sample = Sample(
                 id=self.emulator.number(),
@@ -380,6 +387,8 @@ class Project:
                 data=data if self.emulator.keep_bytes else None,
                 metadata=dict(metadata or {}),
                 boxes=tuple(boxes),
+                width=width,
+                height=height,
             )
             self.keep(sample)
             return sample
@@ -420,8 +429,8 @@ class Project:
             self.jobs.append(job)
             return job
 
-    def retrain(self, impulse_id: int | None) -> Job:
-        """Queue the next training."""
+    def retrain(self, impulse_id: int | None = None, learn_id: int | None = None) -> Job:
+        """Queue the next training, of the first learn block unless told which."""
         impulse = self.impulse(impulse_id)
         training = self.next_training or Training()
         job = self.start(
@@ -429,7 +438,7 @@ class Project:
             "Retraining model",
             training.log,
             succeeds=training.succeeds,
-            done=lambda: self._apply(training, impulse),
+            done=lambda: self._apply(training, impulse, learn_id),
             impulse_id=impulse.id,
         )
         self.next_training = None
@@ -490,23 +499,21 @@ class Project:
             job.done()
         self.touch()
 
-    def _apply(self, training: Training, impulse: Impulse) -> None:
+    def _apply(self, training: Training, impulse: Impulse, learn_id: int | None) -> None:
         if training.input_size is not None:
             width, height = training.input_size
             impulse.inputs = tuple(
-                InputBlock(b.id, width, height, b.resize_mode, b.resize_method, b.crop_anchor)
-                for b in impulse.inputs
+                replace(each, width=width, height=height) for each in impulse.inputs
             )
-        for block in impulse.learn[:1]:
-            block.created = training.created or self.emulator.clock()
-            block.labels = training.labels or block.labels
-            block.metrics = training.metrics or block.metrics
-            if training.built:
-                block.model_types = None
-                block.artefacts = training.artefacts or block.artefacts
-            else:
-                block.model_types = ("requiresRetrain",)
-                block.artefacts = ()
+        block = next(each for each in impulse.learn if learn_id in (None, each.id))
+        block.created = training.created or self.emulator.clock()
+        block.labels = block.labels if training.labels is None else training.labels
+        block.metrics = block.metrics if training.metrics is None else training.metrics
+        block.model_types = None if training.built else ("requiresRetrain",)
+        if not training.built:
+            block.artefacts = ()
+        elif training.artefacts is not None:
+            block.artefacts = training.artefacts
         self.has_new_training_data = False
         self.touch()
 

@@ -12,7 +12,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from support.edge_impulse import ingestion, studio
-from support.edge_impulse.faults import Handler, perform
+from support.edge_impulse.faults import Exchange, Handler
 from support.edge_impulse.project import Emulator, Request
 
 HERE = "127.0.0.1"
@@ -109,7 +109,7 @@ class _Server:
             try:
                 if action is None:
                     return await handler(request)
-                return await perform(action, request, handler, self._stopping)
+                return await action.perform(Exchange(request, handler, self._stopping))
             finally:
                 noted.size = request.content.total_bytes
 

@@ -5,7 +5,6 @@ names of the official API description.
 """
 
 import base64
-import io
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -14,10 +13,10 @@ from datetime import datetime, timedelta
 from typing import Any, Final, TypeAlias
 
 from aiohttp import web
-from PIL import Image, ImageOps
 
 from support.edge_impulse import answers
 from support.edge_impulse.answers import Json
+from support.edge_impulse.pictures import resized
 from support.edge_impulse.project import (
     ApiKey,
     Box,
@@ -71,6 +70,10 @@ class Call:
     def count(self, name: str, default: int) -> int:
         """Return a number of the query."""
         return int(self.query.get(name, default))
+
+    def flag(self, name: str) -> bool:
+        """Return a yes or no of the query."""
+        return self.query.get(name, "").lower() == "true"
 
     @property
     def impulse_id(self) -> int | None:
@@ -284,7 +287,7 @@ def _keras(call: Call) -> Json:
 @_route("GET", "/api/{projectId}/training/keras/{learnId}/metadata")
 def _keras_metadata(call: Call) -> Json:
     _, block = call.project.learn_block(call.number("learnId"))
-    labels = [] if call.query.get("excludeLabels") == "true" else call.labels
+    labels = [] if call.flag("excludeLabels") else call.labels
     return answers.keras_metadata(block, labels)
 
 
@@ -349,8 +352,8 @@ def _generate_features(call: Call) -> Json:
 
 @_route("POST", "/api/{projectId}/jobs/train/keras/{learnId}", WRITE)
 def _train(call: Call) -> Json:
-    impulse, _ = call.project.learn_block(call.number("learnId"))
-    return {"id": call.project.retrain(impulse.id).id}
+    impulse, block = call.project.learn_block(call.number("learnId"))
+    return {"id": call.project.retrain(impulse.id, block.id).id}
 
 
 @_route("POST", "/api/{projectId}/jobs/build-ondevice-model", BUILD)
@@ -605,29 +608,12 @@ def _image(call: Call) -> File:
     sample = _sample_of(call)
     if sample.data is None or sample.width is None:
         raise RefusedError("Sample is not an image")
-    if call.query.get("afterInputBlock") == "true":
-        return File(_resized(sample.data, call.impulse), "image.png", "image/png")
+    if call.flag("afterInputBlock"):
+        block = call.impulse.inputs[0]
+        made = resized(sample.data, (block.width, block.height), block.resize_mode)
+        return File(made, "image.png", "image/png")
     kind = "image/png" if sample.data.startswith(b"\x89PNG") else "image/jpeg"
     return File(sample.data, sample.filename, kind)
-
-
-def _resized(data: bytes, impulse: Impulse) -> bytes:
-    """Return a picture as the impulse sees it, as a PNG."""
-    block = impulse.inputs[0]
-    size = (block.width, block.height)
-    lanczos = Image.Resampling.LANCZOS
-    with Image.open(io.BytesIO(data)) as opened:
-        picture = opened.convert("RGB")
-    match block.resize_mode:
-        case "squash":
-            picture = picture.resize(size, lanczos)
-        case "fit-long":
-            picture = ImageOps.pad(picture, size, lanczos, color="black")
-        case _:
-            picture = ImageOps.fit(picture, size, lanczos)
-    made = io.BytesIO()
-    picture.save(made, "PNG")
-    return made.getvalue()
 
 
 @_route("POST", "/api/{projectId}/raw-data/{sampleId}/bounding-boxes", WRITE)
