@@ -1,23 +1,16 @@
 """The emulator itself: keys, jobs, and what a test may change."""
 
-import io
 import json
 from collections.abc import Iterator
 
 import httpx
 import pytest
-from PIL import Image
 
 from support.edge_impulse import Emulator, Project, Training, Urls, downloads, fomo, running
+from support.edge_impulse.pictures import jpeg
 
 MODEL = b"\x1c\x00\x00\x00TFL3" + bytes(100)
 BETTER = b"\x1c\x00\x00\x00TFL3" + bytes(200)
-
-
-def picture(shade: int = 0, size: tuple[int, int] = (32, 24)) -> bytes:
-    made = io.BytesIO()
-    Image.new("RGB", size, (shade, 100, 50)).save(made, "JPEG")
-    return made.getvalue()
 
 
 @pytest.fixture
@@ -84,8 +77,8 @@ def test_uploads_are_kept(urls: Urls, project: Project) -> None:
             "x-metadata": json.dumps({"camera": "gate"}),
         },
         files=[
-            ("data", ("a.jpg", picture(), "image/jpeg")),
-            ("data", ("b.jpg", picture(), "image/jpeg")),
+            ("data", ("a.jpg", jpeg(0), "image/jpeg")),
+            ("data", ("b.jpg", jpeg(0), "image/jpeg")),
             ("data", ("c.jpg", b"no picture", "image/jpeg")),
         ],
     ).json()
@@ -111,4 +104,4 @@ def test_uploads_are_kept(urls: Urls, project: Project) -> None:
             },
         ],
     }
-    assert (first.label, first.metadata, first.data) == ("", {"camera": "gate"}, picture())
+    assert (first.label, first.metadata, first.data) == ("", {"camera": "gate"}, jpeg(0))

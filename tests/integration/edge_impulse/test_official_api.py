@@ -4,7 +4,6 @@ The client builds its models without checking them, so `complaints` holds each a
 client's own description of it: fields that are missing, unknown, or of another kind.
 """
 
-import io
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -14,7 +13,6 @@ from typing import Any
 import edgeimpulse_api
 import pytest
 from edgeimpulse_api import exceptions, models
-from PIL import Image
 from pydantic import v1 as pydantic_v1
 
 from support.edge_impulse import (
@@ -28,6 +26,7 @@ from support.edge_impulse import (
     fomo,
     running,
 )
+from support.edge_impulse.pictures import jpeg
 from support.edge_impulse.studio import ROUTES
 
 CLIENT_BUG = "Multiple matches found when deserializing"
@@ -37,12 +36,6 @@ threshold, the emulator's nor Studio's."""
 FLOAT32 = b"\x1c\x00\x00\x00TFL3float32"
 INT8 = b"\x1c\x00\x00\x00TFL3int8"
 ARCHIVE = b"PK\x05\x06" + bytes(18)
-
-
-def picture(shade: int = 0) -> bytes:
-    made = io.BytesIO()
-    Image.new("RGB", (64, 48), (shade, 100, 50)).save(made, "JPEG")
-    return made.getvalue()
 
 
 @dataclass
@@ -89,9 +82,9 @@ def world(emulator: Emulator) -> Iterator[World]:
     project.add_impulse(impulse)
     project.last_version = project.created
     sample = project.add_sample(
-        "a.jpg", picture(), boxes=[Box("box", 1, 2, 3, 4)], metadata={"camera": "gate"}
+        "a.jpg", jpeg(0), boxes=[Box("box", 1, 2, 3, 4)], metadata={"camera": "gate"}
     )
-    project.add_sample("b.jpg", picture(9), "testing", label="bag")
+    project.add_sample("b.jpg", jpeg(9), "testing", label="bag")
     project.add_sample("c.csv", b"1,2", label="bag").structured_labels = (
         {"startIndex": 0, "endIndex": 1, "label": "bag"},
     )
@@ -256,7 +249,7 @@ AS_THEY_ARE: dict[tuple[str, str], tuple[Answer, bytes]] = {
     ),
     ("GET", "/api/{projectId}/raw-data/{sampleId}/image"): (
         lambda w, p: w.raw_data.get_sample_as_image(p, w.sample, _preload_content=False),
-        picture(),
+        jpeg(0),
     ),
 }
 """Bytes; the client would decode them as text if it were let."""

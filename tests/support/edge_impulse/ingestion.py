@@ -11,9 +11,11 @@ from pathlib import PurePosixPath
 from typing import Any, Final, get_args
 from urllib.parse import unquote
 
-from aiohttp import BodyPartReader, web
+from aiohttp import web
+from aiohttp.helpers import parse_mimetype
 
 from support.edge_impulse.faults import FILES_TO_STORE
+from support.edge_impulse.multipart import BrokenMultipartError, Part, parts
 from support.edge_impulse.pictures import BrokenPictureError, size_of
 from support.edge_impulse.project import Box, Category, Emulator, Project, RefusedError, Sample
 from support.edge_impulse.studio import admit, refusal
@@ -24,8 +26,6 @@ PATHS: Final = (("POST", "/api/{category}/files"), ("POST", "/api/{category}/dat
 
 MOST_FILES = 1000
 LARGEST_FILE = 100 * 1024 * 1024
-CHUNK = 1 << 18
-"""Of a body that is taken in."""
 
 PICTURES: Final = frozenset({".jpg", ".jpeg", ".png"})
 OTHERS: Final = frozenset({".json", ".cbor", ".csv", ".wav", ".mp4", ".avi", ".txt", ".parquet"})
@@ -36,16 +36,6 @@ TRAINING_SHARE = 0.8
 
 class _BrokenError(Exception):
     """One file is not stored; the others are."""
-
-
-@dataclass
-class _Upload:
-    """One file of a request."""
-
-    filename: str
-    data: bytes
-    sha256: str
-    size: int
 
 
 @dataclass
@@ -111,7 +101,7 @@ def _boxes(made: Any) -> tuple[Box, ...]:
 
 
 def add_routes(app: web.Application, emulator: Emulator) -> None:
-    """Serve both ways to upload."""
+    """Serve both ways to file."""
     app.router.add_post(PATHS[0][1], _answering(emulator, _files))
     app.router.add_post(PATHS[1][1], _answering(emulator, _legacy))
 
@@ -143,44 +133,37 @@ def _check_category(category: str, project: Project) -> None:
 
 async def _files(emulator: Emulator, request: web.Request, project: Project) -> web.StreamResponse:
     headers = _Headers.of(request)
-    uploads, labels = await _parts(request)
+    files, labels = await _received(request)
     lose_after: int | None = request.get(FILES_TO_STORE)
     category = request.match_info["category"]
     answers = []
-    for upload in uploads[:lose_after]:
+    for file in files[:lose_after]:
         with emulator.lock:
-            answers.append(_store(emulator, project, category, headers, labels, upload))
+            answers.append(_store(emulator, project, category, headers, labels, file))
     return web.json_response({"success": True, "files": answers})
 
 
-async def _parts(request: web.Request) -> tuple[list[_Upload], _Labels]:
-    if not request.content_type.startswith("multipart/"):
+async def _received(request: web.Request) -> tuple[list[Part], _Labels]:
+    content = parse_mimetype(request.headers.get("Content-Type", ""))
+    if content.type != "multipart" or "boundary" not in content.parameters:
         raise RefusedError("Expected multipart/form-data", 400)
-    uploads: list[_Upload] = []
+    files: list[Part] = []
     labels = _Labels()
-    reader = await request.multipart()
-    while (part := await reader.next()) is not None:
-        if not isinstance(part, BodyPartReader) or part.name != "data" or not part.filename:
-            raise RefusedError("Files should have the name 'data'", 400)
-        if part.filename.endswith(".labels"):
-            _read_labels(labels, part.filename, bytes(await part.read()))
-            continue
-        if len(uploads) == MOST_FILES:
-            raise RefusedError(f"More than {MOST_FILES} files in one request", 400)
-        uploads.append(await _received(part, part.filename))
-    if not uploads:
+    try:
+        async for part in parts(request.content, content.parameters["boundary"], LARGEST_FILE):
+            if part.name != "data" or not part.filename:
+                raise RefusedError("Files should have the name 'data'", 400)
+            if part.filename.endswith(".labels"):
+                _read_labels(labels, part.filename, part.data)
+            elif len(files) == MOST_FILES:
+                raise RefusedError(f"More than {MOST_FILES} files in one request", 400)
+            else:
+                files.append(part)
+    except BrokenMultipartError as error:
+        raise RefusedError(f"Invalid multipart body: {error}", 400) from None
+    if not files:
         raise RefusedError("No files in this request", 400)
-    return uploads, labels
-
-
-async def _received(part: BodyPartReader, filename: str) -> _Upload:
-    data, digest, size = bytearray(), hashlib.sha256(), 0
-    while chunk := await part.read_chunk(CHUNK):
-        size += len(chunk)
-        digest.update(chunk)
-        if size <= LARGEST_FILE:
-            data += chunk
-    return _Upload(filename, bytes(data), digest.hexdigest(), size)
+    return files, labels
 
 
 def _read_labels(labels: _Labels, filename: str, text: bytes) -> None:
@@ -208,13 +191,13 @@ def _store(
     category: str,
     headers: _Headers,
     labels: _Labels,
-    upload: _Upload,
+    file: Part,
 ) -> dict[str, Any]:
-    name = upload.filename
+    name = file.filename
     try:
-        width, height = _checked(upload)
+        width, height = _checked(file)
         if headers.disallow_duplicates:
-            _check_new(project, upload.sha256)
+            _check_new(project, file.sha256)
     except _BrokenError as broken:
         return {"success": False, "error": str(broken), "fileName": name}
     number = emulator.number()
@@ -222,12 +205,12 @@ def _store(
     sample = Sample(
         id=number,
         filename=_with_id(name, number) if headers.add_date_id else name,
-        sha256=upload.sha256,
-        size=upload.size,
-        category=_stored_in(labels.category.get(name, category), upload.sha256),
+        sha256=file.sha256,
+        size=file.size,
+        category=_stored_in(labels.category.get(name, category), file.sha256),
         label=name.split(".", 1)[0] if label is None else label,
         added=emulator.clock(),
-        data=upload.data if emulator.keep_bytes else None,
+        data=file.data if emulator.keep_bytes else None,
         metadata={**headers.metadata, **labels.metadata.get(name, {})},
         boxes=labels.boxes.get(name) or headers.boxes,
         structured_labels=labels.structured.get(name, ()),
@@ -250,17 +233,17 @@ def _check_new(project: Project, sha256: str) -> None:
         raise _BrokenError(f"An item with this hash already exists (ids: {ids})")
 
 
-def _checked(upload: _Upload) -> tuple[int | None, int | None]:
+def _checked(file: Part) -> tuple[int | None, int | None]:
     """Return the size of a picture; of other files nothing is known."""
-    if upload.size > LARGEST_FILE:
+    if file.size > LARGEST_FILE:
         raise _BrokenError(f"File is larger than {LARGEST_FILE} bytes")
-    ending = PurePosixPath(upload.filename.lower()).suffix
+    ending = PurePosixPath(file.filename.lower()).suffix
     if ending in OTHERS:
         return None, None
     if ending not in PICTURES:
         raise _BrokenError(f"Unsupported file type '{ending}'")
     try:
-        return size_of(upload.data)
+        return size_of(file.data)
     except BrokenPictureError as error:
         raise _BrokenError(str(error)) from None
 
@@ -287,10 +270,10 @@ async def _legacy(emulator: Emulator, request: web.Request, project: Project) ->
     data = bytearray()
     async for block in request.content.iter_any():
         data += block
-    upload = _Upload(filename, bytes(data), hashlib.sha256(data).hexdigest(), len(data))
+    file = Part("data", filename, bytes(data), hashlib.sha256(data).hexdigest(), len(data))
     headers, category = _Headers.of(request), request.match_info["category"]
     with emulator.lock:
-        answer = _store(emulator, project, category, headers, _Labels(), upload)
+        answer = _store(emulator, project, category, headers, _Labels(), file)
     if not answer["success"]:
         raise RefusedError(answer["error"], 400)
     return web.Response(text=answer["fileName"])

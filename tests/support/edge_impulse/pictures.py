@@ -2,6 +2,7 @@
 
 import io
 
+import numpy as np
 from PIL import Image, ImageOps
 
 END_OF_JPEG = b"\xff\xd9"
@@ -41,4 +42,13 @@ def resized(data: bytes, size: tuple[int, int], mode: str) -> bytes:
             picture = ImageOps.fit(picture, size, lanczos)
     made = io.BytesIO()
     picture.save(made, "PNG")
+    return made.getvalue()
+
+
+def jpeg(seed: int, size: tuple[int, int] = (64, 48)) -> bytes:
+    """Return a small JPEG that differs from that of each other seed."""
+    width, height = size
+    noise = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    made = io.BytesIO()
+    Image.fromarray(noise).save(made, "JPEG")
     return made.getvalue()
