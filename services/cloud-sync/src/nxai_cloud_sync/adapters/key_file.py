@@ -1,0 +1,129 @@
+"""The Edge Impulse API key in a file that only this user can read."""
+
+import contextlib
+import hashlib
+import os
+import re
+import secrets
+from pathlib import Path
+from typing import Final
+
+from nxai_common.errors import ConfigurationError
+from nxai_common.logs import register_secret
+
+_KEY: Final = re.compile(r"ei_[\x21-\x7e]{1,500}", re.ASCII)
+"""Printable ASCII: it travels as a header. (Keys have 67 characters today.)"""
+_LARGEST: Final = 4096
+"""Bytes; a larger file is something else."""
+_NO_KEY: Final = (
+    "no API key of Edge Impulse: one begins with ei_ (Studio: Dashboard > Keys) and stands alone"
+)
+
+
+class KeyFile:
+    """Keeps the key at `path`; with `read_only`, as a Docker secret, somebody else does."""
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self._path = path
+        self._read_only = read_only
+
+    def read(self) -> str | None:
+        """Return the key, or None when there is none.
+
+        Raises:
+            ConfigurationError: it is there but cannot be read or is no key, or a read-only file is
+                missing; never shows it.
+        """
+        try:
+            with self._path.open("rb") as file:
+                content = file.read(_LARGEST)
+        except FileNotFoundError:
+            if self._read_only:
+                raise ConfigurationError(
+                    f"{self._path} (NXAI_CLOUD_SYNC_KEY_FILE) does not exist; put the API key "
+                    "there, or unset the variable and run `nxai-cloud-sync link`"
+                ) from None
+            return None
+        except OSError as error:
+            raise ConfigurationError(
+                f"API key file {self._path} cannot be read: {error.strerror}; let this user read it"
+            ) from None
+        # An editor may have added a newline, or a byte order mark.
+        text = content.decode("utf-8-sig", errors="replace").strip()
+        if not _KEY.fullmatch(text):
+            raise ConfigurationError(f"{self._path} holds {_NO_KEY}")
+        register_secret(text)
+        return text
+
+    @property
+    def revision(self) -> str:
+        """A text that changes with the key and says nothing about it; empty without a key.
+
+        Raises:
+            ConfigurationError: as `read`.
+        """
+        key = self.read()
+        # A key is 256 random bits: its hash can be shown to anybody.
+        return "" if key is None else hashlib.sha256(f"key revision of {key}".encode()).hexdigest()
+
+    def write(self, key: str) -> None:
+        """Keep a key, readable by this user alone: on the disk when this returns.
+
+        Raises:
+            ConfigurationError: no key of Edge Impulse, a read-only file, or one that cannot be
+                replaced; never shows the key.
+        """
+        text = key.strip()
+        register_secret(text)
+        if not _KEY.fullmatch(text):
+            raise ConfigurationError(f"this is {_NO_KEY}")
+        if self._read_only:
+            raise ConfigurationError(
+                f"the API key is read from {self._path} (NXAI_CLOUD_SYNC_KEY_FILE): put it there, "
+                "or unset the variable"
+            )
+        fresh = self._path.with_name(f".{self._path.name}.{secrets.token_hex(4)}.new")
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            _write_private(fresh, f"{text}\n".encode())
+            fresh.replace(self._path)
+            _sync_folder(self._path.parent)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                fresh.unlink(missing_ok=True)
+            raise ConfigurationError(
+                f"API key file {self._path} cannot be written: {error.strerror}; make room, or let "
+                "this user write there"
+            ) from None
+
+    def forget(self) -> None:
+        """Delete it. A read-only file stays: it is somebody else's.
+
+        Raises:
+            ConfigurationError: it cannot be deleted.
+        """
+        if self._read_only:
+            return
+        try:
+            self._path.unlink(missing_ok=True)
+        except OSError as error:
+            raise ConfigurationError(
+                f"API key file {self._path} cannot be deleted: {error.strerror}; delete it by hand"
+            ) from None
+
+
+def _write_private(path: Path, content: bytes) -> None:
+    # With these rights from the first moment on, whatever the umask.
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
