@@ -111,6 +111,9 @@ def environment_of(arguments: argparse.Namespace, state: Path) -> dict[str, str]
         "NXAI_MANAGER_SECRETS_DIR": str(state / "secrets"),
         "NXAI_CAPTURE_SECRETS_DIR": str(state / "secrets"),
         "NXAI_INFERENCE_MODELS_DIR": str(ROOT / "models"),
+        "NXAI_INFERENCE_CATALOGUE_DIR": str(state / "catalogue"),
+        "NXAI_CLOUD_SYNC_CATALOGUE_DIR": str(state / "catalogue"),
+        "NXAI_CLOUD_SYNC_STATE_DIR": str(state / "cloud-sync"),
         **os.environ,  # noqa: TID251 - handed on to the services, not read
         "EDGE_ROOT": str(ROOT),
         "EDGE_LOCAL": str(ROOT / "deploy/local"),

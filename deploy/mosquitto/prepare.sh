@@ -11,7 +11,7 @@
 set -eu
 umask 077
 
-accounts="capture inference publisher manager viewer pusher"
+accounts="capture inference publisher manager cloud-sync viewer pusher"
 here=$(cd "$(dirname "$0")" && pwd)
 state=$1
 listener=$2

@@ -20,7 +20,7 @@ from support.broker import free_port
 from support.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
-SERVICES = {"capture", "inference", "publisher", "manager"}
+SERVICES = {"capture", "inference", "publisher", "manager", "cloud-sync"}
 WITHIN_S = 60.0
 
 

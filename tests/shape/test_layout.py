@@ -42,7 +42,13 @@ def name(path: Path) -> str:
 
 
 def test_there_is_something_to_look_at() -> None:
-    assert [path.name for path in SERVICES] == ["capture", "inference", "manager", "publisher"]
+    assert [path.name for path in SERVICES] == [
+        "capture",
+        "cloud-sync",
+        "inference",
+        "manager",
+        "publisher",
+    ]
     assert len(SOURCES) > 50
 
 

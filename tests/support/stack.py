@@ -110,6 +110,12 @@ class Stack:
             "NXAI_RUN_DIR": str(self.folder),
             "NXAI_HEARTBEAT_S": "1",
             "NXAI_INFERENCE_MODELS_DIR": str(ROOT / "models"),
+            "NXAI_INFERENCE_CATALOGUE_DIR": str(self.folder / "catalogue"),
+            "NXAI_CLOUD_SYNC_CATALOGUE_DIR": str(self.folder / "catalogue"),
+            "NXAI_CLOUD_SYNC_STATE_DIR": str(self.folder / "cloud-sync"),
+            "NXAI_MANAGER_SETTINGS": str(self.folder / "settings.json"),
+            "NXAI_MANAGER_SECRETS_DIR": str(self.folder / "secrets"),
+            "NXAI_MANAGER_STATE_DIR": str(self.folder),
             "NXAI_CAPTURE_SECRETS_DIR": str(self.folder / "secrets"),
             "NXAI_PUBLISHER_DATABASE_URL": f"sqlite:///{self.folder}/log.db",
             **self.environment,
@@ -118,7 +124,7 @@ class Stack:
             environment["NXAI_INFERENCE_SHARE"] = "workers"
         with log.open("ab") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", f"nxai_{service}"],
+                [sys.executable, "-m", f"nxai_{service.replace('-', '_')}"],
                 stdout=output,
                 stderr=output,
                 env=environment,

@@ -39,7 +39,7 @@ NXAI_BROKER=mqtt://127.0.0.1:$MQTT_PORT NXAI_BROKER_USERNAME=viewer \
 echo "detections after $((SECONDS - started)) s"
 
 # Every container says of itself that it is healthy, and none had to be started again.
-for service in mosquitto capture inference publisher manager; do
+for service in mosquitto capture inference publisher manager cloud-sync; do
     container=$("${compose[@]}" ps -q "$service")
     for attempt in $(seq 180); do
         health=$(docker inspect -f '{{.State.Health.Status}}' "$container")

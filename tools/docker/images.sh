@@ -2,7 +2,7 @@
 # Builds all images, without a container registry: the base image is made by debootstrap, once,
 # and kept in the cache folder. With BASE_IMAGE set, that image is the base of all.
 #
-#   images.sh [mosquitto|capture|inference|publisher|manager]...
+#   images.sh [mosquitto|capture|inference|publisher|manager|cloud-sync]...
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -57,7 +57,7 @@ if [ -z "${BASE_IMAGE:-}" ]; then
     fi
     BASE_IMAGE=$base
 fi
-if [ $# = 0 ]; then set -- mosquitto capture inference publisher manager; fi
+if [ $# = 0 ]; then set -- mosquitto capture inference publisher manager cloud-sync; fi
 for name in "$@"; do
     if [ "$name" = mosquitto ]; then
         build nxai-mosquitto -f deploy/docker/mosquitto.Dockerfile

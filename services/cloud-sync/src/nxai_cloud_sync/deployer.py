@@ -11,12 +11,11 @@ from typing import Final
 
 from pydantic import TypeAdapter
 
-from nxai_cloud_sync.adapters.state_file import StateFile
 from nxai_cloud_sync.core import deploying
 from nxai_cloud_sync.core.catalogue import CatalogueVersion, VersionState
 from nxai_cloud_sync.core.deploying import Deployed, Seen, candidate_name
 from nxai_cloud_sync.core.shadow import ShadowComparison, verdict
-from nxai_cloud_sync.ports import Catalogue, StorageUnavailable
+from nxai_cloud_sync.ports import Catalogue, Remembered, StorageUnavailable
 from nxai_common.bus.ports import Bus, Inbox, Subscription
 from nxai_common.contracts.base import Message
 from nxai_common.contracts.collecting import RollbackOptions, ShadowOptions
@@ -61,7 +60,7 @@ class Deployer:
     def __init__(
         self,
         bus: Bus,
-        state: StateFile[Records],
+        state: Remembered[Records],
         catalogue: Catalogue,
         clock: Callable[[], float] = time.monotonic,
         now_us: Callable[[], int] = lambda: time.time_ns() // 1000,
@@ -121,6 +120,10 @@ class Deployer:
     def models(self) -> tuple[str, ...]:
         """Names of the deployed models. May be asked for from another thread."""
         return tuple(self._records)
+
+    def told(self) -> tuple[Deployment, ...]:
+        """Return what was last said of each deployed model."""
+        return tuple(self._told.values())
 
     def in_use(self) -> dict[str, str]:
         """Return why versions must not be deleted, by digest."""

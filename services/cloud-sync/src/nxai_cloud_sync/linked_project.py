@@ -6,10 +6,9 @@ from typing import Protocol
 
 from pydantic import TypeAdapter
 
-from nxai_cloud_sync.adapters.state_file import StateFile
 from nxai_cloud_sync.core.project import BlockKind, Impulse, LearnBlock, Role, choose
 from nxai_cloud_sync.jobs import Details, Job
-from nxai_cloud_sync.ports import Ingestion, KeyStore, Link, Studio
+from nxai_cloud_sync.ports import Ingestion, KeyStore, Link, Remembered, Studio
 from nxai_common.contracts.commands import LinkProject
 from nxai_common.errors import KeyRefused, NxaiError, RejectedError
 
@@ -37,7 +36,7 @@ class LinkedProject:
 
     def __init__(
         self,
-        state: StateFile[Link],
+        state: Remembered[Link],
         keys: KeyStore,
         connect: Connect,
         *,
@@ -53,6 +52,8 @@ class LinkedProject:
         self._link: Link | None = None
         self.impulses: tuple[Impulse, ...] = ()
         """Of the project, when it was linked or looked at last."""
+        self.compute_ms_left: int | None = None
+        """Compute time of the account when the project was looked at last; None: not known."""
         self.trouble = ""
         """Why the key does not do; nothing is asked for by itself until a person acts."""
 
@@ -144,7 +145,9 @@ class LinkedProject:
             impulses: tuple[Impulse, ...] = ()
             if info.role.reads_models:
                 job.step("reading the project")
-                link = replace(link, name=studio.project(info.project).name)
+                project = studio.project(info.project)
+                self.compute_ms_left = project.compute_ms_left
+                link = replace(link, name=project.name)
                 impulses = studio.impulses(info.project)
                 chosen = choose(impulses, command.impulse, command.learn_block)
                 link = replace(

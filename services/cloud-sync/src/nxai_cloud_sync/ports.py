@@ -1,11 +1,13 @@
 """What cloud-sync needs of the world."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from nxai_cloud_sync.core.catalogue import CatalogueVersion
+from nxai_cloud_sync.core.collecting import KeptPicture
 from nxai_cloud_sync.core.project import (
     Download,
     Impulse,
@@ -27,7 +29,7 @@ from nxai_cloud_sync.core.sample import (
 )
 from nxai_cloud_sync.core.uploading import FileOutcome, UploadBatch
 from nxai_common.contracts.collecting import SampleLimits
-from nxai_common.contracts.models import PackageManifest
+from nxai_common.contracts.models import ModelManifest, PackageManifest
 from nxai_common.errors import TransientError
 
 
@@ -37,6 +39,28 @@ class StorageUnavailable(TransientError):  # noqa: N818 - named for the state
 
 OnBytes = Callable[[int, int | None], None]
 """Called now and then with bytes done and bytes in all (None: not known); may raise to stop."""
+
+
+T = TypeVar("T")
+
+
+class Remembered(Protocol[T]):
+    """One value that outlives the process. Implemented by `adapters.state_file`.
+
+    Every method raises StorageUnavailable when the disk does not do.
+    """
+
+    def read(self) -> T | None:
+        """Return what was kept, or None."""
+        ...
+
+    def write(self, value: T) -> None:
+        """Keep a value: on the disk when this returns."""
+        ...
+
+    def forget(self) -> None:
+        """Keep nothing."""
+        ...
 
 
 class Studio(Protocol):
@@ -171,27 +195,20 @@ class KeyStore(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What one slice of retention did."""
+
+    pictures: int
+    more: bool
+    """Whether there is more to do at once."""
+
+
 class SampleStore(Protocol):
     """Pictures on disk. Implemented by `adapters.sql_samples`; safe from several threads.
 
     Every method raises StorageUnavailable when the disk or the database does not do.
     """
-
-    def add(self, sample: NewSample) -> StoredSample | None:
-        """Keep a picture: on the disk when this returns. None: it was kept before already."""
-        ...
-
-    def recent_hashes(self, camera: str, count: int) -> tuple[int, ...]:
-        """Return the perceptual hashes of the newest pictures of a camera."""
-        ...
-
-    def count_since(self, camera: str, since_us: int) -> int:
-        """Return how many pictures of a camera were stored since; dropped ones count."""
-        ...
-
-    def label_counts_since(self, camera: str, since_us: int) -> dict[str, int]:
-        """Return how many of them show each label ("" for none)."""
-        ...
 
     def get(self, sample: str) -> StoredSample | None:
         """Return one picture's record."""
@@ -224,8 +241,11 @@ class SampleStore(Protocol):
         """Return approved (and new) pictures of cameras, the most valuable first."""
         ...
 
-    def begin_upload(self, samples: Sequence[str]) -> None:
-        """Note that they are in a request now."""
+    def begin_upload(self, samples: Sequence[str]) -> frozenset[str]:
+        """Note that they are in a request now; return those that may be sent.
+
+        The others were sent already, are in another request, or a person discarded them meanwhile.
+        """
         ...
 
     def end_upload(self, outcomes: Sequence[FileOutcome], at_us: int) -> None:
@@ -233,15 +253,14 @@ class SampleStore(Protocol):
         ...
 
     def release_uploads(self) -> int:
-        """Make what was left in `uploading` by a crash `approved` again; return how many."""
+        """Make what was left in `uploading` what it was before; return how many.
+
+        After a crash, or when a request came to nothing.
+        """
         ...
 
     def uploaded_bytes_since(self, since_us: int) -> int:
-        """Return the bytes of pictures uploaded since."""
-        ...
-
-    def prune(self, limits: SampleLimits, now_us: int) -> int:
-        """Remove what is beyond the limits, what is worth least first; return how many."""
+        """Return the bytes of pictures sent since, of removed ones too."""
         ...
 
     def usage(self) -> Usage:
@@ -249,13 +268,60 @@ class SampleStore(Protocol):
         ...
 
 
+class SampleIntake(Protocol):
+    """What collecting needs of the store. Implemented by `adapters.sql_samples`.
+
+    Every method raises StorageUnavailable, as those of `SampleStore`.
+    """
+
+    def holds(self, camera: str, stream: str, sequence: int, model: str) -> bool:
+        """Return whether a picture was kept before, and is still."""
+        ...
+
+    def add(self, sample: NewSample) -> StoredSample | None:
+        """Keep a picture: on the disk when this returns. None: it was kept before already."""
+        ...
+
+    def kept_lately(self, camera: str, count: int) -> tuple[KeptPicture, ...]:
+        """Return what was kept of a camera last, oldest first; what was removed since, too."""
+        ...
+
+    def prune(self, limits: SampleLimits, now_us: int | None) -> Pruned:
+        """Remove one slice of what is beyond the limits, what is worth least first.
+
+        Uploaded ones go first, then discarded, failed, new and approved ones; one that is being
+        uploaded stays. None for `now_us`: the time is not known, and nothing goes for its age.
+        """
+        ...
+
+
+class PictureHasher(Protocol):
+    """Looks into a JPEG. Implemented by `adapters.picture_hash`."""
+
+    def hash_of(self, jpeg: bytes, width: int, height: int) -> int:
+        """Return the 64-bit perceptual hash of a picture that shall have this size.
+
+        Raises:
+            RejectedError: it is no whole JPEG, or has another size.
+        """
+        ...
+
+
 class Catalogue(Protocol):
-    """Imported models on disk. Implemented by `adapters.model_catalogue`."""
+    """Imported models on disk. Implemented by `adapters.model_catalogue`; for several threads.
+
+    Every method raises StorageUnavailable when the disk does not do.
+    """
+
+    def incoming(self) -> AbstractContextManager[Path]:
+        """Give an empty folder on the catalogue's disk; it goes with what is left in it."""
+        ...
 
     def store(self, file: Path, manifest: PackageManifest, version: CatalogueVersion) -> None:
         """Keep a version: a package folder named by its digest, whole or not at all.
 
-        `file` is moved there. Storing a digest again replaces what is said of it.
+        `file` (.tflite or .onnx, best in an `incoming` folder) is moved there. Storing a digest
+        again replaces what is said of it.
         """
         ...
 
@@ -268,9 +334,49 @@ class Catalogue(Protocol):
         ...
 
     def update(self, version: CatalogueVersion) -> None:
-        """Change what is said of one (title, state ...)."""
+        """Change what is said of one (title, state ...), but for its package's manifest.
+
+        Raises:
+            RejectedError: its record is damaged.
+        """
         ...
 
     def delete(self, digest: str) -> None:
-        """Remove one and its files."""
+        """Remove one and its files, if it is there."""
+        ...
+
+    def prune(self, keep_per_model: int, in_use: Collection[str]) -> tuple[CatalogueVersion, ...]:
+        """Remove old versions, but for the newest of each model and those in use."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TrialOutcome:
+    """A model that passed its test."""
+
+    manifest: ModelManifest
+    measured: tuple[tuple[str, float], ...] = ()
+    """What else was measured, such as milliseconds of the other engines."""
+
+
+class TrialUnanswered(TransientError):  # noqa: N818 - named for what happened
+    """The inference service was there, and fell silent under the test."""
+
+
+class ModelTrial(Protocol):
+    """Tests a model of the catalogue. Implemented by `adapters.model_trial`."""
+
+    def run(self, model: str, digest: str, manifest: PackageManifest) -> TrialOutcome:
+        """Let the inference service load, test and time a model; takes up to minutes.
+
+        Args:
+            model: Its name in topics.
+            digest: Which version.
+            manifest: What is said of it, whatever the catalogue says.
+
+        Raises:
+            RejectedError: it failed; the message says why.
+            TrialUnanswered: no answer came. Tried again it may succeed, or end the service again.
+            BrokerUnavailable: the inference service is not there.
+        """
         ...

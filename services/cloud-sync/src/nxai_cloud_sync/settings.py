@@ -25,3 +25,13 @@ class CloudSyncSettings(ServiceSettings):
     """Base URL of the ingestion API, for projects linked without another one."""
     inference: str = "inference"
     """Role of the service that tests models: its status and its `try` command."""
+
+    @property
+    def key_path(self) -> Path:
+        """Where the API key lies."""
+        return self.key_file or self.state_dir / "edge-impulse-key"
+
+    @property
+    def incoming_dir(self) -> Path:
+        """Where files to be imported are put."""
+        return self.state_dir / "incoming"

@@ -8,10 +8,9 @@ from typing import Final
 
 from pydantic import TypeAdapter
 
-from nxai_cloud_sync.adapters.state_file import StateFile
 from nxai_cloud_sync.core.project import LogLine, TrainingJob, TrainingState
 from nxai_cloud_sync.jobs import Cancelled, Details, Job
-from nxai_cloud_sync.ports import Studio
+from nxai_cloud_sync.ports import Remembered, Studio
 from nxai_common.errors import CloudRejected, CloudUnavailable
 from nxai_common.retry import RetryPolicy
 
@@ -41,7 +40,7 @@ class Trainer:
 
     def __init__(
         self,
-        state: StateFile[TrainingUnderWay],
+        state: Remembered[TrainingUnderWay],
         rng: random.Random | None = None,
         poll_s: float = POLL_S,
     ) -> None:

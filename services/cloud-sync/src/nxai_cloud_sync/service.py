@@ -1,0 +1,635 @@
+"""The loop: receive, decide, emit, acknowledge; what takes long is a job on another thread."""
+
+import json
+import logging
+import queue
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import TypeAdapter
+
+from nxai_cloud_sync.collector import Collector
+from nxai_cloud_sync.core.catalogue import CatalogueVersion, VersionState
+from nxai_cloud_sync.core.sample import LabelledBox, SampleFilter, SampleState, StoredSample
+from nxai_cloud_sync.deployer import Deployer
+from nxai_cloud_sync.importer import Importer
+from nxai_cloud_sync.jobs import Details, Ended, Job, Lane, Work
+from nxai_cloud_sync.linked_project import LinkedProject
+from nxai_cloud_sync.ports import Catalogue, SampleStore
+from nxai_cloud_sync.settings import CloudSyncSettings
+from nxai_cloud_sync.trainer import Trainer
+from nxai_cloud_sync.updates import UpdateWatch
+from nxai_cloud_sync.uploader import Uploader
+from nxai_common.bus.ports import Bus, Delivery, Inbox, Subscription
+from nxai_common.contracts import commands as c
+from nxai_common.contracts.base import Message
+from nxai_common.contracts.configuration import CloudSyncConfiguration
+from nxai_common.contracts.deployments import Deployment
+from nxai_common.contracts.samples import Sample
+from nxai_common.contracts.status import Problem, Status
+from nxai_common.errors import NxaiError, RejectedError
+from nxai_common.retry import RetryPolicy
+from nxai_common.runtime import Beat, Report, Stop
+
+log = logging.getLogger(__name__)
+
+POLL_S: Final = 0.5
+"""Longest wait for a message: how late a stop or a heartbeat may be seen."""
+TICK_S: Final = 1.0
+"""Between two looks at trials, windows and polls."""
+UPLOAD_EVERY_S: Final = 30.0
+"""Pictures that may go up by themselves are collected for so long: one connection for them all."""
+AGAIN: Final = RetryPolicy(first_s=30, factor=2, longest_s=3600)
+"""What goes on by itself and failed is tried again, at last once an hour."""
+
+VERSIONS: Final = TypeAdapter(tuple[CatalogueVersion, ...])
+SAMPLES: Final = TypeAdapter(tuple[StoredSample, ...])
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the service is made of."""
+
+    project: LinkedProject
+    catalogue: Catalogue
+    samples: SampleStore
+    collector: Collector
+    deployer: Deployer
+    importer: Importer
+    uploader: Uploader
+    trainer: Trainer
+    updates: UpdateWatch
+
+
+class CloudSync:
+    """Implements the runtime's `Service`."""
+
+    def __init__(
+        self,
+        settings: CloudSyncSettings,
+        bus: Bus,
+        beat: Beat,
+        parts: Parts,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._bus = bus
+        self._beat = beat
+        self._parts = parts
+        self._clock = clock
+        self._configuration = CloudSyncConfiguration(revision="")
+        self._revision = ""
+        self._ended: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        """What jobs leave for the loop to do; at most one a job."""
+        self._inbox: Inbox = self._subscribe()
+        self._models = Lane("models", bus, settings.instance, self._inbox.wake)
+        self._uploads = Lane("uploads", bus, settings.instance, self._inbox.wake)
+        self._tick_at = clock()
+        self._took_up_training = False
+        self._rng = random.Random()  # noqa: S311 - jitter, not a secret
+        self._upload_at = clock()
+        self._upload_failures = 0
+        self._test_at = clock()
+        self._test_failures = 0
+        self._sync_problem = ""
+        self._handlers: Mapping[type[Message], Callable[[Any], c.Reply]] = {
+            c.LinkProject: self._link,
+            c.UnlinkProject: self._unlink,
+            c.ShowLink: self._show_link,
+            c.PullModel: self._pull,
+            c.ImportModel: self._import,
+            c.ListModels: self._list_models,
+            c.EditModel: self._edit_model,
+            c.DeleteModel: self._delete_model,
+            c.DeployModel: self._deploy,
+            c.UndeployModel: self._undeploy,
+            c.PromoteModel: self._promote,
+            c.EndShadow: self._end_shadow,
+            c.RollBackModel: self._roll_back,
+            c.ListSamples: self._list_samples,
+            c.ShowSample: self._show_sample,
+            c.ReviewSamples: self._review,
+            c.UploadSamples: self._upload,
+            c.RetrainModel: self._retrain,
+            c.CheckUpdates: self._check_updates,
+            c.CancelJob: self._cancel,
+        }
+
+    # -- the loop -----------------------------------------------------------------------------
+
+    def run(self, stop: Stop) -> None:
+        """Receive, decide, emit, acknowledge; until stopped."""
+        self._parts.project.open()
+        self._parts.samples.release_uploads()
+        self._parts.deployer.open()
+        try:
+            with self._parts.collector, self._models, self._uploads:
+                while not stop.is_set():
+                    self.turn(POLL_S)
+        finally:
+            self._parts.deployer.close()
+            self._inbox.close()
+
+    def turn(self, timeout: float) -> None:
+        """Handle one message, or what else is due when none comes within `timeout` seconds."""
+        self._beat()
+        delivery = self._inbox.receive(timeout)
+        while not self._ended.empty():
+            self._ended.get()()
+        if self._clock() >= self._tick_at:
+            self._tick_at = self._clock() + TICK_S
+            self._tick()
+        if delivery is not None:
+            self._handle(delivery)
+
+    def report(self) -> Report:
+        """Return how it goes."""
+        parts = self._parts
+        problems = [*parts.collector.problems, *parts.deployer.problems]
+        if parts.project.trouble:
+            problems.append(Problem(about="edge impulse", reason=parts.project.trouble))
+        elif self._sync_problem:
+            problems.append(Problem(about="edge impulse", reason=self._sync_problem))
+        return Report(
+            problems=tuple(problems),
+            counters={
+                **parts.collector.counters,
+                "jobs_done": self._models.done + self._uploads.done,
+                "jobs_failed": self._models.failed + self._uploads.failed,
+                "deployed": len(parts.deployer.models),
+            },
+            configuration_revision=self._revision,
+        )
+
+    def _subscribe(self) -> Inbox:
+        wanted: list[Subscription[Message]] = [
+            Subscription(CloudSyncConfiguration),
+            Subscription(Status),
+            Subscription(Sample),
+            # Our own, from before a start: to clear those of models that are deployed no more.
+            Subscription(Deployment),
+        ]
+        wanted += [
+            Subscription(kind, {"service": "cloud-sync", "name": _name_of(kind)})
+            for kind in COMMANDS
+        ]
+        return self._bus.subscribe(*wanted)
+
+    def _handle(self, delivery: Delivery[Message]) -> None:
+        match delivery.message:
+            case Sample():
+                self._parts.collector.offer(delivery)  # acknowledges it when it is safe
+            case CloudSyncConfiguration() as configuration:
+                self._configure(configuration)
+            case Status() as status:
+                self._parts.deployer.see_status(status)
+            case Deployment(model=model):
+                if model not in self._parts.deployer.models:
+                    self._bus.clear(Deployment, model=model)
+            case c.CloudSyncCommand() as command:
+                delivery.reply(self._answer(command))
+            case _:
+                log.error("no handler for %s", type(delivery.message).__name__)
+
+    def _configure(self, configuration: CloudSyncConfiguration) -> None:
+        self._configuration = configuration
+        self._parts.collector.configure(configuration)
+        self._revision = configuration.revision
+        self._upload_at = self._clock()
+
+    def _answer(self, command: c.CloudSyncCommand) -> c.Reply:
+        try:
+            return self._handlers[type(command)](command)
+        except NxaiError as error:
+            return c.Reply(ok=False, reason=str(error))
+        except Exception as error:  # one command must not end collecting
+            log.exception("command %s", command.name)
+            return c.Reply(ok=False, reason=f"unexpected {type(error).__name__}; see the log")
+
+    # -- what goes on by itself ---------------------------------------------------------------
+
+    def _tick(self) -> None:
+        wanted = self._configuration
+        self._parts.deployer.look(wanted.shadow, wanted.rollback)
+        self._test_pending()
+        if self._parts.project.link is None or self._parts.project.trouble:
+            return
+        self._take_up_training()
+        if not self._revision:  # what may run by itself is not known yet
+            return
+        if self._models.idle and self._parts.updates.due(
+            wanted.updates, metered=wanted.upload.metered
+        ):
+            self._start(self._models, "check-updates", self._look_for_update, self._looked)
+        if (
+            wanted.upload.mode != "manual"
+            and self._clock() >= self._upload_at
+            and self._uploads.idle
+            and self._parts.uploader.may_run(wanted)
+        ):
+            self._upload_at = self._clock() + UPLOAD_EVERY_S
+            self._start(self._uploads, "upload", self._upload_by_itself, self._uploaded)
+
+    def _take_up_training(self) -> None:
+        """Follow the training that was under way when the service ended."""
+        if self._took_up_training:
+            return
+        self._took_up_training = True
+        left = self._parts.trainer.left_over()
+        link = self._parts.project.link
+        if left is None or link is None or left.project != link.project:
+            return
+        studio = self._parts.project.studio
+        self._start(
+            self._models,
+            "retrain",
+            lambda job: self._parts.trainer.go_on(job, studio, left),
+            self._trained,
+        )
+
+    def _test_pending(self) -> None:
+        """Test imported models that inference could not be asked about when they came."""
+        if self._clock() < self._test_at or not self._models.idle:
+            return
+        self._test_at = self._clock() + AGAIN.first_s
+        if any(v.state is VersionState.FETCHED for v in self._parts.catalogue.versions()):
+            self._start(self._models, "test", self._parts.importer.test_pending, self._tested)
+
+    def _tested(self, _job: Job, failure: NxaiError | None) -> None:
+        self._test_failures = 0 if failure is None else self._test_failures + 1
+        if self._test_failures:
+            self._test_at = self._clock() + AGAIN.delay(self._test_failures, self._rng)
+
+    def _look_for_update(self, job: Job) -> Details:
+        link = self._parts.project.require()
+        job.step("looking for a new model")
+        studio = self._parts.project.studio()
+        try:
+            found = self._parts.updates.look(
+                studio, link, self._parts.project.block(link), self._artefact()
+            )
+        finally:
+            studio.close()
+        job.text = found.text
+        return {"offered": found.offered, "model": link.model}
+
+    def _looked(self, job: Job, failure: NxaiError | None) -> None:
+        self._note(failure)
+        link = self._parts.project.link
+        if failure is not None or link is None:
+            return
+        offered = str(job.details.get("offered") or "")
+        if link.model:
+            self._parts.deployer.offer(link.model, offered)
+        if offered and self._configuration.updates.policy in ("import", "shadow", "promote"):
+            self._start_pull(c.PullModel(), by_itself=True)
+
+    def _pulled(self, job: Job, failure: NxaiError | None, *, by_itself: bool) -> None:
+        self._note(failure)
+        if failure is not None:
+            return
+        model, digest = str(job.details["model"]), str(job.details["digest"])
+        if job.details["state"] != VersionState.READY.value:
+            return
+        self._parts.deployer.offer(model, "")
+        policy = self._configuration.updates.policy
+        record = self._parts.deployer.record(model)
+        if (
+            not by_itself
+            or policy not in ("shadow", "promote")
+            or record is None
+            or record.digest == digest
+            or digest in record.refused
+        ):
+            return
+        try:
+            self._parts.deployer.deploy(
+                model, digest, None, self._cameras(), by_rule=policy == "promote"
+            )
+        except RejectedError as error:
+            log.warning("version %s of model %s is not tried: %s", digest[:12], model, error)
+
+    def _upload_by_itself(self, job: Job) -> Details:
+        return self._send(job, (), include_new=self._configuration.upload.mode == "automatic")
+
+    def _uploaded(self, _job: Job, failure: NxaiError | None) -> None:
+        self._note(failure)
+        self._upload_failures = 0 if failure is None else self._upload_failures + 1
+        if self._upload_failures:
+            self._upload_at = self._clock() + AGAIN.delay(self._upload_failures, self._rng)
+
+    def _trained(self, _job: Job, failure: NxaiError | None) -> None:
+        self._note(failure)
+        if failure is None and self._parts.project.link is not None:
+            self._parts.updates.hurry()
+            self._start(self._models, "check-updates", self._look_for_update, self._looked)
+
+    def _note(self, failure: NxaiError | None) -> None:
+        """Remember why the exchange with Edge Impulse does not go on; forget it when it does."""
+        self._sync_problem = "" if failure is None else str(failure)
+        if failure is not None:
+            self._parts.project.note_failure(failure)
+
+    # -- jobs ---------------------------------------------------------------------------------
+
+    def _start(self, lane: Lane, name: str, work: Work, ended: Ended | None = None) -> c.Reply:
+        """Queue a job; say its name, or why not."""
+        active = lane.active(name)
+        if active is not None:
+            return c.Reply(
+                ok=False,
+                reason=f"{name} runs already: {active.text or active.state.value}",
+                details={"job": active.id},
+            )
+
+        def leave(job: Job, failure: NxaiError | None) -> None:
+            if ended is not None and not job.service_ends:
+                self._ended.put(lambda: ended(job, failure))
+
+        job = lane.submit(name, work, leave)
+        if job is None:
+            return c.Reply(ok=False, reason="too many jobs wait already; ask again later")
+        return c.Reply(ok=True, details={"job": job.id})
+
+    def _start_pull(self, command: c.PullModel, *, by_itself: bool) -> c.Reply:
+        link = self._parts.project.require()
+        artefact = command.artefact or self._artefact()
+
+        def work(job: Job) -> Details:
+            studio = self._parts.project.studio()
+            try:
+                pulled = self._parts.importer.pull(
+                    job, studio, link, self._parts.project.block(link), artefact, command.model
+                )
+            finally:
+                studio.close()
+            self._parts.project.name_models(pulled.version.model)
+            return _what_came(job, pulled.version, pulled.text)
+
+        return self._start(
+            self._models,
+            "pull",
+            work,
+            lambda job, failure: self._pulled(job, failure, by_itself=by_itself),
+        )
+
+    def _send(self, job: Job, samples: tuple[str, ...], *, include_new: bool) -> Details:
+        project = self._parts.project
+        link = project.require()
+        ingestion = project.ingestion()
+        studio = project.studio()
+        try:
+            return self._parts.uploader.run(
+                job,
+                ingestion,
+                studio,
+                link,
+                self._configuration,
+                samples=samples,
+                include_new=include_new,
+            )
+        finally:
+            ingestion.close()
+            studio.close()
+
+    # -- commands: the link -------------------------------------------------------------------
+
+    def _link(self, command: c.LinkProject) -> c.Reply:
+        def ended(_job: Job, failure: NxaiError | None) -> None:
+            if failure is None:
+                self._sync_problem = ""
+                self._parts.updates.hurry()
+
+        return self._start(
+            self._models, "link", lambda job: self._parts.project.connect(command, job), ended
+        )
+
+    def _unlink(self, _command: c.UnlinkProject) -> c.Reply:
+        self._parts.project.forget()
+        self._sync_problem = ""
+        return c.Reply(ok=True)
+
+    def _show_link(self, _command: c.ShowLink) -> c.Reply:
+        return _json_reply(
+            {
+                "link": _plain(self._parts.project.link),
+                "impulses": [_plain(impulse) for impulse in self._parts.project.impulses],
+                "trouble": self._parts.project.trouble,
+            }
+        )
+
+    # -- commands: models ---------------------------------------------------------------------
+
+    def _pull(self, command: c.PullModel) -> c.Reply:
+        return self._start_pull(command, by_itself=False)
+
+    def _import(self, command: c.ImportModel) -> c.Reply:
+        name = command.file
+        path = self._settings.incoming_dir / name
+        if "/" in name or name in ("", ".", "..") or not path.is_file():
+            raise RejectedError(f"there is no file {name!r} in {self._settings.incoming_dir}")
+
+        def work(job: Job) -> Details:
+            imported = self._parts.importer.import_file(job, path, command)
+            return _what_came(job, imported.version, imported.text)
+
+        return self._start(self._models, "import", work)
+
+    def _list_models(self, _command: c.ListModels) -> c.Reply:
+        return _json_reply(
+            {
+                "versions": VERSIONS.dump_python(self._parts.catalogue.versions(), mode="json"),
+                "deployments": [
+                    told.model_dump(mode="json") for told in self._parts.deployer.told()
+                ],
+            }
+        )
+
+    def _edit_model(self, command: c.EditModel) -> c.Reply:
+        self._parts.importer.rename(
+            command.digest, title=command.title, documentation=command.documentation
+        )
+        return c.Reply(ok=True)
+
+    def _delete_model(self, command: c.DeleteModel) -> c.Reply:
+        reason = self._parts.deployer.in_use().get(command.digest)
+        if reason is not None:
+            raise RejectedError(f"version {command.digest[:12]} is in use: {reason}")
+        self._parts.importer.delete(command.digest)
+        return c.Reply(ok=True)
+
+    def _deploy(self, command: c.DeployModel) -> c.Reply:
+        before = self._parts.deployer.record(command.model)
+        record = self._parts.deployer.deploy(
+            command.model,
+            command.digest,
+            command.cameras,
+            self._cameras(),
+            threshold=command.threshold,
+            at_once=command.how == "at-once",
+        )
+        where = f"on {', '.join(record.cameras)}"
+        if record.shadow is not None:
+            said = (
+                f"version {record.shadow[:12]} is tried beside {record.digest[:12]} {where}; "
+                f"`nxai-cloud-sync models` shows how it goes"
+            )
+        elif before is not None and before.digest == record.digest:
+            said = f"model {record.model} {where}"
+        else:
+            said = f"version {record.digest[:12]} of model {record.model} goes in force {where}"
+        return c.Reply(ok=True, reason=said)
+
+    def _undeploy(self, command: c.UndeployModel) -> c.Reply:
+        self._parts.deployer.undeploy(command.model, command.cameras)
+        return c.Reply(ok=True, reason=f"model {command.model} was taken away")
+
+    def _promote(self, command: c.PromoteModel) -> c.Reply:
+        record = self._parts.deployer.promote(command.model)
+        return c.Reply(ok=True, reason=f"version {record.digest[:12]} goes in force")
+
+    def _end_shadow(self, command: c.EndShadow) -> c.Reply:
+        self._parts.deployer.end_shadow(command.model)
+        return c.Reply(ok=True, reason="the trial is over")
+
+    def _roll_back(self, command: c.RollBackModel) -> c.Reply:
+        record = self._parts.deployer.roll_back(command.model)
+        return c.Reply(ok=True, reason=f"version {record.digest[:12]} goes in force again")
+
+    # -- commands: samples --------------------------------------------------------------------
+
+    def _list_samples(self, command: c.ListSamples) -> c.Reply:
+        wanted = SampleFilter(
+            state=command.state,
+            camera=command.camera,
+            label=command.label,
+            strategy=command.strategy,
+            since=command.since,
+            until=command.until,
+        )
+        page = self._parts.samples.page(
+            wanted, command.limit, command.offset, by_value=command.by_value
+        )
+        return _json_reply(
+            {"samples": SAMPLES.dump_python(page.samples, mode="json"), "total": page.total}
+        )
+
+    def _show_sample(self, command: c.ShowSample) -> c.Reply:
+        sample = self._parts.samples.get(command.sample)
+        if sample is None:
+            raise RejectedError(f"there is no picture {command.sample!r}")
+        try:
+            data = self._parts.samples.picture(sample).read_bytes()
+        except OSError as error:
+            raise RejectedError(f"the picture cannot be read: {error.strerror}") from error
+        return c.Reply(
+            ok=True, details={"width": sample.width, "height": sample.height}, attachment=data
+        )
+
+    def _review(self, command: c.ReviewSamples) -> c.Reply:
+        if command.boxes is not None and len(command.samples) != 1:
+            raise RejectedError("boxes belong to one picture; name one")
+        boxes = None
+        if command.boxes is not None:
+            boxes = tuple(
+                LabelledBox(box.label, box.x, box.y, box.width, box.height) for box in command.boxes
+            )
+        refused = self._parts.samples.review(
+            command.samples,
+            SampleState(command.decision),
+            boxes,
+            confirm_predictions=command.confirm_predictions,
+        )
+        self._upload_at = self._clock()
+        reason = "; ".join(f"{name}: {why}" for name, why in list(refused.items())[:5])
+        return c.Reply(
+            ok=len(refused) < len(command.samples) or not command.samples,
+            reason=reason,
+            details={"changed": len(command.samples) - len(refused)},
+        )
+
+    def _upload(self, command: c.UploadSamples) -> c.Reply:
+        self._parts.project.require()
+        return self._start(
+            self._uploads,
+            "upload",
+            lambda job: self._send(job, command.samples, include_new=command.include_new),
+            self._uploaded,
+        )
+
+    # -- commands: training -------------------------------------------------------------------
+
+    def _retrain(self, command: c.RetrainModel) -> c.Reply:
+        link = self._parts.project.require()
+        if not command.confirm:
+            return self._ask_about_training(link.name)
+        studio = self._parts.project.studio
+        return self._start(
+            self._models,
+            "retrain",
+            lambda job: self._parts.trainer.run(job, studio, link.project, link.impulse),
+            self._trained,
+        )
+
+    def _ask_about_training(self, name: str) -> c.Reply:
+        left = self._parts.project.compute_ms_left
+        known = "" if left is None else f" ({left / 60_000:.0f} minutes are left)"
+        return c.Reply(
+            ok=True,
+            reason=(
+                f"training project {name!r} again uses compute minutes of its Edge Impulse "
+                f"account{known}; nothing is started without a confirmation"
+            ),
+        )
+
+    def _check_updates(self, _command: c.CheckUpdates) -> c.Reply:
+        self._parts.project.require()
+        self._parts.updates.hurry()
+        return self._start(self._models, "check-updates", self._look_for_update, self._looked)
+
+    def _cancel(self, command: c.CancelJob) -> c.Reply:
+        for lane in (self._models, self._uploads):
+            job = lane.get(command.job)
+            if job is not None:
+                job.cancel()
+                return c.Reply(ok=True)
+        raise RejectedError(f"there is no job {command.job!r}")
+
+    def _cameras(self) -> tuple[str, ...]:
+        return tuple(camera.id for camera in self._configuration.cameras)
+
+    def _artefact(self) -> str:
+        return self._configuration.updates.artefact
+
+
+COMMANDS: Final[tuple[type[c.CloudSyncCommand], ...]] = tuple(
+    sorted(c.CloudSyncCommand.__subclasses__(), key=lambda kind: kind.__name__)
+)
+
+
+def _name_of(kind: type[c.CloudSyncCommand]) -> str:
+    return str(kind.model_fields["name"].default)
+
+
+def _what_came(job: Job, version: CatalogueVersion, text: str) -> Details:
+    job.text = text
+    return {
+        "model": version.model,
+        "digest": version.digest,
+        "version": version.version,
+        "state": version.state.value,
+        "reason": version.reason,
+        "engine": version.engine,
+        "engine_ms": version.engine_ms,
+    }
+
+
+def _json_reply(content: object) -> c.Reply:
+    return c.Reply(ok=True, attachment=json.dumps(content).encode())
+
+
+def _plain(value: object) -> object:
+    return None if value is None else TypeAdapter(type(value)).dump_python(value, mode="json")
