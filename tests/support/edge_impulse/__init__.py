@@ -60,8 +60,10 @@ from support.edge_impulse.project import (
     Sample,
     Threshold,
     Training,
+    detector,
     downloads,
     fomo,
+    yolov5,
 )
 from support.edge_impulse.server import Urls, running
 
@@ -96,10 +98,12 @@ __all__ = [
     "Trickle",
     "Urls",
     "captive_portal",
+    "detector",
     "downloads",
     "fomo",
     "refusal",
     "running",
     "too_many",
     "unsuccessful",
+    "yolov5",
 ]

@@ -22,7 +22,7 @@ from aiohttp import web
 LOOK_EVERY_S = 0.01
 BLOCK = bytes(65536)
 
-FILES_TO_STORE = "files to store"
+FILES_TO_STORE: web.RequestKey[int] = web.RequestKey("files_to_store", int)
 """Set on a request whose answer gets lost: how many of its files are stored."""
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -158,7 +158,8 @@ class LoseAnswer:
     after_files: int | None = None
 
     async def perform(self, exchange: Exchange) -> web.StreamResponse:
-        exchange.request[FILES_TO_STORE] = self.after_files
+        if self.after_files is not None:
+            exchange.request[FILES_TO_STORE] = self.after_files
         await exchange.answer()
         return exchange.reset()
 
@@ -282,7 +283,7 @@ class _Due:
 
 
 class Faults:
-    """The faults that are due, the oldest first."""
+    """The faults that are due, the oldest first: the next one sees what the one before let pass."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

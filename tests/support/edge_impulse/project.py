@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Final, Literal, TypeAlias
 
 from support.edge_impulse.faults import Faults
@@ -26,6 +27,9 @@ ONNX: Final = "ONNX"
 
 REQUESTS_KEPT = 100_000
 """More than any test sends; a bound all the same."""
+
+COMMUNITY_BLOCK = 7
+"""Any number: networks of others, such as YOLOv5, have one."""
 
 BORN = datetime(2026, 1, 5, 8, 30, tzinfo=UTC)
 """When the projects of tests were made, unless they say otherwise."""
@@ -598,21 +602,39 @@ def downloads(
     return tuple(made)
 
 
-def fomo(
+def detector(  # noqa: PLR0913 - what a detector consists of
     labels: tuple[str, ...],
     *,
+    last_layer: str = "fomo",
     float32: bytes | None = None,
     int8: bytes | None = None,
     onnx: bytes | None = None,
     size: tuple[int, int] = (96, 96),
     channels: Literal["RGB", "Grayscale"] = "Grayscale",
     resize_mode: str = "fit-short",
+    number: int = 1,
 ) -> Impulse:
-    """Return an impulse with a trained FOMO."""
+    """Return an impulse with a trained network; the blocks of impulse 1 are 1, 2 and 3."""
     width, height = size
-    block = LearnBlock(labels=labels, artefacts=downloads(float32, int8, onnx))
-    return Impulse(
-        inputs=(InputBlock(width=width, height=height, resize_mode=resize_mode),),
-        dsp=(DspBlock(channels=channels),),
-        learn=[block],
+    first = 3 * number - 2
+    block = LearnBlock(
+        first + 2,
+        (first + 1,),
+        last_layer=last_layer,
+        labels=labels,
+        artefacts=downloads(float32, int8, onnx),
     )
+    if last_layer != "fomo":
+        block.visual_layers = ("transfer_organization",)
+        block.organization_model_id = COMMUNITY_BLOCK
+    return Impulse(
+        number,
+        f"Impulse #{number}",
+        (InputBlock(first, width, height, resize_mode),),
+        (DspBlock(first + 1, channels, first),),
+        [block],
+    )
+
+
+fomo = partial(detector, last_layer="fomo")
+yolov5 = partial(detector, last_layer="yolov5")

@@ -4,7 +4,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -68,7 +68,8 @@ class _Server:
 
     def stop(self) -> None:
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._stopping.set)
+            with suppress(RuntimeError):  # it ended by itself, with an error that pytest reports
+                self._loop.call_soon_threadsafe(self._stopping.set)
 
     async def serve(
         self, sockets: tuple[socket.socket, socket.socket, socket.socket], ready: threading.Event
@@ -84,6 +85,7 @@ class _Server:
             ready.set()
             await self._stopping.wait()
         finally:
+            ready.set()
             for runner in runners:
                 await runner.cleanup()
 
@@ -110,6 +112,8 @@ class _Server:
                 if action is None:
                     return await handler(request)
                 return await action.perform(Exchange(request, handler, self._stopping))
+            except ConnectionError:
+                return web.Response()  # to nobody
             finally:
                 noted.size = request.content.total_bytes
 

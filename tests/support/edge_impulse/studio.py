@@ -389,7 +389,7 @@ def _job_status(call: Call) -> Json:
     return {"job": answers.job(job)}
 
 
-@_route("GET", "/api/{projectId}/jobs/{jobId}/stdout")
+@_route("GET", "/api/{projectId}/jobs/{jobId}/stdout", DEPLOYMENTS)
 def _job_stdout(call: Call) -> Json:
     job = _job_of(call)
     call.project.advance_by_clock()
@@ -403,7 +403,7 @@ def _job_stdout(call: Call) -> Json:
     }
 
 
-@_route("GET", "/api/{projectId}/jobs/{jobId}/stdout/download")
+@_route("GET", "/api/{projectId}/jobs/{jobId}/stdout/download", DEPLOYMENTS)
 def _job_log(call: Call) -> File:
     job = _job_of(call)
     call.project.advance_by_clock()
