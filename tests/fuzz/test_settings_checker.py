@@ -6,7 +6,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nxai_common.contracts.deployments import DeployedModel
 from nxai_manager.core.compile import compile_settings, logins
+from nxai_manager.core.deployed import fit
 from nxai_manager.core.document import Settings
 from nxai_manager.core.problems import RefusedSettings, check_settings
 from nxai_manager.core.schema import settings_schema
@@ -15,8 +17,18 @@ SCHEMA = settings_schema()
 WORDS = sorted(
     {key for part in (SCHEMA, *SCHEMA["$defs"].values()) for key in part.get("properties", {})}
     | {"rtsp", "demo", "push", "still", "fit-short", "exact", "front", "m5-nut", "rtsp://h/1"}
-    | {"rtsp://u:p@h", "namedObject", "auto", ""}
+    | {"rtsp://u:p@h", "namedObject", "auto", "", "uncertain", "margin", "random", "22:00-06:00"}
 )
+IMPORTED = [
+    DeployedModel(
+        model=name,
+        cameras=("front", "a"),
+        digest="a" * 64,
+        candidate="b" * 64,
+        candidate_model="new",
+    )
+    for name in ("m", "parts")
+]
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(WORDS) | st.text(),
     lambda inner: (
@@ -33,7 +45,8 @@ def check(text: str) -> Settings | None:
     except RefusedSettings as refused:
         problems = refused.problems
     else:
-        compile_settings(settings, dict.fromkeys(logins(settings), "r"))
+        deployed = fit(settings, IMPORTED)
+        compile_settings(settings, dict.fromkeys(logins(settings), "r"), deployed)
         return settings
     assert problems
     for problem in problems:
@@ -65,11 +78,18 @@ def test_good_settings_with_one_part_replaced(data: st.DataObject) -> None:
                 "models": ["m", {"id": "n", "uncertain": {"threshold": 0.5}}],
                 "masks": [[[0, 0], [1, 0], [1, 1]]],
                 "watchdog": {"open_timeout_s": 3},
+                "uncertain": {"threshold": 0.5},
+                "collect": {
+                    "enabled": True,
+                    "strategies": ["uncertain", {"strategy": "margin", "below": 0.1}],
+                    "quotas": {"per_minute": 1, "per_hour": 2},
+                },
             }
         ],
         "models": [{"id": "m", "path": "m"}, {"id": "n", "path": "n"}],
         "outputs": {"events": {"start_after": 1}},
         "logger": {"keep_days": 1},
+        "edge_impulse": {"upload": {"window": "22:00-06:00"}, "updates": {"poll_s": 60}},
     }
     assert check(json.dumps(document)) is not None
     part: Any = document

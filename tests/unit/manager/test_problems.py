@@ -8,10 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nxai_common.contracts.collecting import (
+    BandStrategy,
+    CollectPolicy,
+    Quotas,
+    RandomStrategy,
+    UncertainStrategy,
+)
+from nxai_common.contracts.configuration import UncertainRule
 from nxai_manager.core.consistency import url_problem
 from nxai_manager.core.document import DEFAULT, DEFAULT_TEXT, Camera, Settings
 from nxai_manager.core.problems import RefusedSettings, check_settings
-from nxai_manager.core.schema import keys_at
+from nxai_manager.core.schema import keys_at, settings_schema
 
 RTSP = {"type": "rtsp", "url": "rtsp://192.0.2.17:554/stream1"}
 
@@ -55,7 +63,15 @@ def test_everything_that_may_be_said_is_understood() -> None:
                         inference_limit_ms=100,
                         on_change={"enabled": True},
                         masks=[[[0, 0], [0.5, 0], [0.5, 1]]],
-                        samples=True,
+                        uncertain={"threshold": 0.7},
+                        collect={
+                            "enabled": True,
+                            "strategies": ["uncertain", {"strategy": "band", "width": 0.2}],
+                            "min_gap_s": 2,
+                            "quotas": {"per_day": 50, "label_per_day": 0},
+                            "near_duplicate_bits": 0,
+                            "upload": "never",
+                        },
                         snapshots=False,
                         credit_window=3,
                         watchdog={"open_timeout_s": 3},
@@ -67,6 +83,13 @@ def test_everything_that_may_be_said_is_understood() -> None:
                 ],
                 "outputs": {"detections": False, "nx_output": {"format": "orderedArray"}},
                 "logger": {"keep_days": 3},
+                "edge_impulse": {
+                    "limits": {"keep_mb": 100, "keep_pictures": 10, "keep_days": 1},
+                    "upload": {"mode": "approved", "window": "22:00-06:00", "metered": True},
+                    "updates": {"policy": "promote", "poll_s": 60, "artefact": "int8"},
+                    "shadow": {"frames": 10},
+                    "rollback": {"errors": 1},
+                },
             }
         )
     )
@@ -77,6 +100,11 @@ def test_everything_that_may_be_said_is_understood() -> None:
         ("m5-washer", 0.75),
     ]
     assert settings.models[0].uncertain.threshold == 0.3
+    assert front.uncertain == UncertainRule(threshold=0.7)
+    assert front.collect.strategies == (UncertainStrategy(), BandStrategy(width=0.2))
+    assert front.collect.quotas == Quotas(per_day=50, label_per_day=0)
+    assert settings.edge_impulse.upload.window == "22:00-06:00"
+    assert settings.edge_impulse.updates.policy == "promote"
     assert "a b:c@d/e" not in repr(settings)
 
 
@@ -119,7 +147,8 @@ def test_text_that_is_not_json_has_a_line_and_no_path() -> None:
         ({"modles": []}, "front.modles: unknown key; did you mean 'models'?"),
         ({"a\nb\x85": 1}, "front.a\\nb\\x85: unknown key; known: "),
         ({"k" * 99: 1}, f"front.{'k' * 57}...: unknown key; known: "),
-        ({"zzz": 1}, "front.zzz: unknown key; known: credit_window, enabled, id, "),
+        ({"zzz": 1}, "front.zzz: unknown key; known: collect, credit_window, enabled, id, "),
+        ({"samples": True}, 'front.samples: is no more; write "collect": true'),
         (
             {"source": RTSP | {"trnsport": "tcp"}},
             "front.source.trnsport: unknown key; did you mean 'transport'?",
@@ -389,8 +418,8 @@ def test_summary_is_one_line() -> None:
     with pytest.raises(RefusedSettings) as caught:
         check_settings('{"a": 1,\n"b": 2}')
     assert caught.value.summary == (
-        "line 1: a: unknown key; known: $schema, cameras, logger, models, outputs, version "
-        "(and 1 more)"
+        "line 1: a: unknown key; known: $schema, cameras, edge_impulse, logger, models, outputs, "
+        "version (and 1 more)"
     )
     with pytest.raises(RefusedSettings) as caught:
         check_settings("")
@@ -417,6 +446,195 @@ def test_no_password_is_ever_repeated(password: str) -> None:
         said = "\n".join(problems(json.dumps({"cameras": cameras}, ensure_ascii=False)))
         for form in (password, repr(password)[1:-1], json.dumps(password)[1:-1]):
             assert form not in said
+
+
+COLLECTING: list[tuple[Any, str]] = [
+    ("on", 'collect: must be true, false or an object {...}, not "on"'),
+    (None, "collect: must be true, false or an object {...}, not null"),
+    ([], "collect: must be true, false or an object {...}, not a list"),
+    ({}, 'collect: does not say whether to collect; add "enabled": true, or false'),
+    ({"min_gap_s": 1}, 'collect: does not say whether to collect; add "enabled": true, or false'),
+    ({"enabld": True}, "collect.enabld: unknown key; did you mean 'enabled'?"),
+    ({"enabled": "yes"}, 'collect.enabled: must be true or false, not "yes"'),
+    ({"min_gap_s": "5"}, 'collect.min_gap_s: must be a number, not "5"'),
+    ({"upload": "no"}, "collect.upload: must be 'as-configured' or 'never', not \"no\""),
+]
+"""What is wrong with `collect` of camera `front`."""
+STRATEGIES: list[tuple[Any, str]] = [
+    ([], ': is empty: nothing would ever be collected; write ["uncertain"], or leave it out'),
+    ("margin", ': must be a list [...], not "margin"'),
+    (["margn"], ".0: unknown strategy \"margn\"; did you mean 'margin'?"),
+    ([{"strategy": "margn"}], ".0: unknown strategy \"margn\"; did you mean 'margin'?"),
+    ([{"below": 0.1}], '.0: needs a "strategy", such as "uncertain"; docs/settings.md lists them'),
+    ([7], ".0: must be an object {...}, not 7"),
+    (
+        ["random", {"strategy": "band", "widht": 1}],
+        ".1.widht: unknown key; did you mean 'width'?",
+    ),
+    (
+        [{"strategy": "band", "width": 1}],
+        ".0.width: must be less than or equal to 0.5, not 1",
+    ),
+    (["margin", "band", {"strategy": "margin"}], ".2: 'margin' is listed twice; keep one"),
+]
+QUOTAS: list[tuple[dict[str, Any], str]] = [
+    (
+        {"per_minute": 9, "per_hour": 5},
+        "per_minute: 9 are never reached: 'per_hour' allows 5; make that larger or this smaller",
+    ),
+    ({"per_minute": 61}, "per_minute: 61 are never reached: 'per_hour' allows 60; make"),
+    (
+        {"per_minute": 301, "per_hour": 0},
+        "per_minute: 301 are never reached: 'per_day' allows 300; make",
+    ),
+    ({"per_hour": 301}, "per_hour: 301 are never reached: 'per_day' allows 300; make"),
+    (
+        {"label_per_day": 60, "per_day": 59},
+        "label_per_day: 60 are never reached: 'per_day' allows 59; make",
+    ),
+    ({"per_minute": -1}, "per_minute: must be greater than or equal to 0, not -1"),
+]
+
+
+@pytest.mark.parametrize(
+    ("collect", "said"),
+    [
+        *COLLECTING,
+        *(({"enabled": True, "strategies": s}, f"collect.strategies{t}") for s, t in STRATEGIES),
+        *(({"enabled": True, "quotas": q}, f"collect.quotas.{t}") for q, t in QUOTAS),
+    ],
+)  # fmt: skip
+def test_wrong_collecting(collect: Any, said: str) -> None:
+    [problem] = of_camera(collect=collect)
+    assert problem.startswith(f"front.{said}")
+
+
+def collecting(value: Any, **fields: Any) -> CollectPolicy:
+    """Return what is understood by `collect` of a camera."""
+    return (
+        check_settings(json.dumps({"cameras": [camera(collect=value, **fields)]}))
+        .cameras[0]
+        .collect
+    )
+
+
+def test_short_forms_of_collecting() -> None:
+    assert collecting(value=True) == CollectPolicy(enabled=True)
+    assert collecting(value=False) == CollectPolicy()
+    named = collecting({"enabled": True, "strategies": ["random", {"strategy": "uncertain"}]})
+    assert named.strategies == (RandomStrategy(), UncertainStrategy())
+
+
+def test_collecting_may_be_set_up_and_switched_off() -> None:
+    assert not collecting({"enabled": False, "strategies": []}).enabled
+
+
+@pytest.mark.parametrize(
+    "quotas",
+    [
+        {"per_minute": 0},
+        {"per_minute": 0, "per_hour": 0, "per_day": 0, "label_per_day": 0},
+        {"per_minute": 9, "per_hour": 0, "per_day": 9, "label_per_day": 9},
+        {"per_hour": 1},  # less than a minute's default: the person wants less
+        {"per_day": 1},
+    ],
+)
+def test_quotas_that_fit_together(quotas: dict[str, int]) -> None:
+    assert collecting({"enabled": True, "quotas": quotas}).quotas == Quotas(**quotas)
+
+
+NEVER = {"threshold": 0}
+RULES: list[tuple[dict[str, Any], dict[str, Any], bool]] = [
+    ({}, {}, True),
+    ({"uncertain": NEVER}, {}, False),
+    ({"uncertain": {}}, {}, False),
+    ({"uncertain": {"threshold": 0.3}}, {}, True),
+    ({"uncertain": NEVER}, {"models": [{"id": "m", "uncertain": {"threshold": 0.3}}]}, True),
+    ({"uncertain": {"threshold": 0.3}}, {"models": [{"id": "m", "uncertain": NEVER}]}, False),
+    ({}, {"uncertain": NEVER}, False),
+    ({}, {"uncertain": NEVER, "models": []}, False),
+    ({}, {"models": []}, True),  # an imported model may come
+    ({"uncertain": NEVER}, {"uncertain": {"threshold": 0.3}}, True),  # imported ones follow it
+    ({"uncertain": NEVER}, {"collect": {"enabled": True, "strategies": ["random"]}}, True),
+    ({"uncertain": NEVER}, {"collect": False}, True),
+    ({"uncertain": NEVER}, {"models": ["m", "n"]}, True),
+]
+"""Fields of model `m`, fields of the camera, and whether anything can ever be collected."""
+
+
+@pytest.mark.parametrize(("model", "fields", "good"), RULES)
+def test_collecting_what_never_is_uncertain_is_refused(
+    model: dict[str, Any], fields: dict[str, Any], good: bool
+) -> None:
+    text = json.dumps(
+        {
+            "cameras": [camera(**({"models": ["m"], "collect": True} | fields))],
+            "models": [{"id": "m", "path": "m"} | model, {"id": "n", "path": "n"}],
+        }
+    )
+    if good:
+        check_settings(text)
+        return
+    [problem] = problems(text)
+    assert problem == (
+        'line 1: cameras.front.collect: strategy "uncertain" would never collect anything: the '
+        '"uncertain" threshold of every model of this camera is 0, which means never; write '
+        '"uncertain": {"threshold": 0.6} there, or leave it out'
+    )
+
+
+def test_collecting_with_a_model_that_is_not_there_is_told_once() -> None:
+    [problem] = of_camera(collect=True, models=["gone"])
+    assert "there is no model 'gone'" in problem
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"lmits": {}}, "lmits: unknown key; did you mean 'limits'?"),
+        (
+            {"api_key": "ei_0123456789abcdef"},
+            "api_key: does not belong here; nxai-cloud-sync link takes the project and its key",
+        ),
+        (
+            {"project": 4},
+            "project: does not belong here; nxai-cloud-sync link takes the project and its key",
+        ),
+        (
+            {"upload": {"window": "22-6"}},
+            'upload.window: must be two local times, such as "22:00-06:00", or empty for always',
+        ),
+        ({"upload": {"window": 22}}, "upload.window: must be a text, not 22"),
+        (
+            {"upload": {"window": "06:00-06:00"}},
+            "upload.window: ends when it begins; write another time, or leave it empty for always",
+        ),
+        (
+            {"upload": {"mode": "auto"}},
+            "upload.mode: must be 'manual', 'approved' or 'automatic', not \"auto\"",
+        ),
+        (
+            {"updates": {"poll_s": 1}},
+            "updates.poll_s: must be greater than or equal to 60, not 1",
+        ),
+    ],
+)
+def test_wrong_exchange_with_edge_impulse(fields: dict[str, Any], said: str) -> None:
+    [problem] = problems(json.dumps({"edge_impulse": fields}))
+    assert problem.startswith(f"line 1: edge_impulse.{said}")
+    assert "0123456789abcdef" not in problem
+
+
+def test_schema_knows_the_short_forms() -> None:
+    parts = settings_schema()["$defs"]
+    whole, long = parts["Camera"]["properties"]["collect"]["anyOf"]
+    assert (whole, long) == ({"type": "boolean"}, {"$ref": "#/$defs/CollectPolicy"})
+    name, strategy = parts["CollectPolicy"]["properties"]["strategies"]["items"]["anyOf"]
+    assert set(name["enum"]) == {
+        parts[member["$ref"].rpartition("/")[2]]["properties"]["strategy"]["const"]
+        for member in strategy["oneOf"]
+    }
+    collecting({"enabled": True, "strategies": name["enum"]})
 
 
 def test_document_holds_what_capture_needs() -> None:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -11,17 +11,34 @@ from nxai_common.contracts.configuration import (
     CameraOptions,
     CaptureCamera,
     CaptureConfiguration,
+    CloudSyncCamera,
+    CloudSyncConfiguration,
+    DesiredModel,
     InferenceConfiguration,
     PublisherCamera,
     PublisherConfiguration,
+    Shadow,
+    UncertainRule,
 )
+from nxai_common.contracts.deployments import DeployedModel
+from nxai_common.contracts.models import CATALOGUE
+from nxai_manager.core.deployed import NOTHING, Deployed
 from nxai_manager.core.document import Camera, Settings
+from nxai_manager.core.doubt import rule_of_camera, rule_of_use
 
 REVISION_CHARACTERS = 12
 """48 bits: two documents of one box never meet, and a person can compare them by eye."""
 
-Configuration = CaptureConfiguration | InferenceConfiguration | PublisherConfiguration
-C = TypeVar("C", CaptureConfiguration, InferenceConfiguration, PublisherConfiguration)
+Configuration = (
+    CaptureConfiguration | InferenceConfiguration | PublisherConfiguration | CloudSyncConfiguration
+)
+C = TypeVar(
+    "C",
+    CaptureConfiguration,
+    InferenceConfiguration,
+    PublisherConfiguration,
+    CloudSyncConfiguration,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +48,12 @@ class Compiled:
     capture: CaptureConfiguration
     inference: InferenceConfiguration
     publisher: PublisherConfiguration
+    cloud_sync: CloudSyncConfiguration
 
     @property
     def parts(self) -> tuple[Configuration, ...]:
         """The documents, one per service."""
-        return (self.capture, self.inference, self.publisher)
+        return (self.capture, self.inference, self.publisher, self.cloud_sync)
 
     @property
     def revision(self) -> str:
@@ -70,35 +88,35 @@ def logins(settings: Settings) -> dict[str, Login]:
     }
 
 
-def compile_settings(settings: Settings, secret_revisions: Mapping[str, str]) -> Compiled:
-    """Return the configurations that `settings` asks for.
+def compile_settings(
+    settings: Settings, secret_revisions: Mapping[str, str], deployed: Deployed = NOTHING
+) -> Compiled:
+    """Return the configurations that `settings` and the imported models ask for.
 
     Args:
         settings: Checked by `check_settings`.
         secret_revisions: For each name in `logins(settings)` a text that changes whenever the
             secret does, and says nothing about it.
+        deployed: Imported models that run beside those of the settings.
     """
     return Compiled(
         capture=_revised(
             CaptureConfiguration(
                 revision="",
-                cameras=tuple(_camera(camera, secret_revisions) for camera in settings.cameras),
+                cameras=tuple(
+                    _camera(camera, secret_revisions, deployed) for camera in settings.cameras
+                ),
             )
         ),
         inference=_revised(
             InferenceConfiguration(
                 revision="",
-                models=settings.models,
-                assignments=tuple(
-                    Assignment(
-                        camera=camera.id,
-                        model=use.id,
-                        threshold=use.threshold,
-                        uncertain=use.uncertain,
-                    )
-                    for camera in settings.cameras
-                    for use in camera.models
-                    if use.threshold is not None or use.uncertain is not None
+                models=(*settings.models, *_imported(deployed)),
+                assignments=tuple(filter(_says_something, _assignments(settings, deployed))),
+                shadows=tuple(
+                    Shadow(model=model.candidate_model, of=model.model)
+                    for model in deployed.models
+                    if model.candidate_model is not None
                 ),
             )
         ),
@@ -121,13 +139,100 @@ def compile_settings(settings: Settings, secret_revisions: Mapping[str, str]) ->
                 logger=settings.logger,
             )
         ),
+        cloud_sync=_revised(
+            CloudSyncConfiguration(
+                revision="",
+                cameras=tuple(
+                    CloudSyncCamera(
+                        id=camera.id,
+                        name=camera.name or camera.id,
+                        enabled=camera.enabled,
+                        collect=camera.collect,
+                    )
+                    for camera in settings.cameras
+                ),
+                limits=settings.edge_impulse.limits,
+                upload=settings.edge_impulse.upload,
+                updates=settings.edge_impulse.updates,
+                shadow=settings.edge_impulse.shadow,
+                rollback=settings.edge_impulse.rollback,
+            )
+        ),
     )
 
 
-def _camera(camera: Camera, secret_revisions: Mapping[str, str]) -> CaptureCamera:
+def _imported(deployed: Deployed) -> Iterator[DesiredModel]:
+    """Yield the imported models and, behind each, its candidate."""
+    for model in deployed.models:
+        yield _desired(model, model.model, model.digest)
+        if model.candidate is not None and model.candidate_model is not None:
+            yield _desired(model, model.candidate_model, model.candidate)
+
+
+def _desired(model: DeployedModel, name: str, digest: str) -> DesiredModel:
+    return DesiredModel(
+        id=name,
+        path=f"{CATALOGUE}{digest}",
+        name=model.name or None,
+        threshold=model.threshold,
+    )
+
+
+def _assignments(settings: Settings, deployed: Deployed) -> Iterator[Assignment]:
+    """Yield for each model on each camera what is its own there, and what is collected.
+
+    A candidate has none: what it finds is for the comparison alone, and the model in force asks
+    for the same pictures.
+    """
+    own = {model.id: model for model in settings.models}
+    for camera in settings.cameras:
+        collect = camera.collect.strategies if camera.collect.enabled else ()
+        for use in camera.models:
+            rule = rule_of_use(camera, use, own[use.id])
+            yield Assignment(
+                camera=camera.id,
+                model=use.id,
+                threshold=use.threshold,
+                uncertain=None if rule == own[use.id].uncertain else rule,
+                collect=collect,
+            )
+        for model in deployed.models:
+            if camera.id in model.cameras:
+                rule = rule_of_camera(camera, model.threshold)
+                yield Assignment(
+                    camera=camera.id,
+                    model=model.model,
+                    uncertain=None if rule == UncertainRule() else rule,
+                    collect=collect,
+                )
+
+
+def _says_something(assignment: Assignment) -> bool:
+    return (
+        assignment.threshold is not None
+        or assignment.uncertain is not None
+        or bool(assignment.collect)
+    )
+
+
+def _camera(
+    camera: Camera, secret_revisions: Mapping[str, str], deployed: Deployed
+) -> CaptureCamera:
     options = {name: getattr(camera, name) for name in CameraOptions.model_fields}
     options["name"] = camera.name or camera.id
-    options["models"] = tuple(use.id for use in camera.models)
+    options["models"] = (
+        *(use.id for use in camera.models),
+        *(
+            name
+            for model in deployed.models
+            if camera.id in model.cameras
+            for name in (model.model, model.candidate_model)
+            if name is not None
+        ),
+    )
+    if camera.collect.enabled:
+        options["samples"] = True
+        options["samples_gap_s"] = camera.collect.min_gap_s
     if _has_login(camera):
         secret = credentials_name(camera.id)
         options["credentials"] = secret

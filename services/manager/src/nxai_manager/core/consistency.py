@@ -2,10 +2,11 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 from urllib.parse import unquote, unquote_plus, urlsplit
 
+from nxai_common.contracts.collecting import Quotas
 from nxai_common.contracts.configuration import (
     CameraSource,
     DesiredModel,
@@ -17,6 +18,7 @@ from nxai_common.contracts.configuration import (
     V4l2Source,
 )
 from nxai_manager.core.document import Camera, Settings
+from nxai_manager.core.doubt import UNSURE, collects_uncertain, rule_of_use
 from nxai_manager.core.json_text import Path
 
 SCHEMES: Final = {
@@ -53,13 +55,24 @@ def inconsistencies(settings: Settings) -> Iterator[tuple[Path, str]]:
     """Yield where and why valid parts do not fit together."""
     yield from _twice("cameras", (camera.id for camera in settings.cameras))
     yield from _twice("models", (model.id for model in settings.models))
-    known = [model.id for model in settings.models]
+    known = {model.id: model for model in settings.models}
     for index, model in enumerate(settings.models):
         for path, reason in _model(model):
             yield ("models", index, *path), reason
     for index, camera in enumerate(settings.cameras):
-        for path, reason in (*_references(camera, known), *_source(camera), *_masks(camera)):
+        for path, reason in (
+            *_references(camera, known),
+            *_source(camera),
+            *_masks(camera),
+            *_collect(camera, known),
+        ):
             yield ("cameras", index, *path), reason
+    begin, _, end = settings.edge_impulse.upload.window.partition("-")
+    if begin and begin == end:
+        yield (
+            ("edge_impulse", "upload", "window"),
+            "ends when it begins; write another time, or leave it empty for always",
+        )
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -144,7 +157,7 @@ def _twice(what: str, ids: Iterable[str]) -> Iterator[tuple[Path, str]]:
         seen.add(name)
 
 
-def _references(camera: Camera, known: list[str]) -> Iterator[tuple[Path, str]]:
+def _references(camera: Camera, known: Mapping[str, DesiredModel]) -> Iterator[tuple[Path, str]]:
     seen = set()
     for index, use in enumerate(camera.models):
         if use.id not in known:
@@ -207,3 +220,51 @@ def _masks(camera: Camera) -> Iterator[tuple[Path, str]]:
     for index, polygon in enumerate(camera.masks):
         if len(polygon) < MIN_CORNERS:
             yield ("masks", index), f"a polygon needs at least {MIN_CORNERS} points"
+
+
+def _collect(camera: Camera, known: Mapping[str, DesiredModel]) -> Iterator[tuple[Path, str]]:
+    policy = camera.collect
+    if "collect" in camera.model_fields_set and "enabled" not in policy.model_fields_set:
+        yield ("collect",), 'does not say whether to collect; add "enabled": true, or false'
+    if policy.enabled and not policy.strategies:
+        reason = 'is empty: nothing would ever be collected; write ["uncertain"], or leave it out'
+        yield ("collect", "strategies"), reason
+    seen = set()
+    for index, strategy in enumerate(s.strategy for s in policy.strategies):
+        if strategy in seen:
+            yield ("collect", "strategies", index), f"{strategy!r} is listed twice; keep one"
+        seen.add(strategy)
+    for path, reason in _quotas(policy.quotas):
+        yield ("collect", "quotas", *path), reason
+    if collects_uncertain(camera) and _never_uncertain(camera, known):
+        reason = (
+            'strategy "uncertain" would never collect anything: the "uncertain" threshold of '
+            "every model of this camera is 0, which means never; write "
+            f'"uncertain": {{"threshold": {UNSURE}}} there, or leave it out'
+        )
+        yield ("collect",), reason
+
+
+def _never_uncertain(camera: Camera, known: Mapping[str, DesiredModel]) -> bool:
+    """Return whether no model can give a doubtful result. Imported models follow the camera."""
+    rules = [rule_of_use(camera, use, known[use.id]) for use in camera.models if use.id in known]
+    if camera.uncertain is not None:
+        rules.append(camera.uncertain)
+    return bool(rules) and all(rule.threshold == 0 for rule in rules)
+
+
+def _quotas(quotas: Quotas) -> Iterator[tuple[Path, str]]:
+    """Yield what cannot be reached because less is allowed in a longer time; 0 is no limit."""
+    for name, longer in (
+        ("per_minute", ("per_hour", "per_day")),
+        ("per_hour", ("per_day",)),
+        ("label_per_day", ("per_day",)),
+    ):
+        allowed = getattr(quotas, name)
+        less = next((other for other in longer if 0 < getattr(quotas, other) < allowed), None)
+        if name in quotas.model_fields_set and less is not None:
+            reason = (
+                f"{allowed} are never reached: {less!r} allows {getattr(quotas, less)}; make that "
+                "larger or this smaller (0: no limit)"
+            )
+            yield (name,), reason

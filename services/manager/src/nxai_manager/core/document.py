@@ -7,14 +7,23 @@ drift apart; `check_settings` refuses the keys that messages would ignore.
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr
+from pydantic_core import PydanticCustomError
 
 from nxai_common.contracts.base import Value
+from nxai_common.contracts.collecting import (
+    CollectPolicy,
+    Fraction,
+    RollbackOptions,
+    SampleLimits,
+    ShadowOptions,
+    UpdateOptions,
+    UploadOptions,
+)
 from nxai_common.contracts.configuration import (
     CameraOptions,
     DemoSource,
     DesiredModel,
     EventOptions,
-    Fraction,
     LoggerOptions,
     NxOutputOptions,
     Seconds,
@@ -31,11 +40,24 @@ class ModelUse(Value):
     threshold: Fraction | None = None
     """Lowest confidence of a detection from this camera; left out: as the model says."""
     uncertain: UncertainRule | None = None
-    """When a result from this camera counts as doubtful; left out: as the model says."""
+    """When a result from this camera counts as doubtful; left out: as the model says, or else the
+    camera."""
 
 
 def _id_alone(value: Any) -> Any:  # noqa: ANN401 - pydantic hands over anything
     return {"id": value} if isinstance(value, str) else value
+
+
+def _collect(value: Any) -> Any:  # noqa: ANN401 - pydantic hands over anything
+    """Take the short forms: `true` for the whole, its name for a strategy."""
+    if isinstance(value, bool):
+        return {"enabled": value}
+    if not isinstance(value, dict | CollectPolicy):
+        raise PydanticCustomError("collect", "must be true, false or an object {...}")
+    if isinstance(value, dict) and isinstance(value.get("strategies"), list):
+        named = ({"strategy": s} if isinstance(s, str) else s for s in value["strategies"])
+        return value | {"strategies": tuple(named)}  # of Python, no list passes for a tuple
+    return value
 
 
 class Camera(CameraOptions):
@@ -47,7 +69,16 @@ class Camera(CameraOptions):
     """Password at the camera, any characters. It goes to a file that capture alone reads, never
     over MQTT."""
     models: tuple[Annotated[ModelUse, BeforeValidator(_id_alone)], ...] = ()
-    """Models that look at this camera."""
+    """Models that look at this camera. Those imported from Edge Impulse are not listed here: a
+    command puts them on cameras."""
+    uncertain: UncertainRule | None = None
+    """When a result counts as doubtful, for models without a rule of their own: those imported
+    from Edge Impulse, and those in `models` that say nothing. Left out: while `collect` asks for
+    uncertain pictures, a probability below 0.6 (or below the model's `threshold` + 0.1, where a
+    higher one is set here or at the deployment); else never."""
+    collect: Annotated[CollectPolicy, BeforeValidator(_collect)] = CollectPolicy()
+    """Keep pictures for retraining; `true` will do. A strategy without options may be given as
+    its name: `"strategies": ["uncertain", "random"]`."""
 
 
 class Outputs(Value):
@@ -61,6 +92,16 @@ class Outputs(Value):
     """Heartbeat of the retained camera state."""
 
 
+class EdgeImpulse(Value):
+    """Exchange with Edge Impulse. The project and its key are linked by command, not here."""
+
+    limits: SampleLimits = SampleLimits()
+    upload: UploadOptions = UploadOptions()
+    updates: UpdateOptions = UpdateOptions()
+    shadow: ShadowOptions = ShadowOptions()
+    rollback: RollbackOptions = RollbackOptions()
+
+
 class Settings(Value):
     """settings.json: cameras, models, who looks at what, and what becomes of the results."""
 
@@ -72,6 +113,7 @@ class Settings(Value):
     models: tuple[DesiredModel, ...] = ()
     outputs: Outputs = Outputs()
     logger: LoggerOptions = LoggerOptions()
+    edge_impulse: EdgeImpulse = EdgeImpulse()
 
 
 DEMO_MODEL: Final = "demo-parts"

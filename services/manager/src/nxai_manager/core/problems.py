@@ -17,7 +17,7 @@ from nxai_common.errors import ConfigurationError
 from nxai_manager.core.consistency import inconsistencies, nearest
 from nxai_manager.core.document import Settings
 from nxai_manager.core.json_text import BadJson, JsonText, Path, read_json
-from nxai_manager.core.schema import keys_at
+from nxai_manager.core.schema import TAGS, keys_at
 
 SECRET_KEYS: Final = frozenset({"username", "password"})
 SHOWN_CHARACTERS: Final = 60
@@ -30,8 +30,19 @@ TYPES: Final = {
     "string": "a text",
     "tuple": "a list [...]",
     "model": "an object {...}",
+    "model_attributes": "an object {...}",
 }
 """Pydantic's names, in the words of JSON."""
+
+LINKED: Final = "does not belong here; nxai-cloud-sync link takes the project and its key"
+ELSEWHERE: Final = {
+    ("cameras", "samples"): 'is no more; write "collect": true',
+    ("edge_impulse", "api_key"): LINKED,
+    ("edge_impulse", "key"): LINKED,
+    ("edge_impulse", "project"): LINKED,
+    ("edge_impulse", "project_id"): LINKED,
+}
+"""Keys that a person may look for, by the first and the last step of their paths."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +110,7 @@ def _path(value: Any, location: tuple[str | int, ...]) -> Path:  # noqa: ANN401 
     path: list[str | int] = []
     for step in location:
         if isinstance(value, dict):
-            if step not in value and value.get("type") == step:
+            if step not in value and step in (value.get(tag) for tag in TAGS):
                 continue
             value = value.get(str(step))
         elif isinstance(value, list) and isinstance(step, int):
@@ -125,12 +136,15 @@ def _reason(path: Path, item: ErrorDetails) -> str:
         case "missing":
             return "is missing"
         case "extra_forbidden":
-            return f"unknown key; {nearest(str(path[-1]), keys_at(item['loc'][:-1]))}"
+            elsewhere = ELSEWHERE.get((str(path[0]), str(path[-1])))
+            return elsewhere or f"unknown key; {nearest(str(path[-1]), keys_at(item['loc'][:-1]))}"
         case "union_tag_not_found":
-            return 'needs a "type", such as "rtsp"; docs/settings.md lists them'
+            key = item["ctx"]["discriminator"].strip("'")
+            return f'needs a "{key}", such as "{TAGS[key]}"; docs/settings.md lists them'
         case "union_tag_invalid":
+            key = item["ctx"]["discriminator"].strip("'")
             tag, known = item["ctx"]["tag"], item["ctx"]["expected_tags"].strip("'").split("', '")
-            return f"unknown type {_shown(tag)}; {nearest(tag, known)}"
+            return f"unknown {key} {_shown(tag)}; {nearest(tag, known)}"
     got = "" if SECRET_KEYS & set(path) else f", not {_shown(item['input'])}"
     return f"{_wanted(item)}{got}"
 
@@ -139,6 +153,8 @@ def _wanted(item: ErrorDetails) -> str:
     kind, context = item["type"], item.get("ctx", {})
     if context.get("pattern") == LEVEL_PATTERN:
         return "must be 1 to 64 of a-z, 0-9, '_' and '-', starting with a letter or digit"
+    if kind == "string_pattern_mismatch" and item["loc"][-1] == "window":
+        return 'must be two local times, such as "22:00-06:00", or empty for always'
     name = kind.removesuffix("_type").removesuffix("_from_float")
     if name in TYPES:
         return f"must be {TYPES[name]}"

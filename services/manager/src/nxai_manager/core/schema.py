@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 from nxai_manager.core.document import Settings
 
 Schema = dict[str, Any]
+
+TAGS: Final = {"type": "rtsp", "strategy": "uncertain"}
+"""Keys that say which member of a union an object is, each with an example."""
 
 
 @cache
@@ -17,8 +20,15 @@ def settings_schema() -> Schema:
     for part in (schema, *schema["$defs"].values()):
         if "properties" in part:
             part["additionalProperties"] = False
-    uses = schema["$defs"]["Camera"]["properties"]["models"]
+    # The short forms, which validators take before pydantic looks.
+    parts = schema["$defs"]
+    camera = parts["Camera"]["properties"]
+    uses, collect = camera["models"], camera["collect"]
     uses["items"] = {"anyOf": [{"type": "string"}, uses["items"]]}
+    collect["anyOf"] = [{"type": "boolean"}, {"$ref": collect.pop("$ref")}]
+    strategies = parts["CollectPolicy"]["properties"]["strategies"]
+    names = sorted(strategies["items"]["discriminator"]["mapping"])
+    strategies["items"] = {"anyOf": [{"enum": names}, strategies["items"]]}
     return schema
 
 
@@ -52,7 +62,7 @@ def _step(part: Schema, step: str | int) -> Iterator[Schema]:
         yield from [part["items"]] if "items" in part else part.get("prefixItems", [])
     elif step in part.get("properties", {}):
         yield part["properties"][step]
-    elif part.get("properties", {}).get("type", {}).get("const") == step:
+    elif any(part.get("properties", {}).get(tag, {}).get("const") == step for tag in TAGS):
         yield part  # the name of a union's member
 
 
