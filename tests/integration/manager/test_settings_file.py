@@ -3,7 +3,8 @@
 import contextlib
 import os
 import stat
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -37,63 +38,86 @@ def move_link(path: Path, text: str) -> None:
     link.replace(path)
 
 
+@contextlib.contextmanager
+def watched(path: Path) -> Iterator[tuple[SettingsFile, threading.Event]]:
+    """Watch a file that holds "one": nothing is noticed yet, and whatever comes will be."""
+    file, noticed = SettingsFile(path), threading.Event()
+
+    def sees() -> bool:
+        path.write_text("one")
+        return noticed.wait(0.3)
+
+    with file.watch(noticed.set):
+        wait_for(sees)  # a watch takes a moment to begin
+        while noticed.wait(0.5):  # and tells of a few writes at once
+            noticed.clear()
+        file.read()
+        file.changed()
+        yield file, noticed
+
+
 @pytest.mark.parametrize("edit", [rewrite, rename_over, remove_and_create, move_link])
 def test_every_way_of_saving_is_noticed(tmp_path: Path, edit: Callable[[Path, str], None]) -> None:
     path = tmp_path / "settings.json"
-    path.write_text("one")
-    with SettingsFile(path) as file:
-        assert file.read() == "one"
+    with watched(path) as (file, noticed):
+        assert not file.changed()
         edit(path, "three")
         found = ""
-        for _ in range(30):
-            if file.wait_for_change(1):
-                found = file.read() or ""
-            if found == "three":
-                break
-        assert found == "three"
+        while found != "three":
+            assert noticed.wait(15)
+            noticed.clear()
+            assert file.changed()
+            found = file.read() or ""
+
+
+def test_notice_is_a_change_though_nothing_else_tells_of_it(tmp_path: Path) -> None:
+    """A file saved twice within one tick of the file system's clock looks the same."""
+    path = tmp_path / "settings.json"
+    with watched(path) as (file, noticed):
+        path.write_text("two")
+        assert noticed.wait(15)
+        file.read()  # its signature is known now
+        assert file.changed()
 
 
 def test_change_without_a_notice_is_found_by_looking(tmp_path: Path) -> None:
     path = tmp_path / "settings.json"
     path.write_text("one")
-    file = SettingsFile(path)  # not entered: nobody watches
+    file = SettingsFile(path)  # nobody watches
     file.read()
-    assert not file.wait_for_change(0)
+    assert not file.changed()
     path.write_text("three")
-    assert file.wait_for_change(0)
+    assert file.changed()
     path.unlink()
     file.read()
-    assert not file.wait_for_change(0)
+    assert not file.changed()
     path.write_text("four")
-    assert file.wait_for_change(0)
+    assert file.changed()
 
 
 def test_rights_that_were_put_right_are_found_by_looking(tmp_path: Path) -> None:
     path = tmp_path / "settings.json"
     path.write_text("one")
     path.chmod(0o000)
-    file = SettingsFile(path)  # not entered: nobody watches
+    file = SettingsFile(path)  # nobody watches
     with contextlib.suppress(ConfigurationError):  # root can read it all the same
         file.read()
-    assert not file.wait_for_change(0)
+    assert not file.changed()
 
     def put_right() -> bool:
         path.chmod(0o600)
-        return file.wait_for_change(0)
+        return file.changed()
 
     wait_for(put_right)  # more than once: a file system's clock stands still for milliseconds
 
 
 def test_neighbours_in_the_folder_are_not_changes(tmp_path: Path) -> None:
     path = tmp_path / "settings.json"
-    path.write_text("one")
-    with SettingsFile(path) as file:
-        file.read()
-        while file.wait_for_change(0.5):  # the notice of our own write, if the watch saw it
-            file.read()
+    with watched(path) as (file, noticed):
         (tmp_path / "settings.json.swp").write_text("x")
         file.keep_last_good("one")
-        assert not file.wait_for_change(1)
+        assert not noticed.wait(1)
+        assert not file.changed()
 
 
 def test_last_good_is_kept_beside_the_file_or_in_the_state_folder(tmp_path: Path) -> None:
@@ -167,8 +191,9 @@ def test_folder_that_cannot_be_watched_is_looked_at(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").write_text("")
-    with SettingsFile(tmp_path / "file" / "folder" / "settings.json") as file:
-        assert not file.wait_for_change(0.1)
+    file = SettingsFile(tmp_path / "file" / "folder" / "settings.json")
+    with file.watch(lambda: None):
+        assert not file.changed()
         wait_for(lambda: "looking every second" in caplog.text)
     assert "looking every second" in caplog.text
     assert os.listdir(tmp_path) == ["file"]  # noqa: PTH208 - names are the point

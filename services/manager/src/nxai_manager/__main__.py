@@ -1,16 +1,16 @@
 """Composition root of the manager, and its command line."""
 
 import argparse
-import contextlib
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from nxai_common.bus.ports import Bus
 from nxai_common.errors import ConfigurationError
 from nxai_common.runtime import Beat, run_service
+from nxai_manager.adapters.deployments_file import DeploymentsFile
 from nxai_manager.adapters.secrets_directory import SecretsDirectory
 from nxai_manager.adapters.settings_file import SettingsFile
 from nxai_manager.core.problems import check_settings
@@ -26,11 +26,15 @@ EXIT_OK = 0
 EXIT_WRONG = 2
 
 
-@contextlib.contextmanager
-def build(settings: ManagerSettings, bus: Bus, beat: Beat) -> Iterator[Configurator]:
+def build(settings: ManagerSettings, bus: Bus, beat: Beat) -> Configurator:
     """Put the service together."""
-    with SettingsFile(settings.settings, settings.state_dir) as store:
-        yield Configurator(store, SecretsDirectory(settings.secrets_dir), bus, beat)
+    return Configurator(
+        SettingsFile(settings.settings, settings.state_dir),
+        SecretsDirectory(settings.secrets_dir),
+        DeploymentsFile(settings.settings, settings.state_dir),
+        bus,
+        beat,
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,8 +1,10 @@
 """What the service needs of the world."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Protocol
 
+from nxai_common.contracts.deployments import Deployments
 from nxai_manager.core.compile import Login
 
 
@@ -46,8 +48,35 @@ class SettingsStore(Protocol):
         """
         ...
 
-    def wait_for_change(self, timeout: float) -> bool:
-        """Return True when the text may have changed, or False after `timeout` seconds."""
+    def changed(self) -> bool:
+        """Return whether the text may have changed since it was read."""
+        ...
+
+    def watch(self, notify: Callable[[], None]) -> AbstractContextManager[None]:
+        """Call `notify`, from any thread, when the text may have changed.
+
+        Not every store can tell: `changed` is to be asked now and then as well.
+        """
+        ...
+
+
+class DeploymentsStore(Protocol):
+    """Where the newest deployments are kept. Implemented by `DeploymentsFile`."""
+
+    def read(self) -> Deployments | None:
+        """Return what was kept, or None when nothing was.
+
+        Raises:
+            ConfigurationError: it is there but cannot be used.
+        """
+        ...
+
+    def keep(self, deployments: Deployments) -> None:
+        """Keep them for the next start.
+
+        Raises:
+            TransientError: the disk is full or read-only.
+        """
         ...
 
 

@@ -1,48 +1,72 @@
-"""The loop of the manager: see a change, check it, keep the secrets, publish, remember."""
+"""The loop of the manager: see a change, check it, keep the secrets, publish, remember.
+
+Two things change: settings.json, and the deployments that cloud-sync publishes. Whichever does,
+the newest good ones of both make the configurations.
+"""
 
 import logging
 import random
 import shlex
 import threading
 import time
+from contextlib import closing
 
 from nxai_common import logs
-from nxai_common.bus.ports import Bus
+from nxai_common.bus.ports import Bus, Inbox, Subscription
+from nxai_common.contracts.deployments import Deployments
 from nxai_common.contracts.status import Problem
 from nxai_common.errors import ConfigurationError, TransientError
 from nxai_common.retry import RetryPolicy
 from nxai_common.runtime import Beat, Report, Stop
 from nxai_manager.core.compile import Compiled, compile_settings, logins
+from nxai_manager.core.deployed import NOTHING, Deployed, fit
 from nxai_manager.core.document import DEFAULT_TEXT, Settings
 from nxai_manager.core.problems import RefusedSettings, check_settings
-from nxai_manager.ports import SecretStore, SettingsStore
+from nxai_manager.ports import DeploymentsStore, SecretStore, SettingsStore
 
 log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 1.0
 """Between two looks at a file that sends no notice; also how soon the service ends."""
+FIRST_WORD_S = 1.0
+"""A broker that is there tells what it retains in milliseconds; a box without imported models may
+wait so long for nothing, once."""
 DISK_RETRY = RetryPolicy(first_s=1, factor=2, longest_s=60)
 
 
 class Configurator:
-    """Publishes what settings.json asks for; a bad edit changes nothing but the status."""
+    """Publishes what settings.json and the deployments ask for.
+
+    A bad edit changes nothing but the status. Deployments that vanish from the broker change
+    nothing at all: cloud-sync takes models away by publishing newer ones without them, so that
+    a removal is a broker that lost its store, or somebody who cleans up.
+    """
 
     def __init__(
         self,
         store: SettingsStore,
         secrets: SecretStore,
+        kept: DeploymentsStore,
         bus: Bus,
         beat: Beat,
+        *,
         retry: RetryPolicy = DISK_RETRY,
+        first_word_s: float = FIRST_WORD_S,
     ) -> None:
         self._store = store
         self._secrets = secrets
+        self._kept = kept
         self._bus = bus
         self._beat = beat
         self._retry = retry
         self._rng = random.Random()  # noqa: S311 - jitter, not a secret
-        self._unfinished: tuple[str, Settings] | None = None
-        """Good settings that are not wholly applied: the disk was full."""
+        self._first_word_s = first_word_s
+        self._settings: tuple[str, Settings] | None = None
+        """The newest good ones: text and content."""
+        self._deployments: Deployments | None = None
+        """The newest by arrival, or those that were kept."""
+        self._unfinished = False
+        """Something good is not wholly applied: the disk was full."""
         self._attempt = 0
         self._due = 0.0
         self._published: dict[str, str] = {}
@@ -50,19 +74,24 @@ class Configurator:
         self._lock = threading.Lock()
         """Guards what `report` reads: all below."""
         self._problems: dict[str, str] = {}
-        self._applied = self._refused = self._documents = 0
+        self._deployed = NOTHING
+        self._received = self._applied = self._refused = self._documents = 0
         self._revision = ""
 
     def run(self, stop: Stop) -> None:
-        """Apply the settings, and again whenever they change."""
-        if not self._reload():
-            self._fall_back()
-        while not stop.is_set():
-            self._beat()
-            if self._store.wait_for_change(LOOK_EVERY_S):
-                self._reload()
-            elif self._unfinished is not None and time.monotonic() >= self._due:
-                self._apply(*self._unfinished)
+        """Apply settings and deployments, and again whenever they change."""
+        with closing(self._bus.subscribe(Subscription(Deployments))) as inbox:
+            self._recall(inbox)
+            with self._store.watch(inbox.wake):
+                if not self._reload():
+                    self._fall_back()
+                while not stop.is_set():
+                    self._beat()
+                    self._receive(inbox, LOOK_EVERY_S)
+                    if self._store.changed():
+                        self._reload()
+                    elif self._unfinished and time.monotonic() >= self._due:
+                        self._apply()
 
     def report(self) -> Report:
         """Return which settings are in force, and what is wrong with newer ones."""
@@ -71,14 +100,48 @@ class Configurator:
             if "settings" in problems and self._revision:
                 problems["settings"] += "; the last good settings stay in force"
             return Report(
-                problems=tuple(Problem(about=a, reason=r) for a, r in problems.items()),
+                problems=(
+                    *(Problem(about=a, reason=r) for a, r in problems.items()),
+                    *self._deployed.problems,
+                ),
                 counters={
+                    "deployments_received": self._received,
                     "settings_applied": self._applied,
                     "settings_refused": self._refused,
                     "documents_published": self._documents,
                 },
                 configuration_revision=self._revision,
             )
+
+    # -- deployments ----------------------------------------------------------------------------
+
+    def _recall(self, inbox: Inbox) -> None:
+        """Begin with the deployments that the broker retains, or else those that were kept.
+
+        Configurations with older ones, or none, would stop for a moment what runs.
+        """
+        try:
+            self._deployments = self._kept.read()
+        except ConfigurationError as error:
+            log.warning("%s", error)
+            with self._lock:
+                self._problems["deployments"] = str(error)
+        self._receive(inbox, self._first_word_s)
+
+    def _receive(self, inbox: Inbox, timeout: float) -> None:
+        """Wait for deployments, or until something else is to be seen to."""
+        delivery = inbox.receive(timeout)
+        if delivery is None or not isinstance(delivery.message, Deployments):
+            return
+        deployments = delivery.message
+        if deployments != self._deployments:  # else the broker only told them again
+            self._deployments = deployments
+            self._attempt = 0
+            self._apply()
+        with self._lock:
+            self._received += 1
+
+    # -- settings -------------------------------------------------------------------------------
 
     def _reload(self) -> bool:
         """Apply the text that is there now; return False when it cannot be used."""
@@ -99,7 +162,8 @@ class Configurator:
         if self._clear("settings"):
             log.info("%s can be used again", self._store.name)
         self._attempt = 0
-        self._apply(text, settings)
+        self._settings = (text, settings)
+        self._apply()
         return True
 
     def _first_settings(self) -> str:
@@ -136,18 +200,29 @@ class Configurator:
             log.warning("the last good settings cannot be used either: %s", error.summary)
             return
         log.warning("going on with the last good settings")
-        self._apply(text, settings)
+        self._settings = (text, settings)
+        self._apply()
 
-    def _apply(self, text: str, settings: Settings) -> None:
-        """Keep the secrets, publish what changed, remember the text; again later if it fails."""
-        self._unfinished = (text, settings)
+    # -- both -----------------------------------------------------------------------------------
+
+    def _apply(self) -> None:
+        """Keep the secrets, publish what changed, remember it; again later if it fails."""
+        if self._settings is None:
+            return  # nothing is known of the cameras yet
+        text, settings = self._settings
+        self._unfinished = True
         wanted = logins(settings)
         for login in wanted.values():
             logs.register_secret(login.password)
         try:
             # Secrets first: capture connects as soon as it reads of them.
-            self._publish(compile_settings(settings, self._secrets.store(wanted)))
+            revisions = self._secrets.store(wanted)
+            deployed = fit(settings, self._deployments.models if self._deployments else ())
+            self._publish(compile_settings(settings, revisions, deployed), deployed)
             self._store.keep_last_good(text)
+            if self._deployments is not None:
+                self._kept.keep(self._deployments)
+                self._clear("deployments")
         except TransientError as error:
             self._attempt += 1
             self._due = time.monotonic() + self._retry.delay(self._attempt, self._rng)
@@ -156,10 +231,10 @@ class Configurator:
             with self._lock:
                 self._problems["disk"] = str(error)
             return
-        self._unfinished = None
+        self._unfinished = False
         self._clear("disk")
 
-    def _publish(self, compiled: Compiled) -> None:
+    def _publish(self, compiled: Compiled, deployed: Deployed) -> None:
         changed = [
             part for part in compiled.parts if self._published.get(part.service) != part.revision
         ]
@@ -171,10 +246,15 @@ class Configurator:
                 "settings applied",
                 extra={
                     "revision": compiled.revision,
+                    "deployments": self._deployments.revision if self._deployments else "",
                     "services": [part.service for part in changed],
                 },
             )
+        for problem in deployed.problems:
+            if problem not in self._deployed.problems:
+                log.warning("%s %s", problem.about, problem.reason)
         with self._lock:
+            self._deployed = deployed
             self._applied += bool(changed)
             self._documents += len(changed)
             self._revision = compiled.revision

@@ -16,4 +16,4 @@ class ManagerSettings(ServiceSettings):
     secrets_dir: Path = Path(".run/secrets")
     """Folder of the cameras' passwords; the same as NXAI_CAPTURE_SECRETS_DIR."""
     state_dir: Path | None = None
-    """Folder for the last good settings; unset: beside the settings file."""
+    """Folder for the last good settings and deployments; unset: beside the settings file."""

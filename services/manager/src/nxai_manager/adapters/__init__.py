@@ -1,1 +1,1 @@
-"""Each file wraps one thing outside: the settings file, the folder of secrets."""
+"""Each file wraps one thing outside: the settings file, the deployments file, the secrets."""

@@ -3,9 +3,9 @@
 import contextlib
 import logging
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 import watchfiles
 
@@ -25,18 +25,15 @@ MAX_BYTES: Final = 4 * MAX_CHARACTERS
 class SettingsFile:
     """Watches the folder and not the file: most editors write a new file and rename it.
 
-    The file's signature is compared at every time-out as well: a single file mounted into a
+    The file's signature is compared at every look as well: a single file mounted into a
     container, and some network disks, send no notice.
     """
 
     def __init__(self, path: Path, state_dir: Path | None = None) -> None:
         self._path = path.absolute()
-        folder = self._path.parent if state_dir is None else state_dir
-        self._last_good = folder / (path.name + LAST_GOOD_SUFFIX)
+        self._last_good = beside(path, LAST_GOOD_SUFFIX, state_dir)
         self._signature: tuple[int, ...] | None = None
-        self._changed = threading.Event()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="settings-watch", daemon=True)
+        self._noticed = threading.Event()
 
     @property
     def name(self) -> str:
@@ -58,7 +55,7 @@ class SettingsFile:
         Raises:
             TransientError: the disk is full or the folder cannot be written.
         """
-        self._write(self._path, text)
+        write(self._path, text)
 
     def kept(self) -> str | None:
         """Return where the last good text lies, readable or not, or None when none is kept."""
@@ -84,43 +81,43 @@ class SettingsFile:
         Raises:
             TransientError: the disk is full or the folder cannot be written.
         """
-        self._write(self._last_good, text)
+        write(self._last_good, text)
 
-    def wait_for_change(self, timeout: float) -> bool:
-        """Return True when the file may have changed, or False after `timeout` seconds."""
-        noticed = self._changed.wait(timeout)
-        self._changed.clear()
+    def changed(self) -> bool:
+        """Return whether the file may have changed since it was read."""
+        noticed = self._noticed.is_set()
+        self._noticed.clear()
         return noticed or self._look() != self._signature
 
-    def __enter__(self) -> Self:
-        """Begin to watch."""
+    @contextlib.contextmanager
+    def watch(self, notify: Callable[[], None]) -> Iterator[None]:
+        """Call `notify`, on a thread of its own, whenever the file may have changed."""
         with contextlib.suppress(OSError):  # reported by whoever writes the first file there
             self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._thread.start()
-        return self
+        stop = threading.Event()
+        thread = threading.Thread(
+            target=self._watch, args=(notify, stop), name="settings-watch", daemon=True
+        )
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Stop watching."""
-        self._stop.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
+    def _watch(self, notify: Callable[[], None], stop: threading.Event) -> None:
         try:
             for _ in watchfiles.watch(
                 self._path.parent,
                 watch_filter=lambda _change, path: path == str(self._path),
                 step=SETTLE_MS,
                 debounce=4 * SETTLE_MS,
-                stop_event=self._stop,
+                stop_event=stop,
                 rust_timeout=500,
                 recursive=False,
             ):
-                self._changed.set()
+                self._noticed.set()
+                notify()
         except (OSError, RuntimeError) as error:  # no more inotify watches; the folder is gone
             log.warning("no notice of changes of %s (%s); looking every second", self.name, error)
 
@@ -132,16 +129,27 @@ class SettingsFile:
         # The last one moves when rights are put right, and nothing else does then.
         return (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
-    @staticmethod
-    def _write(path: Path, text: str) -> None:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_private(path, text)
-        except OSError as error:
-            raise TransientError(
-                f"{path} cannot be written: {error.strerror}; make room, or give this user the "
-                "right to write there"
-            ) from error
+
+def beside(settings: Path, suffix: str, state_dir: Path | None) -> Path:
+    """Return where something that belongs to a settings file is kept."""
+    folder = settings.absolute().parent if state_dir is None else state_dir
+    return folder / (settings.name + suffix)
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file for its owner alone, whole or not at all.
+
+    Raises:
+        TransientError: the disk is full or the folder cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_private(path, text)
+    except OSError as error:
+        raise TransientError(
+            f"{path} cannot be written: {error.strerror}; make room, or give this user the "
+            "right to write there"
+        ) from error
 
 
 def _read(path: Path) -> str | None:
