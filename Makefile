@@ -13,7 +13,7 @@ PY := .venv/bin/python
 PORT ?= 1884
 SETTINGS ?=
 
-.PHONY: help run watch test check fmt unit shake coverage bench docs demo-model images compose-test container-tests \
+.PHONY: help run watch demo test check fmt unit shake coverage bench docs demo-model images compose-test container-tests \
 	packages-run packages-test env-run env-dev clean
 
 help: ## this list
@@ -27,6 +27,9 @@ watch: env-run ## print what the cameras of a running `make run` see
 	@NXAI_BROKER=mqtt://127.0.0.1:$(PORT) \
 		EDGE_SECRETS="$(or $(NXAI_RUN_DIR),.run)/mosquitto/secrets" \
 		deploy/local/service.sh viewer $(PY) tools/watch.py
+
+demo: env-dev ## the whole Edge Impulse loop in minutes, without an account: collect, retrain, swap
+	@exec $(PY) tools/demo.py
 
 test: packages-test check coverage ## set up and pass every test
 
