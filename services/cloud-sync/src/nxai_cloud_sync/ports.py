@@ -333,6 +333,10 @@ class Catalogue(Protocol):
         """Return one."""
         ...
 
+    def manifest(self, digest: str) -> PackageManifest | None:
+        """Return the manifest of its package; None: it is not there, or its record is damaged."""
+        ...
+
     def update(self, version: CatalogueVersion) -> None:
         """Change what is said of one (title, state ...), but for its package's manifest.
 
@@ -355,8 +359,10 @@ class TrialOutcome:
     """A model that passed its test."""
 
     manifest: ModelManifest
-    measured: tuple[tuple[str, float], ...] = ()
-    """What else was measured, such as milliseconds of the other engines."""
+    trials: tuple[tuple[str, float], ...] = ()
+    """Engines that were timed, each with its milliseconds of a run."""
+    warnings: tuple[str, ...] = ()
+    """What a person should know although it works."""
 
 
 class TrialUnanswered(TransientError):  # noqa: N818 - named for what happened
@@ -377,6 +383,6 @@ class ModelTrial(Protocol):
         Raises:
             RejectedError: it failed; the message says why.
             TrialUnanswered: no answer came. Tried again it may succeed, or end the service again.
-            BrokerUnavailable: the inference service is not there.
+            BrokerUnavailable: the inference service is not there, or has no time now.
         """
         ...
