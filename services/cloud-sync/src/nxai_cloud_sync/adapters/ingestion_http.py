@@ -1,0 +1,156 @@
+"""Edge Impulse's ingestion API over HTTP: pictures go up as they are read from the disk."""
+
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from nxai_cloud_sync.adapters.edge_impulse_http import EdgeImpulseServer, HttpLimits, base_url
+from nxai_cloud_sync.core.sample import StoredSample
+from nxai_cloud_sync.core.uploading import (
+    LABELS_FILE,
+    FileOutcome,
+    UploadBatch,
+    labels_file,
+    metadata_header,
+    read_answer,
+)
+from nxai_common.errors import CloudUnavailable
+
+SOURCE: Final = "NXAI_EDGE"
+"""Name of this program in Studio (`x-upload-source`, `x-device-type`)."""
+_CHUNK: Final = 1 << 18
+"""Bytes read at once: most pictures are one chunk, and a dozen at a time would not be noticed."""
+
+
+class IngestionHttp:
+    """Implements `Ingestion`. For one thread at a time.
+
+    Args:
+        base: Base URL, such as `https://ingestion.edgeimpulse.com`.
+        key: API key of a project.
+        limits: How long and how slow things may be.
+
+    Raises:
+        ConfigurationError: `base` is no address.
+    """
+
+    def __init__(self, base: str, key: str, limits: HttpLimits | None = None) -> None:
+        self._server = EdgeImpulseServer(base_url(base), key, limits or HttpLimits())
+
+    def close(self) -> None:
+        """Close connections."""
+        self._server.close()
+
+    def send(
+        self, batch: UploadBatch, picture: Callable[[StoredSample], Path]
+    ) -> tuple[FileOutcome, ...]:
+        """Upload a batch in one request; return one outcome a picture, in the same order.
+
+        A picture whose file cannot be read is refused here, and the others go up.
+        """
+        sent: list[StoredSample] = []
+        files: list[_File] = []
+        lost: dict[str, FileOutcome] = {}
+        for sample in batch.samples:
+            path = picture(sample)
+            try:
+                size = path.stat().st_size
+            except OSError as error:
+                reason = f"its file cannot be read: {error.strerror}"
+                lost[sample.id] = FileOutcome(sample.id, accepted=False, reason=reason)
+                continue
+            sent.append(sample)
+            files.append(_File(sample.file_name, path, size))
+        done = dict(lost)
+        if sent:
+            going = UploadBatch(tuple(sent), batch.metadata, batch.category, batch.labelled)
+            done |= {outcome.sample: outcome for outcome in self._upload(going, files)}
+        return tuple(done[sample.id] for sample in batch.samples)
+
+    def _upload(self, batch: UploadBatch, files: Sequence["_File"]) -> tuple[FileOutcome, ...]:
+        body = _Multipart(files, labels_file(batch) if batch.labelled else None)
+        headers = {
+            "Content-Type": f"multipart/form-data; boundary={body.boundary}",
+            "x-disallow-duplicates": "1",
+            "x-metadata": metadata_header(batch.metadata),
+            "x-upload-source": SOURCE,
+            "x-device-type": SOURCE,
+        }
+        if not batch.labelled:
+            headers["x-no-label"] = "1"
+        pictures = "a picture" if len(files) == 1 else f"an upload of {len(files)} pictures"
+        answer = self._server.upload(
+            f"/api/{batch.category}/files", pictures, headers, iter(body), body.size
+        )
+        return read_answer(batch, answer)
+
+
+class _File:
+    """One picture, and what stands before it in the body."""
+
+    def __init__(self, name: str, path: Path, size: int) -> None:
+        self.name = name
+        self.path = path
+        self.size = size
+
+
+class _Multipart:
+    """A multipart/form-data body (RFC 7578) of known size; iterate to get its bytes."""
+
+    def __init__(self, files: Sequence[_File], labels: bytes | None) -> None:
+        self.boundary = f"nxai-{secrets.token_hex(16)}"
+        self._files = files
+        self._labels = labels
+        self._end = f"--{self.boundary}--\r\n".encode()
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole body."""
+        size = sum(len(self._head(file.name, _JPEG)) + file.size + 2 for file in self._files)
+        if self._labels is not None:
+            size += len(self._head(LABELS_FILE, _JSON)) + len(self._labels) + 2
+        return size + len(self._end)
+
+    def __iter__(self) -> Iterator[bytes]:
+        for file in self._files:
+            yield self._head(file.name, _JPEG)
+            yield from _content(file)
+            yield b"\r\n"
+        if self._labels is not None:
+            yield b"".join((self._head(LABELS_FILE, _JSON), self._labels, b"\r\n"))
+        yield self._end
+
+    def _head(self, name: str, kind: str) -> bytes:
+        return (
+            f"--{self.boundary}\r\n"
+            f'Content-Disposition: form-data; name="data"; filename="{name}"\r\n'
+            f"Content-Type: {kind}\r\n\r\n"
+        ).encode()
+
+
+_JPEG: Final = "image/jpeg"
+_JSON: Final = "application/json"
+
+
+def _content(file: _File) -> Iterator[bytes]:
+    """Yield exactly as many bytes as were announced.
+
+    Raises:
+        CloudUnavailable: it changed meanwhile; the request breaks off, and nothing is stored.
+    """
+    left = file.size
+    try:
+        with file.path.open("rb") as opened:
+            while left > 0:
+                chunk = opened.read(min(_CHUNK, left))
+                if not chunk:
+                    break
+                left -= len(chunk)
+                yield chunk
+    except OSError as error:
+        raise CloudUnavailable(
+            f"picture {file.name} cannot be read any more: {error.strerror}"
+        ) from None
+    if left:
+        raise CloudUnavailable(f"picture {file.name} became shorter while it was sent")
