@@ -1,5 +1,6 @@
 """Random tensors and random payloads: a result or a named refusal, never a crash."""
 
+import random
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,22 @@ from numpy.typing import NDArray
 
 from nxai_common.bus.memory import MemoryBroker, MemoryBus
 from nxai_common.contracts import topics
+from nxai_common.contracts.collecting import (
+    BandStrategy,
+    CollectStrategy,
+    EntropyStrategy,
+    FlickerStrategy,
+    LeastConfidenceStrategy,
+    MarginStrategy,
+    UncertainStrategy,
+)
 from nxai_common.contracts.configuration import DesiredModel, UncertainRule
 from nxai_common.contracts.frames import Frame
 from nxai_common.contracts.models import Task, TensorInfo
 from nxai_common.contracts.results import InferenceResult
 from nxai_common.errors import ConfigurationError, RejectedError
 from nxai_inference.core.answer import Answer, timing
+from nxai_inference.core.collecting import Collector, Subject
 from nxai_inference.core.decoding import decoder_for
 from nxai_inference.core.tensors import RawOutput
 from support.decoding import manifest
@@ -26,6 +37,15 @@ from support.waiting import wait_for
 pytestmark = pytest.mark.fuzz
 
 SIDE = 32
+
+COLLECTED: st.SearchStrategy[CollectStrategy] = st.one_of(
+    st.just(UncertainStrategy()),
+    st.floats(0, 1).map(lambda above: LeastConfidenceStrategy(above=above)),
+    st.floats(0, 1).map(lambda below: MarginStrategy(below=below)),
+    st.floats(0, 1).map(lambda above: EntropyStrategy(above=above)),
+    st.floats(0, 0.5, exclude_min=True).map(lambda width: BandStrategy(width=width)),
+    st.just(FlickerStrategy()),
+)
 
 ANY_FLOAT = st.floats(width=32, allow_nan=True, allow_infinity=True)
 SHAPES = st.lists(st.integers(0, 9), max_size=4).map(tuple) | st.sampled_from(
@@ -76,9 +96,11 @@ def runs(draw: st.DrawFn) -> tuple[Task, int, list[RawOutput], list[RawOutput]]:
 
 
 @settings(max_examples=600)
-@given(runs(), st.floats(0, 1))
+@given(runs(), st.floats(0, 1), st.lists(COLLECTED, max_size=3))
 def test_any_tensors_give_a_sound_result_or_a_refusal(
-    run: tuple[Task, int, list[RawOutput], list[RawOutput]], threshold: float
+    run: tuple[Task, int, list[RawOutput], list[RawOutput]],
+    threshold: float,
+    wanted: list[CollectStrategy],
 ) -> None:
     task, labels, promised, outputs = run
     about = manifest(task, labels, SIDE, SIDE)
@@ -104,6 +126,16 @@ def test_any_tensors_give_a_sound_result_or_a_refusal(
         assert detection.label in about.labels
         x, y, width, height = detection.model_box
         assert min(x, y, width, height) >= 0
+    # Whatever is collected, the same is found, and the reason can be read again.
+    subject = Subject(decoder, about.labels, threshold, random.Random(1))  # noqa: S311 - no secret
+    collecting = answer.collecting(Collector(wanted, subject))
+    with np.errstate(all="ignore"):
+        told = collecting.result(
+            asked, outputs, decoded, spent=timing(0, 0, 0), returns_credit=True
+        )
+    read = InferenceResult.decode(told.topic("box"), told.encode())
+    assert read.collect == told.collect
+    assert told.model_copy(update={"collect": None}).encode() == result.encode()
 
 
 def hostile() -> st.SearchStrategy[bytes]:

@@ -15,12 +15,14 @@ from nxai_common.contracts.configuration import (
     Assignment,
     DesiredModel,
     InferenceConfiguration,
+    Shadow,
 )
 from nxai_common.contracts.frames import Frame, Transform
 from nxai_common.contracts.models import ModelManifest, Task, TensorInfo
 from nxai_common.contracts.results import InferenceResult
 from nxai_common.errors import ConfigurationError
 from nxai_common.runtime import Stop
+from nxai_inference.core.engine_trial import EngineTrial
 from nxai_inference.core.tensors import RawOutput
 from nxai_inference.ports import LoadedModel
 from nxai_inference.service import InferenceService
@@ -92,6 +94,8 @@ class ScriptedSource:
     def __init__(self) -> None:
         self.shelf: dict[str, Callable[[DesiredModel], LoadedModel]] = {}
         self.loads: list[DesiredModel] = []
+        self.anew: list[bool] = []
+        """Of each load, whether what is known of the engines was to be left aside."""
         self.stamps: dict[str, Hashable] = {}
         self.looks = 0
         self.gate = threading.Event()
@@ -106,6 +110,7 @@ class ScriptedSource:
         *,
         side: int = SIDE,
         warnings: tuple[str, ...] = (),
+        trials: tuple[EngineTrial, ...] = (),
         **manifest: Any,
     ) -> ScriptedEngine:
         """Offer a model under a path; its version is the path."""
@@ -125,7 +130,11 @@ class ScriptedSource:
                 **manifest,
             }
             return LoadedModel(
-                ModelManifest(model=desired.id, **about), offered, warnings, self.stamp(desired)
+                ModelManifest(model=desired.id, **about),
+                offered,
+                warnings,
+                self.stamp(desired),
+                trials,
             )
 
         self.shelf[path] = load
@@ -135,8 +144,9 @@ class ScriptedSource:
         self.looks += 1
         return self.stamps.get(desired.path, "as it was")
 
-    def load(self, desired: DesiredModel) -> LoadedModel:
+    def load(self, desired: DesiredModel, *, anew: bool = False) -> LoadedModel:
         self.loads.append(desired)
+        self.anew.append(anew)
         if not self.gate.is_set():
             self.waiting.set()
             assert self.gate.wait(20)
@@ -198,13 +208,19 @@ class Line:
         self._revision = 0
 
     def configure(
-        self, *models: DesiredModel, assignments: tuple[Assignment, ...] = (), settle: bool = True
+        self,
+        *models: DesiredModel,
+        assignments: tuple[Assignment, ...] = (),
+        shadows: tuple[Shadow, ...] = (),
+        settle: bool = True,
     ) -> None:
         """Publish a configuration and wait until it is in force."""
         self._revision += 1
         revision = f"r{self._revision}"
         self.bus.publish(
-            InferenceConfiguration(revision=revision, models=models, assignments=assignments)
+            InferenceConfiguration(
+                revision=revision, models=models, assignments=assignments, shadows=shadows
+            )
         )
         if settle:
             wait_for(lambda: self.service.report().configuration_revision == revision)

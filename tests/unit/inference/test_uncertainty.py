@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from nxai_common.contracts.configuration import UncertainRule
 from nxai_inference.core.decoding import Decoded
-from nxai_inference.core.uncertainty import Never, rule_for
+from nxai_inference.core.uncertainty import Never, least_sure, rule_for
 
 pytestmark = pytest.mark.unit
 
@@ -49,3 +52,25 @@ def test_the_rule(decoded: Decoded, threshold: float, reason: str) -> None:
 def test_zero_is_off() -> None:
     assert rule_for(UncertainRule(threshold=0)) == Never()
     assert Never().judge(fomo((0.0, 0.0))) == ""
+
+
+@given(
+    hnp.arrays(np.float32, (6, 3), elements=st.floats(0, 1, width=32)),
+    st.floats(0, 1, exclude_min=True),
+)
+def test_every_cell_is_judged(cells: NDArray[np.float32], threshold: float) -> None:
+    """Cells of sure background are passed over at once, which must change nothing."""
+    lowest = cells.max(axis=1).min()
+    reason = rule_for(UncertainRule(threshold=threshold)).judge(detections(cells=cells))
+    if lowest < np.float32(threshold):
+        assert reason == f"highest probability of a cell {lowest:.3f} < {threshold:g}"
+    else:
+        assert reason == ""
+    assert least_sure(detections(cells=cells)) == lowest
+
+
+def test_the_least_sure_answer() -> None:
+    assert least_sure(detections()) is None
+    assert least_sure(fomo((0.9, 0.1)), np.float32(0.9)) is None
+    assert least_sure(detections(0.9, 0.7)) == np.float32(0.7)
+    assert least_sure(classes(0.3, 0.7)) == np.float32(0.7)

@@ -26,7 +26,7 @@ def build(settings: InferenceSettings, bus: Bus, beat: Beat) -> InferenceService
     options = EngineOptions(execution_providers(settings.providers), settings.threads)
     return InferenceService(
         bus,
-        ModelFolder(settings.models_dir, options),
+        ModelFolder(settings.models_dir, options, settings.catalogue_dir),
         beat,
         worker=settings.instance,
         share=settings.share,

@@ -372,7 +372,7 @@ def _described(
         "engine": manifest.engine,
         "engines": [
             {"engine": trial.engine, "ms": _rounded(trial.milliseconds), "reason": trial.reason}
-            for trial in opened.trials
+            for trial in opened.loaded.trials
         ],
         "warnings": list(opened.loaded.warnings),
     }

@@ -4,6 +4,8 @@ Everything but loading happens on the thread of the service's loop, so that a mo
 between two frames and never under one.
 """
 
+import enum
+import itertools
 import logging
 import queue
 import random
@@ -16,6 +18,7 @@ from typing import Final, Self
 
 import numpy as np
 
+from nxai_common.contracts.commands import Reply
 from nxai_common.contracts.configuration import DesiredModel, UncertainRule
 from nxai_common.contracts.frames import Frame
 from nxai_common.contracts.models import ModelManifest
@@ -23,7 +26,9 @@ from nxai_common.contracts.status import ModelStatus
 from nxai_common.errors import NxaiError
 from nxai_common.retry import RetryPolicy
 from nxai_inference.core.answer import Answer
+from nxai_inference.core.collecting import Collector
 from nxai_inference.core.decoding import Decoder, decoder_for
+from nxai_inference.core.engine_trial import EngineTrial, tried
 from nxai_inference.ports import Engine, ModelSource
 
 log = logging.getLogger(__name__)
@@ -40,6 +45,9 @@ LOOK_S: Final = 2.0
 LOAD_RETRY: Final = RetryPolicy(first_s=5, factor=2, longest_s=60)
 """A file that is still being copied is whole in seconds; one that stays broken costs the processor
 a load a minute."""
+
+MOST_TRIALS: Final = 4
+"""Models that may wait to be tried: each takes up to seconds, and who asks waits no longer."""
 
 Size = tuple[int, int, int]
 """Width, height, channels of an input."""
@@ -93,7 +101,10 @@ class Model:
         self.trouble = ""
         """Why the last frame could not be looked at; empty when it could."""
         self.processed = 0
+        self.errors = 0
         self.uncertain = 0
+        self.collectors: dict[str, Collector] = {}
+        """Of cameras whose pictures are collected; outlive a configuration and a version."""
         self._versions: dict[Size, Version] = {}
 
     @property
@@ -165,7 +176,8 @@ class Model:
     def status(self) -> ModelStatus:
         """Return how it stands. May be called from another thread."""
         loading = self.loading  # read first, as it is cleared last
-        current, reason = self.current, self.reason
+        current, source, reason = self.current, self.loaded_from, self.reason
+        failed = "" if loading is not None else reason
         if loading is not None:
             state = "loading"
         elif current is None:
@@ -177,10 +189,14 @@ class Model:
             model=self.desired.id,
             state=state,
             reason=reason,
+            wanted=self.desired.path,
+            failed=failed,
             digest="" if current is None else current.manifest.digest,
+            path="" if current is None or source is None else source.path,
             engine="" if current is None else current.manifest.engine,
             engine_ms=None if current is None else current.manifest.engine_ms,
             processed=self.processed,
+            errors=self.errors,
             uncertain=self.uncertain,
         )
 
@@ -193,6 +209,32 @@ class _Loaded:
     version: Version | None
     reason: str = ""
     stamp: Hashable = None
+    trials: tuple[EngineTrial, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A model to try, and who waits for the answer."""
+
+    desired: DesiredModel
+    answer: Callable[[Reply], None]
+
+
+class _Rank(enum.IntEnum):
+    """What is done first."""
+
+    STOP = 0
+    LOAD = 1
+    TRY = 2
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Order:
+    """What the loading thread shall do; of equal rank in the order in which it came."""
+
+    rank: _Rank
+    number: int
+    work: DesiredModel | _Asked | None = field(compare=False)
 
 
 class Models:
@@ -210,7 +252,9 @@ class Models:
         self._clock = clock
         self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
         self._models: dict[str, Model] = {}
-        self._orders: queue.SimpleQueue[DesiredModel | None] = queue.SimpleQueue()
+        self._orders: queue.PriorityQueue[_Order] = queue.PriorityQueue()
+        self._numbers = itertools.count()
+        self._places = threading.BoundedSemaphore(MOST_TRIALS)
         self._loaded: queue.SimpleQueue[_Loaded] = queue.SimpleQueue()
         self._replaced: dict[str, Hashable] = {}
         """Models whose files were replaced, with the stamp of the new ones."""
@@ -229,8 +273,9 @@ class Models:
     ) -> None:
         """Stop loading and free every model."""
         models, self._models = self._models, {}  # what is still ordered is not wanted any more
-        self._orders.put(None)
+        self._put(_Rank.STOP, None)
         self._thread.join(GOODBYE_S)
+        self._refuse_trials()
         for model in models.values():
             model.close()
         while not self._loaded.empty():
@@ -253,7 +298,11 @@ class Models:
     @property
     def settled(self) -> bool:
         """Whether every load has ended, well or not."""
-        return all(model.loading is None for model in self._models.values())
+        return not self.loading()
+
+    def loading(self) -> set[str]:
+        """Return the names of the models whose load has not ended."""
+        return {name for name, model in self._models.items() if model.loading is not None}
 
     def configure(self, wanted: Iterable[DesiredModel]) -> list[str]:
         """Make the models what the configuration says; loads go on in the background.
@@ -295,7 +344,22 @@ class Models:
 
     def _order(self, model: Model) -> None:
         model.loading = model.order
-        self._orders.put(model.loading)
+        self._put(_Rank.LOAD, model.loading)
+
+    def _put(self, rank: _Rank, work: DesiredModel | _Asked | None) -> None:
+        self._orders.put(_Order(rank, next(self._numbers), work))
+
+    def try_out(self, desired: DesiredModel, answer: Callable[[Reply], None]) -> None:
+        """Load, test and time a model that is not to be offered; answer how that went.
+
+        Behind the loads that the configuration waits for. `answer` is called on the loading
+        thread, or at once when too many wait.
+        """
+        if self._places.acquire(blocking=False):
+            self._put(_Rank.TRY, _Asked(desired, answer))
+        else:
+            reason = f"{MOST_TRIALS} models wait to be tried already: ask again in some seconds"
+            answer(Reply(ok=False, reason=reason))
 
     def collect(self) -> list[Model]:
         """Put loads that have ended in force; return the models they were for."""
@@ -334,16 +398,43 @@ class Models:
         seen: dict[str, Hashable] = {}
         while True:
             try:
-                wanted = self._orders.get(timeout=LOOK_S)
+                work = self._orders.get(timeout=LOOK_S).work
             except queue.Empty:
                 seen = self._look_at_files(seen)
                 continue
-            if wanted is None:
+            if work is None:
                 return
-            model = self._models.get(wanted.id)
-            if model is not None and model.loading == wanted:
-                self._loaded.put(self._load(wanted))
+            if isinstance(work, _Asked):
+                self._places.release()
+                self._try(work)
+                continue
+            model = self._models.get(work.id)
+            if model is not None and model.loading == work:
+                self._loaded.put(self._load(work))
                 self._wake()
+
+    def _try(self, asked: _Asked) -> None:
+        loaded = self._load(asked.desired, anew=True)
+        version = loaded.version
+        if version is None:
+            reply = Reply(ok=False, reason=loaded.reason)
+        else:
+            version.engine.close()
+            reply = tried(version.manifest, loaded.trials, version.warnings)
+        self._answer(asked, reply)
+
+    def _answer(self, asked: _Asked, reply: Reply) -> None:
+        try:
+            asked.answer(reply)
+        except Exception:  # the models after this one must still be loaded
+            log.exception("the answer about model %s could not be sent", asked.desired.id)
+
+    def _refuse_trials(self) -> None:
+        """Answer those who still wait at the end."""
+        while not self._orders.empty():
+            work = self._orders.get_nowait().work
+            if isinstance(work, _Asked):
+                self._answer(work, Reply(ok=False, reason="the inference service stops"))
 
     def _look_at_files(self, before: dict[str, Hashable]) -> dict[str, Hashable]:
         """Note whose files were replaced, once they stay as they are: copying takes a while."""
@@ -357,9 +448,9 @@ class Models:
                 self._replaced[name] = stamp
         return seen
 
-    def _load(self, wanted: DesiredModel) -> _Loaded:
+    def _load(self, wanted: DesiredModel, *, anew: bool = False) -> _Loaded:
         try:
-            loaded = self._source.load(wanted)
+            loaded = self._source.load(wanted, anew=anew)
         except NxaiError as error:
             return _Loaded(wanted, None, str(error))
         except Exception as error:  # the models after this one must still be loaded
@@ -374,6 +465,9 @@ class Models:
         except NxaiError as error:
             engine.close()
             return _Loaded(wanted, None, str(error))
-        return _Loaded(
-            wanted, Version(manifest, engine, decoder, loaded.warnings), stamp=loaded.stamp
-        )
+        except Exception as error:  # as above
+            engine.close()
+            log.exception("running model %s for the first time", wanted.id)
+            return _Loaded(wanted, None, f"{type(error).__name__}: {error}")
+        version = Version(manifest, engine, decoder, loaded.warnings)
+        return _Loaded(wanted, version, stamp=loaded.stamp, trials=loaded.trials)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from nxai_common.contracts.configuration import DesiredModel
 from nxai_common.contracts.models import ModelManifest, TensorInfo
+from nxai_inference.core.engine_trial import EngineTrial
 from nxai_inference.core.tensors import RawOutput
 
 
@@ -72,15 +73,21 @@ class LoadedModel:
     disagree, and the like."""
     stamp: Hashable = None
     """Of its files, before they were read; see `ModelSource.stamp`."""
+    trials: tuple[EngineTrial, ...] = ()
+    """How each engine did, the chosen one among them."""
 
 
 class ModelSource(Protocol):
     """Turns a desired model into a running one. Implemented by `adapters.model_folder`."""
 
-    def load(self, desired: DesiredModel) -> LoadedModel:
+    def load(self, desired: DesiredModel, *, anew: bool = False) -> LoadedModel:
         """Read, cross-check, build the engine, self-test and time the model.
 
         Takes up to a few seconds; safe to call from another thread than the one that runs models.
+
+        Args:
+            desired: The model.
+            anew: Convert, compare and time even when the engine for this file is known already.
 
         Raises:
             ConfigurationError: the file is missing, broken or does not fit its labels or digest;

@@ -1,6 +1,7 @@
 """The loop: receive a frame, run its models, emit the results, acknowledge."""
 
 import logging
+import random
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from nxai_common.bus.ports import Bus, Inbox, Subscription
 from nxai_common.contracts.base import Message
+from nxai_common.contracts.commands import TryModel
 from nxai_common.contracts.configuration import Assignment, InferenceConfiguration
 from nxai_common.contracts.frames import Frame
 from nxai_common.contracts.models import ModelManifest
@@ -19,6 +21,7 @@ from nxai_common.contracts.status import Problem
 from nxai_common.errors import NxaiError
 from nxai_common.runtime import Beat, Report, Stop
 from nxai_inference.core.answer import Answer, refusal, timing
+from nxai_inference.core.collecting import Collector, Subject
 from nxai_inference.core.parking import PATIENCE_S, Debt, ParkedFrame, Parking
 from nxai_inference.models import Model, Models, Version
 from nxai_inference.ports import ModelSource
@@ -34,7 +37,15 @@ TICK_S: Final = 1.0
 REMEMBERED_CAMERAS: Final = 256
 """Cameras a model remembers; a flood of made-up names must not fill the memory."""
 
-COUNTED: Final = ("frames", "results", "refused", "parked_in_all")
+COUNTED: Final = (
+    "frames",
+    "results",
+    "refused",
+    "parked_in_all",
+    "shadows_left_out",
+    "collect",
+    "models_tried",
+)
 
 NO_MODEL: Final = "none"
 """Stands in the result of a frame that names no model at all."""
@@ -43,7 +54,7 @@ NO_MODEL: Final = "none"
 class InferenceService:
     """Runs the models of the configuration on the frames of the bus."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - its collaborators, named by keyword
         self,
         bus: Bus,
         source: ModelSource,
@@ -53,6 +64,7 @@ class InferenceService:
         share: str = "",
         clock: Callable[[], float] = time.monotonic,
         now_us: Callable[[], int] = lambda: time.time_ns() // 1000,
+        rng: random.Random | None = None,
     ) -> None:
         """Prepare the service.
 
@@ -64,6 +76,7 @@ class InferenceService:
             share: Group of workers that share the frames; empty: this one gets all of them.
             clock: Monotonic seconds.
             now_us: Unix microseconds, of the clock that stamps the frames.
+            rng: Draws which pictures are collected at random.
         """
         self._bus = bus
         self._beat = beat
@@ -75,6 +88,9 @@ class InferenceService:
         self._parking = Parking()
         self._configuration: InferenceConfiguration | None = None
         self._assignments: dict[tuple[str, str], Assignment] = {}
+        self._shadows: dict[str, str] = {}
+        """Models that are tried, and beside which one."""
+        self._rng = rng or random.Random()  # noqa: S311 - which pictures are kept is no secret
         self._revision = ""
         self._offered: dict[str, ModelManifest] = {}
         """Manifests as we published them last."""
@@ -110,6 +126,9 @@ class InferenceService:
             self._look(message)
         elif isinstance(message, InferenceConfiguration):
             self._configure(message)
+        elif isinstance(message, TryModel):
+            self._count["models_tried"] += 1
+            self._models.try_out(message.desired, delivery.reply)
         elif isinstance(message, ModelManifest):
             self._manifests_seen.add(message.model)
         delivery.acknowledge()
@@ -146,7 +165,10 @@ class InferenceService:
         # not be loaded.
         self._configuration = configuration
         self._assignments = {(a.camera, a.model): a for a in configuration.assignments}
-        for name in self._models.configure(configuration.models):
+        self._shadows = {shadow.model: shadow.of for shadow in configuration.shadows}
+        # One thread loads them: what is only tried waits for what is in force.
+        wanted = sorted(configuration.models, key=lambda model: model.id in self._shadows)
+        for name in self._models.configure(wanted):
             log.info("model %s is no longer offered", name)
             self._withdraw(name)
             self._refuse_parked(name, f"model {name!r} was removed from the configuration")
@@ -163,14 +185,16 @@ class InferenceService:
 
     def _settle(self) -> None:
         """Note that everything the configuration asks for has been done or has failed."""
-        if self._configuration is None or not self._models.settled:
+        if self._configuration is None:
             return
-        if not self._shares_frames:
+        loading = self._models.loading()
+        if not self._shares_frames and not loading - self._shadows.keys():
             # A worker joins its group when it can work: until then the others get all frames.
             self._shares_frames = True
             before, self._inbox = self._inbox, self._subscribe(frames=True)
             before.close()
-        self._revision = self._configuration.revision
+        if not loading:
+            self._revision = self._configuration.revision
 
     def _offer(self, model: Model) -> None:
         manifest = model.manifest()
@@ -205,23 +229,40 @@ class InferenceService:
     # -- frames ---------------------------------------------------------------------------------
 
     def _look(self, frame: Frame) -> None:
-        """Let every model of a frame look at it; the last answer returns the credit."""
+        """Let every model of a frame look at it; the last answer returns the credit.
+
+        What is only tried looks last, so that it delays no result of a model in force.
+        """
         self._count["frames"] += 1
         ready: list[str] = []
         waiting: list[str] = []
+        tried: list[str] = []
         for name in frame.models:
             model = self._models.get(name)
+            fits = model is not None and model.version_for(frame) is not None
+            if name in self._shadows:
+                # It never waits: when it is there, a row of old frames would hold up new ones.
+                tried += [name] if fits else []
+                self._count["shadows_left_out"] += not fits
+                continue
             # A colleague may offer a version of another size before it has loaded here.
-            loads_first = (
-                model is not None and model.loading is not None and model.version_for(frame) is None
-            )
+            loads_first = model is not None and model.loading is not None and not fits
             (waiting if loads_first else ready).append(name)
+        ready += tried
         for number, name in enumerate(ready, start=1):
             self._answer(frame, name, returns_credit=number == len(ready))
         debt = None if ready else Debt(len(waiting))
         for name in waiting:
             self._park(frame, name, debt)
-        if not frame.models:
+        if not ready and not waiting:
+            self._refuse_whole(frame)
+
+    def _refuse_whole(self, frame: Frame) -> None:
+        """Return the credit of a frame that nobody looks at."""
+        if frame.models:
+            name = frame.models[-1]
+            self._refuse(frame, name, self._no_version(frame, name), returns_credit=True)
+        else:
             self._refuse(frame, NO_MODEL, "the frame names no model", returns_credit=True)
 
     def _answer(self, frame: Frame, name: str, *, returns_credit: bool) -> None:
@@ -236,6 +277,7 @@ class InferenceService:
             result = self._run(frame, model, version, queue_ms, returns_credit=returns_credit)
             self._bus.publish(result)
         except Exception as error:  # noqa: BLE001 - told, counted; the other cameras go on
+            model.errors += 1
             model.trouble = self._explain(error, frame, name)
             self._refuse(frame, name, model.trouble, returns_credit=returns_credit)
             return
@@ -243,6 +285,7 @@ class InferenceService:
         model.processed += 1
         model.uncertain += result.uncertain
         self._count["results"] += 1
+        self._count["collect"] += result.collect is not None
 
     def _run(
         self,
@@ -268,14 +311,23 @@ class InferenceService:
     def _prepare(self, frame: Frame, model: Model, version: Version) -> Answer:
         if len(version.answers) >= REMEMBERED_CAMERAS:
             version.answers.clear()
-        answer = version.answers[frame.camera] = Answer.build(
-            model.configured(version.manifest),
-            model.desired,
-            self._assignments.get((frame.camera, model.desired.id)),
-            version.engine.outputs,
-            self._worker,
-            frame,
+        name, camera = model.desired.id, frame.camera
+        assignment = self._assignments.get((camera, name))
+        manifest = model.configured(version.manifest)
+        answer = Answer.build(
+            manifest, model.desired, assignment, version.engine.outputs, self._worker, frame
         )
+        beside = self._shadows.get(name)
+        if beside is not None:
+            answer = answer.beside(beside)
+        elif assignment is not None and assignment.collect:
+            subject = Subject(version.decoder, manifest.labels, answer.threshold, self._rng)
+            earlier = model.collectors.get(camera)
+            model.collectors[camera] = Collector(assignment.collect, subject, earlier)
+            answer = answer.collecting(model.collectors[camera])
+        else:
+            model.collectors.pop(camera, None)
+        version.answers[camera] = answer
         return answer
 
     def _no_version(self, frame: Frame, name: str) -> str:
@@ -286,7 +338,8 @@ class InferenceService:
             return f"no model {name!r} here; the configuration has: {known}"
         current = model.current
         if current is None:
-            return f"model {name!r} cannot be used: {model.reason}"
+            reason = model.reason if model.loading is None else "it is loading"
+            return f"model {name!r} cannot be used: {reason}"
         width, height, channels = current.size
         return (
             f"model {name!r} reads {width}x{height}x{channels}, "
@@ -320,7 +373,11 @@ class InferenceService:
         """Answer a frame without having looked at it: capture needs its credit back."""
         self._count["refused"] += 1
         log.debug("frame %d of camera %s: %s", frame.sequence, frame.camera, reason)
-        self._bus.publish(refusal(frame, name, self._worker, reason, returns_credit=returns_credit))
+        result = refusal(frame, name, self._worker, reason, returns_credit=returns_credit)
+        beside = self._shadows.get(name)
+        if beside is not None:
+            result = result.model_copy(update={"shadow_of": beside})
+        self._bus.publish(result)
 
     # -- the bus --------------------------------------------------------------------------------
 
@@ -328,6 +385,8 @@ class InferenceService:
         wanted: list[Subscription[Message]] = [
             Subscription(InferenceConfiguration),
             Subscription(ModelManifest),
+            # The broker hands each to one of the workers that share: one answer is asked for.
+            Subscription(TryModel, share=self._share or None),
         ]
         if frames:
             wanted.append(Subscription(Frame, share=self._share or None))

@@ -17,6 +17,9 @@ class InferenceSettings(ServiceSettings):
 
     models_dir: Path = Path("models")
     """Folder that relative model paths of the configuration start from."""
+    catalogue_dir: Path = Path("catalogue")
+    """Folder of the imported models, which cloud-sync fills: `catalogue:DIGEST` in a path is the
+    package folder DIGEST in there."""
     share: Level = ""
     """Name of the group of inference processes that share the frames (MQTT 5 shared
     subscription); empty: this process gets every frame. Give each process an instance name."""

@@ -7,8 +7,9 @@ other way round (docs/decisions/engines.md). So the machine at hand decides, onc
 import hashlib
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final, Literal
 
 import numpy as np
@@ -18,11 +19,14 @@ from nxai_common.contracts.models import InputScaling
 from nxai_common.errors import ConfigurationError, NxaiError, RejectedError
 from nxai_inference.adapters.litert_engine import LitertEngine
 from nxai_inference.adapters.onnx_engine import CPU, OnnxEngine
+from nxai_inference.adapters.proven_engines import Proof, ProvenEngines
 from nxai_inference.core.conversion import convert
+from nxai_inference.core.engine_trial import EngineTrial
 from nxai_inference.core.model_facts import input_geometry
 from nxai_inference.core.self_test import compare, trial_pictures
 from nxai_inference.ports import Engine
 
+EngineKind = Literal["litert", "onnx"]
 EngineChoice = Literal["auto", "onnx", "litert"]
 
 WARM_UP_RUNS: Final = 3
@@ -34,7 +38,7 @@ TIMING_BUDGET_S: Final = 1.2
 timed runs each."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ModelFile:
     """A model file, read whole: models for an edge box are a few megabytes."""
 
@@ -43,21 +47,10 @@ class ModelFile:
     content: bytes = field(repr=False)
     format: Literal["tflite", "onnx"]
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """SHA-256, hex."""
         return hashlib.sha256(self.content).hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """How one engine did."""
-
-    engine: str
-    milliseconds: float | None = None
-    """Median of one run; None when it could not be built or was left out."""
-    reason: str = ""
-    """Why it is not used, in plain words; empty for the chosen one and the merely slower one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +59,7 @@ class Choice:
 
     engine: Engine
     milliseconds: float
-    trials: tuple[Trial, ...]
+    trials: tuple[EngineTrial, ...]
     warnings: tuple[str, ...] = ()
 
 
@@ -81,7 +74,11 @@ class EngineOptions:
 
 
 def choose_engine(
-    file: ModelFile, scaling: InputScaling, choice: EngineChoice, options: EngineOptions
+    file: ModelFile,
+    scaling: InputScaling,
+    choice: EngineChoice,
+    options: EngineOptions,
+    proven: ProvenEngines | None = None,
 ) -> Choice:
     """Return a running engine for a model; the caller closes it.
 
@@ -90,37 +87,94 @@ def choose_engine(
         scaling: What it expects of a pixel.
         choice: ``auto``, or the one engine to use.
         options: Hardware and threads.
+        proven: Where to remember what was found out.
 
     Raises:
         ConfigurationError: the file is broken, or the chosen engine cannot run it.
     """
-    engines: list[Engine] = []
+    built: list[_Built] = []
     failures: list[tuple[str, NxaiError]] = []
     warnings: list[str] = []
     try:
         for name in _candidates(file, choice):
             try:
-                engine = _build(name, file, scaling, options)
+                found = _build(name, file, scaling, options)
             except NxaiError as error:
                 failures.append((name, error))
                 continue
-            engines.append(engine)
-            if isinstance(engine, OnnxEngine):
-                warnings += engine.warnings
+            built.append(found)
+            if isinstance(found.engine, OnnxEngine):
+                warnings += found.engine.warnings
         if options.providers[0] != CPU:
             warnings += [f"{options.providers[0]} is not used: {error}" for _, error in failures]
-        trials = [Trial(name, reason=str(error)) for name, error in failures]
-        if engines:
-            return _fastest(engines, trials, warnings, options.clock)
+        trials = [EngineTrial(name, reason=str(error)) for name, error in failures]
+        if built:
+            chosen = _fastest([found.engine for found in built], trials, warnings, options.clock)
+            if proven is not None:
+                used = next(found for found in built if found.engine is chosen.engine)
+                proven.put(_key(file, scaling, choice, options), _proof(used, chosen))
+            return chosen
     except BaseException:
-        for engine in engines:
-            engine.close()
+        for found in built:
+            found.engine.close()
         raise
     _, first = failures[0]
     raise ConfigurationError(f"{file.name}: {first}") from first
 
 
-def _candidates(file: ModelFile, choice: EngineChoice) -> tuple[Literal["litert", "onnx"], ...]:
+def proven_engine(
+    file: ModelFile,
+    scaling: InputScaling,
+    choice: EngineChoice,
+    options: EngineOptions,
+    proven: ProvenEngines,
+) -> Choice | None:
+    """Return a running engine for a model that was tried before, without trying it again.
+
+    None when nothing is known, or when the engine does not start as it did. Arguments as those of
+    `choose_engine`.
+    """
+    key = _key(file, scaling, choice, options)
+    proof = proven.get(key)
+    if proof is None:
+        return None
+    try:
+        engine = _start(proof.kind, proof.content or file.content, scaling, options)
+    except NxaiError:
+        proven.forget(key)
+        return None
+    if engine.name != proof.engine:  # other hardware: it may be slower than its rival now
+        engine.close()
+        proven.forget(key)
+        return None
+    return Choice(engine, proof.milliseconds, proof.trials, proof.warnings)
+
+
+@dataclass(frozen=True, slots=True)
+class _Built:
+    kind: EngineKind
+    engine: Engine
+    converted: bytes | None
+
+
+def _key(
+    file: ModelFile, scaling: InputScaling, choice: EngineChoice, options: EngineOptions
+) -> Hashable:
+    return (file.digest, scaling, choice, options.providers, options.threads)
+
+
+def _proof(used: _Built, chosen: Choice) -> Proof:
+    return Proof(
+        used.kind,
+        used.engine.name,
+        chosen.milliseconds,
+        chosen.trials,
+        chosen.warnings,
+        used.converted,
+    )
+
+
+def _candidates(file: ModelFile, choice: EngineChoice) -> tuple[EngineKind, ...]:
     if file.format == "onnx":
         if choice == "litert":
             raise ConfigurationError(
@@ -131,30 +185,30 @@ def _candidates(file: ModelFile, choice: EngineChoice) -> tuple[Literal["litert"
 
 
 def _build(
-    name: Literal["litert", "onnx"],
-    file: ModelFile,
-    scaling: InputScaling,
-    options: EngineOptions,
-) -> Engine:
-    if name == "litert":
-        return LitertEngine(file.content, scaling=scaling, threads=options.threads)
-    content = file.content
-    if file.format == "tflite":
+    kind: EngineKind, file: ModelFile, scaling: InputScaling, options: EngineOptions
+) -> _Built:
+    converted = None
+    if kind == "onnx" and file.format == "tflite":
         try:
-            content = convert(content)
+            converted = convert(file.content)
         except RejectedError as error:
             raise ConfigurationError(f"ONNX Runtime cannot run it: {error}") from error
+    return _Built(kind, _start(kind, converted or file.content, scaling, options), converted)
+
+
+def _start(
+    kind: EngineKind, content: bytes, scaling: InputScaling, options: EngineOptions
+) -> Engine:
+    if kind == "litert":
+        return LitertEngine(content, scaling=scaling, threads=options.threads)
     return OnnxEngine(
-        content,
-        scaling=scaling,
-        providers=options.providers,
-        threads=options.threads,
+        content, scaling=scaling, providers=options.providers, threads=options.threads
     )
 
 
 def _fastest(
     engines: Sequence[Engine],
-    trials: Sequence[Trial],
+    trials: Sequence[EngineTrial],
     warnings: Sequence[str],
     clock: Callable[[], float],
 ) -> Choice:
@@ -170,14 +224,14 @@ def _fastest(
             continue
         reason = f"{engine.name} disagrees with {engines[0].name}: {difference}"
         notes.append(f"{reason}; {engines[0].name} is used")
-        done.append(Trial(engine.name, reason=reason))
+        done.append(EngineTrial(engine.name, reason=reason))
         engine.close()
     medians = _time(agreeing, pictures[1], clock)
     best = min(range(len(agreeing)), key=medians.__getitem__)
     for index, engine in enumerate(agreeing):
         if index != best:
             engine.close()
-    measured = [Trial(e.name, milliseconds=m) for e, m in zip(agreeing, medians, strict=True)]
+    measured = [EngineTrial(e.name, milliseconds=m) for e, m in zip(agreeing, medians, strict=True)]
     return Choice(agreeing[best], medians[best], (*measured, *done), tuple(notes))
 
 

@@ -8,6 +8,8 @@ from typing import Final
 
 from nxai_common.contracts.configuration import DesiredModel
 from nxai_common.contracts.models import (
+    CATALOGUE,
+    DIGEST_PATTERN,
     InputScaling,
     ModelManifest,
     PackageManifest,
@@ -18,10 +20,11 @@ from nxai_inference.adapters.engines import (
     Choice,
     EngineOptions,
     ModelFile,
-    Trial,
     choose_engine,
+    proven_engine,
 )
 from nxai_inference.adapters.model_package import ModelPackage, read_package
+from nxai_inference.adapters.proven_engines import ProvenEngines
 from nxai_inference.core.conversion.reader import read
 from nxai_inference.core.model_facts import (
     ModelFacts,
@@ -36,14 +39,14 @@ from nxai_inference.ports import LoadedModel
 _DEFAULT_THRESHOLD: Final = 0.5
 _DEFAULT_NMS_IOU: Final = 0.2
 _SHOWN_DIGITS: Final = 12
+_DIGEST: Final = re.compile(DIGEST_PATTERN.replace("$", r"\Z"))
 
 
 @dataclass(frozen=True, slots=True)
 class OpenedModel:
-    """A loaded model and how its engine was chosen, for `inspect`."""
+    """A loaded model and what was found out about its file, for `inspect`."""
 
     loaded: LoadedModel
-    trials: tuple[Trial, ...]
     labels_are_named: bool
     """False: the labels are numbers, because nobody named them."""
     label_count: int | None
@@ -53,26 +56,62 @@ class OpenedModel:
 
 
 class ModelFolder:
-    """Loads models below one folder. Implements `ports.ModelSource`."""
+    """Loads models below one folder, or of the catalogue. Implements `ports.ModelSource`."""
 
-    def __init__(self, folder: Path, options: EngineOptions) -> None:
+    def __init__(
+        self, folder: Path, options: EngineOptions, catalogue: Path = Path("catalogue")
+    ) -> None:
+        """Prepare to load.
+
+        Args:
+            folder: Where relative paths start.
+            options: For the engines.
+            catalogue: Folder of the imported models, each in a package folder of its digest.
+        """
         self._folder = folder
         self._options = options
+        self._catalogue = catalogue
+        self._proven = ProvenEngines()
 
-    def load(self, desired: DesiredModel) -> LoadedModel:
+    def load(self, desired: DesiredModel, *, anew: bool = False) -> LoadedModel:
         """Load a model; see `ports.ModelSource.load`."""
         stamp = self.stamp(desired)  # before: what is replaced while it is read has another one
-        return replace(open_model(self._folder, desired, self._options).loaded, stamp=stamp)
+        path, digest = self._located(desired)
+        wanted = desired.model_copy(update={"path": str(path), "digest": digest})
+        opened = open_model(Path(), wanted, self._options, proven=self._proven, anew=anew)
+        return replace(opened.loaded, stamp=stamp)
 
     def stamp(self, desired: DesiredModel) -> Hashable:
         """Look at the files of a model; see `ports.ModelSource.stamp`."""
-        path = self._folder / desired.path
         try:
+            path, _ = self._located(desired)
             files = sorted(path.iterdir()) if path.is_dir() else [path]
             found = [(file.name, file.stat()) for file in files]
-        except (OSError, ValueError):  # ValueError: characters that no path can have
+        except (OSError, ValueError, ConfigurationError):  # ValueError: no path has such characters
             return None  # loading it says why
         return tuple((name, at.st_ino, at.st_size, at.st_mtime_ns) for name, at in found)
+
+    def _located(self, desired: DesiredModel) -> tuple[Path, str | None]:
+        """Return where a model lies and the digest that it must have."""
+        if not desired.path.startswith(CATALOGUE):
+            return self._folder / desired.path, desired.digest
+        digest = desired.path.removeprefix(CATALOGUE)
+        if _DIGEST.match(digest) is None:
+            raise ConfigurationError(
+                f"{desired.path!r} names no model of the catalogue: behind {CATALOGUE!r} comes "
+                "the SHA-256 of its file, 64 of 0-9 and a-f"
+            )
+        if desired.digest not in (None, digest):
+            raise ConfigurationError(
+                f"{desired.path}: the configuration also wants SHA-256 {desired.digest}; leave "
+                "that out"
+            )
+        path = self._catalogue / digest
+        if not path.is_dir():
+            raise ConfigurationError(
+                f"{desired.path}: no such model in the catalogue {self._catalogue}; import it again"
+            )
+        return path, digest
 
 
 def open_model(
@@ -81,6 +120,8 @@ def open_model(
     options: EngineOptions,
     *,
     number_labels: bool = False,
+    proven: ProvenEngines | None = None,
+    anew: bool = False,
 ) -> OpenedModel:
     """Read, cross-check, build the engine, self-test and time a model.
 
@@ -89,6 +130,8 @@ def open_model(
         desired: The model; what it sets overrides the package.
         options: For the engines.
         number_labels: Whether a detector without labels gets numbers instead of a refusal.
+        proven: What is known of engines; what is found out is put there.
+        anew: Find it out even when it is known.
 
     Raises:
         ConfigurationError: names the file, the value and what to do.
@@ -98,7 +141,10 @@ def open_model(
     _check_digest(file, desired, stated)
     class_count = _class_count(file)
     scaling = desired.input_scaling or stated.input_scaling or InputScaling.ZERO_TO_ONE
-    choice = choose_engine(file, scaling, desired.engine, options)
+    known = None
+    if proven is not None and not anew:
+        known = proven_engine(file, scaling, desired.engine, options, proven)
+    choice = known or choose_engine(file, scaling, desired.engine, options, proven)
     try:
         facts = find_facts(choice.engine.inputs, choice.engine.outputs, desired.task or stated.task)
         if facts.label_count is None:
@@ -115,8 +161,12 @@ def open_model(
         choice.engine.close()
         raise
     return OpenedModel(
-        LoadedModel(manifest, choice.engine, (*package.warnings, *choice.warnings)),
-        choice.trials,
+        LoadedModel(
+            manifest,
+            choice.engine,
+            (*package.warnings, *choice.warnings),
+            trials=choice.trials,
+        ),
         labels_are_named=bool(desired.labels or stated.labels),
         label_count=facts.label_count,
         assumed=tuple(

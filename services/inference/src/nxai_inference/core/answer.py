@@ -1,7 +1,7 @@
 """From a decoded output to the message that says it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Self
 
 import numpy as np
@@ -18,6 +18,7 @@ from nxai_common.contracts.results import (
     Tensor,
     Timing,
 )
+from nxai_inference.core.collecting import Collector, Look
 from nxai_inference.core.decoding import Decoded
 from nxai_inference.core.geometry import to_original
 from nxai_inference.core.tensors import RawOutput
@@ -49,6 +50,8 @@ class Answer:
     """Descriptors of the raw outputs to send; empty: they are not sent."""
     tensor_bytes: int
     uncertain_image: bool
+    collector: Collector | None = None
+    """Says whether the full-size picture is worth keeping; None: nobody asks."""
 
     @classmethod
     def build(
@@ -85,6 +88,18 @@ class Answer:
             uncertain_image=desired.uncertain_image,
         )
 
+    def collecting(self, collector: Collector) -> Self:
+        """Return the same for a camera whose pictures are collected."""
+        return replace(self, collector=collector)
+
+    def beside(self, model: str) -> Self:
+        """Return the same for a model that is tried beside another: its results are compared.
+
+        They ask for no picture and carry none.
+        """
+        template = self.template.model_copy(update={"shadow_of": model})
+        return replace(self, template=template, uncertain_image=False, collector=None)
+
     def result(
         self,
         frame: Frame,
@@ -111,6 +126,9 @@ class Answer:
             "timing": spent,
             "returns_credit": returns_credit,
         }
+        if self.collector is not None:
+            look = Look(outputs, decoded, reason, frame.captured_at_us, frame.stream)
+            changes["collect"] = self.collector.judge(look)
         parts: list[bytes | bytearray | memoryview] = []
         if self.tensors:
             changes["tensors"] = self.tensors
@@ -188,7 +206,7 @@ def blank_result(frame: Frame, manifest: ModelManifest, worker: str) -> Inferenc
 def refusal(
     frame: Frame, model: str, worker: str, reason: str, *, returns_credit: bool
 ) -> InferenceResult:
-    """Return the result of a frame that no model looked at: it says why."""
+    """Return the result of a frame that a model did not look at: it says why."""
     return InferenceResult(
         camera=frame.camera,
         input=frame.input,

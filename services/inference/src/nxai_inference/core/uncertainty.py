@@ -1,12 +1,14 @@
 """When a result counts as doubtful, so that its picture is worth a person's look."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 
 from nxai_common.contracts.configuration import UncertainRule
 from nxai_inference.core.decoding.decoded import Decoded
+
+_ANY: Final = np.float32(np.inf)
 
 
 class UncertaintyRule(Protocol):
@@ -38,20 +40,40 @@ class ProbabilityThreshold:
 
     def judge(self, decoded: Decoded) -> str:
         """Return why the result is doubtful, or an empty text."""
-        if decoded.cells is not None:
-            lowest = decoded.cells.max(axis=1).min()
-            what = "highest probability of a cell"
-        elif len(decoded) == 0:
+        limit = np.float32(self.threshold)
+        lowest = least_sure(decoded, limit)
+        if lowest is None or not lowest < limit:
             return ""
+        if decoded.cells is not None:
+            what = "highest probability of a cell"
         elif decoded.boxes is None:
-            lowest = decoded.scores.max()
             what = "best label's probability"
         else:
-            lowest = decoded.scores.min()
             what = "confidence of a detection"
-        if lowest < np.float32(self.threshold):
-            return f"{what} {lowest:.3f} < {self.threshold:g}"
-        return ""
+        return f"{what} {lowest:.3f} < {self.threshold:g}"
+
+
+def least_sure(decoded: Decoded, limit: np.float32 = _ANY) -> np.float32 | None:
+    """Return the lowest of the model's best answers, over all places.
+
+    Args:
+        decoded: What it found.
+        limit: What is not below it need not be told.
+
+    Returns:
+        None when there is none, or none below the limit that could be told at once.
+    """
+    if decoded.cells is not None:
+        # Background is the best answer of nearly all cells: one comparison passes them over.
+        places = (decoded.cells[:, 0] < limit).nonzero()[0]
+        lowest = decoded.cells[places].max(axis=1).min() if places.size else None
+    elif len(decoded) == 0:
+        lowest = None
+    elif decoded.boxes is None:
+        lowest = decoded.scores.max()
+    else:
+        lowest = decoded.scores.min()
+    return lowest
 
 
 def rule_for(wanted: UncertainRule) -> UncertaintyRule:

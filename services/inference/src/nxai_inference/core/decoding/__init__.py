@@ -10,7 +10,15 @@ from nxai_inference.core.decoding.fomo import FomoDecoder
 from nxai_inference.core.decoding.mobilenet_ssd import MobileNetSsdDecoder
 from nxai_inference.core.decoding.yolov5 import YoloV5Decoder
 
-__all__ = ["Decoded", "Decoder", "decoder_for"]
+__all__ = [
+    "ClassificationDecoder",
+    "Decoded",
+    "Decoder",
+    "FomoDecoder",
+    "MobileNetSsdDecoder",
+    "YoloV5Decoder",
+    "decoder_for",
+]
 
 
 def decoder_for(manifest: ModelManifest, outputs: Sequence[TensorInfo]) -> Decoder:

@@ -78,6 +78,15 @@ class YoloV5Decoder:
 
     def decode(self, outputs: Sequence[RawOutput], threshold: float) -> Decoded:
         """Return the boxes that survive the suppression, best first."""
+        return self.survivors(outputs, threshold)[0]
+
+    def survivors(
+        self, outputs: Sequence[RawOutput], threshold: float
+    ) -> tuple[Decoded, NDArray[np.float32]]:
+        """Return what `decode` does, and the row of the output behind each box.
+
+        A row has centre x and y, width, height, the objectness, and a score for each label.
+        """
         output = outputs[0]
         if output.values.shape != self.shape:
             raise RejectedError(
@@ -88,7 +97,7 @@ class YoloV5Decoder:
         objectness = RawOutput(output.info, np.ascontiguousarray(stored[:, OBJECTNESS])).float32
         chosen = np.flatnonzero((objectness >= np.float32(threshold)) & (objectness <= 1))
         if chosen.size == 0:
-            return no_findings()
+            return no_findings(), np.empty((0, self.shape[2]), np.float32)
         rows = RawOutput(output.info, stored[chosen]).float32
         in_pixels = self.pixels or _centres_in_pixels(output)
         boxes, sound = self._boxes(rows, in_pixels=in_pixels)
@@ -96,7 +105,8 @@ class YoloV5Decoder:
         # fmax ignores what is not a number and lets a row without a positive class be label 0
         labels = np.fmax(rows[sound, BEFORE_CLASSES:], np.float32(0)).argmax(axis=1)
         kept = suppress(boxes, scores, iou=self.iou)
-        return Decoded(labels[kept], scores[kept], self._clip(boxes[kept]))
+        decoded = Decoded(labels[kept], scores[kept], self._clip(boxes[kept]))
+        return decoded, rows[sound][kept]
 
     def _boxes(
         self, rows: NDArray[np.float32], *, in_pixels: bool
