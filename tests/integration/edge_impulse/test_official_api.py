@@ -25,6 +25,7 @@ from support.edge_impulse import (
     Training,
     fomo,
     running,
+    tflite_like,
 )
 from support.edge_impulse.pictures import jpeg
 from support.edge_impulse.studio import ROUTES
@@ -33,8 +34,7 @@ CLIENT_BUG = "Multiple matches found when deserializing"
 """Version 1.96.3 takes each number for a number and for a text, and raises: it can read no
 threshold, the emulator's nor Studio's."""
 
-FLOAT32 = b"\x1c\x00\x00\x00TFL3float32"
-INT8 = b"\x1c\x00\x00\x00TFL3int8"
+FLOAT32, INT8 = tflite_like(1), tflite_like(2)
 ARCHIVE = b"PK\x05\x06" + bytes(18)
 
 
@@ -69,11 +69,6 @@ def official_client(url: str, key: str) -> Any:
 
 
 @pytest.fixture
-def emulator() -> Emulator:
-    return Emulator()
-
-
-@pytest.fixture
 def world(emulator: Emulator) -> Iterator[World]:
     project = emulator.add_project("Parcels", key="ei_admin")
     impulse = fomo(("box", "bag"), float32=FLOAT32, int8=INT8)
@@ -92,7 +87,9 @@ def world(emulator: Emulator) -> Iterator[World]:
     job = project.retrain(None)
     project.advance(job, 2)
     with running(emulator) as urls:
-        yield World(project, official_client(urls.studio, "ei_admin"), sample.id, job.id)
+        client = official_client(urls.studio, "ei_admin")
+        yield World(project, client, sample.id, job.id)
+        client.rest_client.pool_manager.clear()
 
 
 Answer = Callable[[World, int], Any]

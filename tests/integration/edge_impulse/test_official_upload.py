@@ -41,7 +41,7 @@ def test_pictures_with_boxes_labels_and_metadata(project: Project) -> None:
         ]
     )
     assert (answer.success, len(answer.successes), answer.fails) == (True, 3, [])
-    found = {each.filename: each for each in project.samples.values()}
+    found = {each.filename: each for each in project.uploaded()}
     assert {each.sample.filename: each.sample_id for each in answer.successes} == {
         name: each.id for name, each in found.items()
     }
@@ -62,7 +62,7 @@ def test_a_duplicate_is_refused_unless_allowed(project: Project) -> None:
         ("b.jpg", f"An item with this hash already exists (ids: {first.sample_id})")
     ]
     assert data.upload_samples(sample("d.jpg", 1), allow_duplicates=True).success
-    assert sorted(each.filename for each in project.samples.values()) == ["a.jpg", "c.jpg", "d.jpg"]
+    assert sorted(each.filename for each in project.uploaded()) == ["a.jpg", "c.jpg", "d.jpg"]
 
 
 def test_a_wrong_key_and_a_key_for_reading_only(project: Project) -> None:
@@ -73,7 +73,7 @@ def test_a_wrong_key_and_a_key_for_reading_only(project: Project) -> None:
     ):
         answer = data.upload_samples(sample("a.jpg", 1), api_key=key)
         assert [each.error for each in answer.fails] == [error]
-    assert project.samples == {}
+    assert project.uploaded() == []
 
 
 def test_a_directory_of_pictures(project: Project, tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_a_directory_of_pictures(project: Project, tmp_path: Path) -> None:
     assert (answer.success, len(answer.successes)) == (True, 2)
     assert sorted(
         (each.filename, each.category, each.label, each.metadata["site"])
-        for each in project.samples.values()
+        for each in project.uploaded()
     ) == [("bag.1.jpg", "testing", "bag", "north"), ("box.1.jpg", "training", "box", "north")]
 
 
@@ -115,7 +115,7 @@ def test_a_directory_that_studio_exported(project: Project, tmp_path: Path) -> N
     (tmp_path / "info.labels").write_text(json.dumps({"version": 1, "files": files}))
     answer = data.upload_directory(str(tmp_path))
     assert (answer.success, len(answer.successes)) == (True, 2)
-    found = {each.filename: each for each in project.samples.values()}
+    found = {each.filename: each for each in project.uploaded()}
     assert found["a.jpg"].boxes == (Box("box", 1, 2, 3, 4),)
     assert (found["b.jpg"].label, found["b.jpg"].metadata) == ("bag", {"camera": "gate"})
 
@@ -132,18 +132,18 @@ def test_labels_for_parts_of_a_sample(project: Project) -> None:
         structured_labels=labels,
     )
     assert data.upload_samples(made).success
-    (kept,) = project.samples.values()
+    (kept,) = project.uploaded()
     assert kept.structured_labels == tuple(labels)
 
 
 def test_split_is_decided_by_the_bytes(project: Project) -> None:
     pictures = [sample(f"{shade}.jpg", shade, category="split") for shade in range(40)]
     assert data.upload_samples(pictures).success
-    split = {each.sha256: each.category for each in project.samples.values()}
+    split = {each.sha256: each.category for each in project.uploaded()}
     assert set(split.values()) == {"training", "testing"}
     again = [sample(f"again{shade}.jpg", shade, category="split") for shade in range(40)]
     assert data.upload_samples(again, allow_duplicates=True).success
-    assert {each.sha256: each.category for each in project.samples.values()} == split
+    assert {each.sha256: each.category for each in project.uploaded()} == split
 
 
 def test_what_was_sent_is_found_downloaded_and_deleted(project: Project) -> None:
@@ -172,6 +172,6 @@ def test_what_was_sent_is_found_downloaded_and_deleted(project: Project) -> None
     assert data.delete_sample_by_id(ids["a.jpg"]) is None
     assert [each.success for each in data.delete_samples_by_filename("b.jpg")] == [True]
     assert data.delete_all_samples(category="testing").success
-    assert [each.filename for each in project.samples.values()] == ["c.jpg"]
+    assert [each.filename for each in project.uploaded()] == ["c.jpg"]
     assert data.delete_all_samples().success
-    assert project.samples == {}
+    assert project.uploaded() == []

@@ -19,7 +19,7 @@ How a test uses it::
         emulator.faults.add(Fault("*/downloads", Reply(503), count=3))
         emulator.faults.add(Fault("POST /api/*/files", LoseAnswer(after_files=2)))
 
-        assert [sample.filename for sample in project.samples.values()] == ["a.jpg"]
+        assert [sample.filename for sample in project.uploaded()] == ["a.jpg"]
         assert emulator.asked("/downloads")[0].headers["x-api-key"] == "ei_admin"
 
 Everything may be changed while it runs. By hand: ``python -m support.edge_impulse --help``.
@@ -63,6 +63,7 @@ from support.edge_impulse.project import (
     detector,
     downloads,
     fomo,
+    tflite_like,
     yolov5,
 )
 from support.edge_impulse.server import Urls, running
@@ -103,6 +104,7 @@ __all__ = [
     "fomo",
     "refusal",
     "running",
+    "tflite_like",
     "too_many",
     "unsuccessful",
     "yolov5",

@@ -95,13 +95,15 @@ def _boxes(made: Any) -> tuple[Box, ...]:
         boxes = tuple(Box(**each) for each in made)
     except TypeError:
         raise RefusedError("A bounding box needs label, x, y, width and height", 400) from None
-    if any(box.width <= 0 or box.height <= 0 for box in boxes):
-        raise RefusedError("A bounding box needs a width and a height above 0", 400)
+    for box in boxes:
+        sides = (box.x, box.y, box.width, box.height)
+        if not all(isinstance(side, int) for side in sides) or min(sides[2:]) <= 0:
+            raise RefusedError("A bounding box is in whole pixels, width and height above 0", 400)
     return boxes
 
 
 def add_routes(app: web.Application, emulator: Emulator) -> None:
-    """Serve both ways to file."""
+    """Serve both ways to upload."""
     app.router.add_post(PATHS[0][1], _answering(emulator, _files))
     app.router.add_post(PATHS[1][1], _answering(emulator, _legacy))
 
@@ -168,13 +170,20 @@ async def _received(request: web.Request) -> tuple[list[Part], _Labels]:
 
 def _read_labels(labels: _Labels, filename: str, text: bytes) -> None:
     made = _json(filename, text)
+    try:
+        _take_labels(labels, filename, made)
+    except (AttributeError, KeyError, TypeError):
+        raise RefusedError(f"Invalid structure of {filename}", 400) from None
+
+
+def _take_labels(labels: _Labels, filename: str, made: Any) -> None:
     match filename:
         case "bounding_boxes.labels":
             for name, boxes in made["boundingBoxes"].items():
                 labels.boxes[name] = _boxes(boxes)
         case "structured_labels.labels":
-            for name, parts in made["structuredLabels"].items():
-                labels.structured[name] = tuple(parts)
+            for name, spans in made["structuredLabels"].items():
+                labels.structured[name] = tuple(spans)
         case "info.labels":
             for each in made["files"]:
                 name = each.get("name") or PurePosixPath(each["path"]).name

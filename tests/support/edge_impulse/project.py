@@ -336,6 +336,11 @@ class Project:
                 block.model_types = ("requiresRetrain",)
             self.touch()
 
+    def uploaded(self) -> list[Sample]:
+        """Return all samples, the oldest first; safe while clients upload."""
+        with self.emulator.lock:
+            return list(self.samples.values())
+
     # -- What the servers do ------------------------------------------------------------------
 
     def impulse(self, number: int | None = None) -> Impulse:
@@ -580,6 +585,11 @@ class Emulator:
         """Return the requests so far whose path contains `part`."""
         with self.lock:
             return [request for request in self.requests if part in request.path]
+
+
+def tflite_like(number: int = 0) -> bytes:
+    """Return bytes with the mark of a TFLite file, and nothing that would run."""
+    return b"\x1c\x00\x00\x00TFL3" + number.to_bytes(4, "little") * 64
 
 
 def downloads(

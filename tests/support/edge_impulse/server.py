@@ -4,7 +4,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +18,9 @@ from support.edge_impulse.project import Emulator, Request
 HERE = "127.0.0.1"
 ELSEWHERE = "127.0.0.2"
 """Another host, as far as a client can tell."""
+
+BACKLOG = 128
+"""Clients that may wait for a connection; more than any test starts."""
 
 STORED = b"from another host"
 
@@ -37,27 +40,23 @@ class Urls:
 def running(emulator: Emulator, *, studio_port: int = 0, ingestion_port: int = 0) -> Iterator[Urls]:
     """Serve until the end of the block, on free ports unless told which."""
     server = _Server(emulator)
-    sockets = (
-        _listening(HERE, studio_port),
-        _listening(HERE, ingestion_port),
-        _listening(ELSEWHERE, 0),
-    )
     ready = threading.Event()
-    thread = threading.Thread(
-        target=lambda: asyncio.run(server.serve(sockets, ready)), name="edge-impulse"
-    )
-    thread.start()
-    try:
-        ready.wait()
-        urls = [f"http://{host}:{port}" for host, port in (s.getsockname() for s in sockets)]
-        yield Urls(f"{urls[0]}/v1", urls[1], urls[2])
-    finally:
-        server.stop()
-        thread.join()
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    return socket.create_server((host, port), backlog=128)
+    with ExitStack() as stack:
+        sockets = [
+            stack.enter_context(socket.create_server(address, backlog=BACKLOG))
+            for address in ((HERE, studio_port), (HERE, ingestion_port), (ELSEWHERE, 0))
+        ]
+        thread = threading.Thread(
+            target=lambda: asyncio.run(server.serve(sockets, ready)), name="edge-impulse"
+        )
+        thread.start()
+        try:
+            ready.wait()
+            urls = [f"http://{host}:{port}" for host, port in (s.getsockname() for s in sockets)]
+            yield Urls(f"{urls[0]}/v1", urls[1], urls[2])
+        finally:
+            server.stop()
+            thread.join()
 
 
 class _Server:
@@ -71,9 +70,7 @@ class _Server:
             with suppress(RuntimeError):  # it ended by itself, with an error that pytest reports
                 self._loop.call_soon_threadsafe(self._stopping.set)
 
-    async def serve(
-        self, sockets: tuple[socket.socket, socket.socket, socket.socket], ready: threading.Event
-    ) -> None:
+    async def serve(self, sockets: list[socket.socket], ready: threading.Event) -> None:
         self._loop = asyncio.get_running_loop()
         runners = []
         try:
