@@ -294,6 +294,10 @@ class SampleIntake(Protocol):
         """
         ...
 
+    def usage(self) -> Usage:
+        """Return what is held."""
+        ...
+
 
 class PictureHasher(Protocol):
     """Looks into a JPEG. Implemented by `adapters.picture_hash`."""
