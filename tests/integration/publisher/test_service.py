@@ -297,6 +297,52 @@ def test_results_with_an_error_are_counted_and_not_published(world: World) -> No
     wait_for(lambda: world.stored() == [("front", 1)])
 
 
+def test_results_of_a_model_that_is_tried_are_counted_and_nothing_else(tmp_path: Path) -> None:
+    """They stand between two of the model in force: what those say is all that anybody sees."""
+    with publisher(tmp_path, desired=configuration(events=QUICK, logger=KEEP)) as world:
+        tried = {"model": "m5-nut-next", "shadow_of": "m5-nut"}
+        world.send(
+            result(0, []),
+            result(0, [detection("bolt")] * 9, **tried),
+            result(0, [], error="the model is gone", **tried),
+            result(1, [], labels=("washer",), camera="nowhere", **tried),
+            result(1, []),
+            result(1, [detection("bolt")] * 9, **tried),
+            result(2, [detection()]),
+        )
+        wait_for(lambda: world.has_stored(3))
+        wait_for(lambda: any(state.count for state in states(world)))
+
+        assert world.counter("shadows") == 4
+        assert world.counter("results") == 7
+        for name in ("errors", "refused", "unknown_camera", "duplicates", "too_large"):
+            assert world.counter(name) == 0, name
+        assert [found.counts.get("bolt", 0) for found in world.seen(Detections)] == [0, 0, 0]
+        assert {found.model for found in world.seen(Detections)} == {"m5-nut"}
+        assert len(world.seen(Output)) == 3
+        assert world.seen(Event) == []
+        assert all(set(state.counts) <= {"nut", "bolt"} for state in states(world))
+        assert max(state.count for state in states(world)) == 1
+        assert world.stored() == [("front", 0), ("front", 1), ("front", 2)]
+
+
+def test_a_model_that_is_tried_keeps_no_camera_from_falling_silent(tmp_path: Path) -> None:
+    hand = Hand()
+    with publisher(
+        tmp_path,
+        desired=configuration(events=QUICK, logger=NO_LOG),
+        clock=Clock(monotonic=hand),
+        silence_s=10,
+    ) as world:
+        world.send(result(0), result(1))
+        world.wait_for(Event)
+        hand.now += 9
+        world.send(result(2, shadow_of="m5-nut"))
+        wait_for(lambda: world.counter("shadows") == 1)
+        hand.now += 2
+        wait_for(lambda: events(world)[-1] == (EventPhase.END, "nut"))
+
+
 def test_impossible_results_are_refused_and_the_next_goes_on(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -312,6 +358,7 @@ def test_impossible_results_are_refused_and_the_next_goes_on(
     [
         (KEEP, result(0, [], error="the model is gone")),
         (KEEP, result(0, captured_at_us=10**20)),
+        (KEEP, result(0, shadow_of="m5-nut")),
         (NO_LOG, result(0)),
     ],
 )

@@ -144,6 +144,11 @@ class Publisher:
             self._apply(result)
             return False
         self._counters["results"] += 1
+        if result.shadow_of:
+            # For the comparison of two versions alone: neither shown nor stored, errors included.
+            self._counters["shadows"] += 1
+            delivery.acknowledge()
+            return False
         if result.error:
             # Capture got its credit back by it, and inference reports the reason in its status.
             self._counters["errors"] += 1
@@ -416,6 +421,7 @@ class Publisher:
 
 _COUNTERS: Final = (
     "results",
+    "shadows",
     "errors",
     "refused",
     "duplicates",
