@@ -404,7 +404,7 @@ def _task(read: _Metadata, layers: Sequence[str]) -> Task:
             f"(objectDetectionLastLayer); supported are {SUPPORTED}"
         )
     known = _known(Task, named)
-    if known is None:
+    if known in (None, Task.CLASSIFICATION):
         raise CloudRejected(
             f"the model's last layer is {named!r}, which nothing here decodes; supported are "
             f"{SUPPORTED}"
@@ -597,8 +597,6 @@ def _known(kind: type[E], text: str) -> E | None:
 
 def _number(value: object) -> float | None:
     """Return a number, also one that is written as "0.91" or "91.0%"."""
-    if isinstance(value, bool):
-        return None
     if isinstance(value, int | float):
         return float(value)
     found = re.fullmatch(r"\s*([+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*(%?)\s*", str(value))
