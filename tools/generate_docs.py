@@ -192,7 +192,8 @@ def settings_page() -> str:
         "",
         *_fields(schema),
     ]
-    order = ["Camera", "ModelUse", "DesiredModel", "Outputs", "LoggerOptions"]
+    order = ["Camera", "ModelUse", "DesiredModel", "CollectPolicy"]
+    order += ["EdgeImpulse", "Outputs", "LoggerOptions"]
     parts = schema["$defs"]
     for name in (*order, *sorted(set(parts) - set(order))):
         part = parts[name]

@@ -34,7 +34,10 @@ def test_every_kind_of_topic_has_one_depth() -> None:
         "STATUS": 3,
         "CONFIGURATION": 3,
         "COMMAND": 4,
+        "PROGRESS": 3,
         "MODEL": 2,
+        "DEPLOYMENTS": 3,
+        "DEPLOYMENT": 2,
     }  # fmt: skip - one line per depth would not read better
 
 

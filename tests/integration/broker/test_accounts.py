@@ -53,7 +53,7 @@ TOPICS = {
     "event": topics.EVENT.build("box", camera="front"),
     "snapshot": topics.SNAPSHOT.build("box", camera="front"),
     "model": topics.MODEL.build("box", model="nut"),
-    "deployments": topics.DEPLOYMENTS.build("box"),
+    "deployments": topics.DEPLOYMENTS.build("box", service="cloud-sync"),
     "deployment": topics.DEPLOYMENT.build("box", model="nut"),
     "progress": topics.PROGRESS.build("box", service="cloud-sync"),
     "try": topics.COMMAND.build("box", service="inference", name="try"),

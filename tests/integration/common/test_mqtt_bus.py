@@ -355,6 +355,37 @@ def seconds_left(plain: paho.Client) -> SimpleQueue[tuple[str, int]]:
     return left
 
 
+def test_who_waits_for_the_network_is_woken(bus: MqttBus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mqtt, "LONGEST_POLL_S", 3600.0)
+    inbox = bus.subscribe(Subscription(Status))
+    for _ in range(5):
+        timer = threading.Timer(0.05, inbox.wake)
+        timer.start()
+        assert inbox.receive() is None
+        timer.join()
+
+
+def test_no_more_is_handed_out_than_a_service_wants_to_hold(broker: Broker, other: MqttBus) -> None:
+    few = MqttBus("box", broker.url, "few", broker.username, broker.password, receive_maximum=3)
+    held: list[Delivery[Message]] = []
+
+    def holds(count: int) -> bool:
+        held.extend(inbox.receive_many(10, 0.1))
+        return len(held) >= count
+
+    with few:
+        assert few.wait_connected(PATIENCE)
+        inbox = few.subscribe(Subscription(Sample))
+        in_force(other, inbox, sample)
+        for sequence in range(1000, 1006):
+            other.publish(sample(sequence))
+        wait_for(lambda: holds(3))
+        assert inbox.receive(0.5) is None
+        assert len(held) == 3
+        held[0].acknowledge()
+        wait_for(lambda: holds(4))
+
+
 def test_what_expires_says_so_to_the_broker(bus: MqttBus, plain: paho.Client) -> None:
     left = seconds_left(plain)
     bus.publish(status())

@@ -503,6 +503,7 @@ def _mqtt(settings: ServiceSettings) -> MqttBus:
         password=None if password is None else password.get_secret_value(),
         will=blank_status(settings).model_copy(update={"state": ServiceState.OFFLINE}),
         session_expiry_s=settings.session_expiry_s,
+        receive_maximum=settings.receive_maximum,
     )
 
 

@@ -58,6 +58,10 @@ class ServiceSettings(BaseModel):
     """How long the broker keeps what a process of this role has not acknowledged. 0 for roles that
     share a subscription: the broker would go on giving a dead process its share."""
 
+    receive_maximum: ClassVar[int] = 1000
+    """RELIABLE messages that the broker hands out before the first is acknowledged. Few for a role
+    whose messages are large: all of them may be in memory."""
+
     device: Level = "box"
     """Name of this box, the third level of every topic."""
     instance: Level = ""

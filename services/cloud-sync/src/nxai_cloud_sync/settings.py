@@ -10,6 +10,8 @@ class CloudSyncSettings(ServiceSettings):
     """Brings models from Edge Impulse, keeps doubtful pictures and sends them there."""
 
     role: ClassVar[str] = "cloud-sync"
+    receive_maximum: ClassVar[int] = 16
+    """Pictures of 1 MB each that wait for the disk; the broker keeps the others."""
 
     state_dir: Path = Path(".run/cloud-sync")
     """Folder of the database, the collected pictures and the files that are to be imported."""

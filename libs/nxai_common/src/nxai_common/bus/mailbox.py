@@ -70,6 +70,10 @@ class Pump(Protocol):
         """Return when `mailbox` may have mail, was woken or closed, or `timeout` s are over."""
         ...
 
+    def rouse(self) -> None:
+        """Let whoever waits for mail look whether it was woken."""
+        ...
+
     def forget(self, mailbox: "Mailbox") -> None:
         """Unsubscribe a closed mailbox."""
         ...
@@ -205,6 +209,7 @@ class Mailbox:
         with self.condition:
             self._woken = True
             self.condition.notify()
+        self._pump.rouse()
 
     @property
     def dropped(self) -> int:

@@ -250,6 +250,9 @@ class MemoryBus:
             if not mailbox.has_mail:
                 mailbox.condition.wait(timeout)
 
+    def rouse(self) -> None:
+        """Do nothing: consumers wait for their mailbox's condition alone."""
+
     def forget(self, mailbox: Mailbox) -> None:
         """Unsubscribe a closed mailbox."""
         self.router.remove(mailbox)

@@ -75,6 +75,8 @@ ORPHAN_PATIENCE_S: Final = 10.0
 """Services subscribe within a second of connecting; later nobody will."""
 PACKETS_A_TURN: Final = 64
 """Read at most so many packets before looking at the mailbox again."""
+LONGEST_POLL_S: Final = 1.0
+"""The keepalive thread's rhythm: it must get its turn with paho."""
 GRACE_S: Final = 0.05
 """The background thread takes over reading when no consumer did for so long."""
 GOODBYE_S: Final = 2.0
@@ -132,10 +134,12 @@ class MqttBus:
         rng: random.Random | None = None,
         *,
         session_expiry_s: int = SESSION_EXPIRY_S,
+        receive_maximum: int = RECEIVE_MAXIMUM,
     ) -> None:
         self._device = device
         self._client_id = client_id
         self._session_expiry_s = session_expiry_s
+        self._receive_maximum = receive_maximum
         self._address = BrokerAddress.parse(url)
         self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
         self._router = Router(device)
@@ -321,6 +325,10 @@ class MqttBus:
                         # Another thread reads; look again soon, it may have stopped doing so.
                         mailbox.condition.wait(GRACE_S if left is None else min(left, GRACE_S))
 
+    def rouse(self) -> None:
+        """End the poll that a consumer waits in."""
+        self._wake()
+
     def forget(self, mailbox: Mailbox) -> None:
         """Unsubscribe a closed mailbox."""
         filters = self._router.remove(mailbox)
@@ -401,7 +409,7 @@ class MqttBus:
                 self._address.port,
                 keepalive=KEEPALIVE_S,
                 clean_start=False,
-                properties=_connect_properties(self._session_expiry_s),
+                properties=_connect_properties(self._session_expiry_s, self._receive_maximum),
             )
         except (OSError, ValueError) as error:
             self._complain(f"no connection to the broker at {self._address}: {error}")
@@ -430,8 +438,7 @@ class MqttBus:
                 poller.register(self._wake_reader, select.POLLIN)
                 registered = descriptor
             poller.register(descriptor, wanted)
-            # Never longer than the keepalive thread's rhythm: it must get its turn with paho.
-            pause_s = 1.0 if left is None else min(left, 1.0)
+            pause_s = LONGEST_POLL_S if left is None else min(left, LONGEST_POLL_S)
             ready = dict(poller.poll(0 if self._client.has_read_ahead else pause_s * 1000))
             self._led_at = time.monotonic()
             if self._wake_reader.fileno() in ready:
@@ -735,10 +742,10 @@ def _subscribe_options(wanted: Filter) -> SubscribeOptions:
     )
 
 
-def _connect_properties(session_expiry_s: int) -> Properties:
+def _connect_properties(session_expiry_s: int, receive_maximum: int) -> Properties:
     properties = Properties(PacketTypes.CONNECT)
     properties.SessionExpiryInterval = session_expiry_s
-    properties.ReceiveMaximum = RECEIVE_MAXIMUM
+    properties.ReceiveMaximum = receive_maximum
     properties.MaximumPacketSize = LARGEST_PACKET
     return properties
 

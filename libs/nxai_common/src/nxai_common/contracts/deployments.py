@@ -6,9 +6,9 @@ settings.json, so that each service still has one document with all that it shal
 
 import enum
 from datetime import datetime
-from typing import ClassVar
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field, NonNegativeInt
+from pydantic import Field, NonNegativeInt, model_validator
 
 from nxai_common.contracts import topics
 from nxai_common.contracts.base import Message, Policy, Value
@@ -33,6 +33,12 @@ class DeployedModel(Value):
     threshold: Fraction | None = None
     """Lowest confidence of a detection; None: as the project says."""
 
+    @model_validator(mode="after")
+    def _check_candidate(self) -> Self:
+        if (self.candidate is None) != (self.candidate_model is None):
+            raise ValueError("candidate and candidate_model belong together")
+        return self
+
 
 class Deployments(Message):
     """Desired state of all imported models."""
@@ -40,6 +46,7 @@ class Deployments(Message):
     template: ClassVar = topics.DEPLOYMENTS
     policy: ClassVar = Policy.STATE
 
+    service: Literal["cloud-sync"] = "cloud-sync"
     revision: str
     models: tuple[DeployedModel, ...] = ()
 
