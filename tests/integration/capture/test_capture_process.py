@@ -21,7 +21,7 @@ from nxai_common.contracts.configuration import (
 from nxai_common.contracts.frames import Frame, Preview
 from nxai_common.contracts.frames import Picture as PictureMessage
 from nxai_common.contracts.models import InputSpec, ModelManifest, ResizeMode, Task
-from nxai_common.contracts.results import InferenceResult
+from nxai_common.contracts.results import CollectReason, InferenceResult
 from nxai_common.contracts.samples import Sample
 from nxai_common.contracts.status import CameraStatus, LinkState
 from support.clips import clip, truncated
@@ -55,7 +55,7 @@ def configure(stack: Stack, *cameras: CaptureCamera, revision: str = "1") -> Non
     stack.bus.publish(CaptureConfiguration(revision=revision, cameras=cameras))
 
 
-def answer(stack: Stack, frame: Frame, *, uncertain: bool = False) -> None:
+def answer(stack: Stack, frame: Frame, *, collect: CollectReason | None = None) -> None:
     stack.bus.publish(
         InferenceResult(
             camera=frame.camera,
@@ -73,8 +73,7 @@ def answer(stack: Stack, frame: Frame, *, uncertain: bool = False) -> None:
             source_height=frame.source_height,
             transform=frame.transform,
             labels=("nut",),
-            uncertain=uncertain,
-            uncertain_reason="test" if uncertain else "",
+            collect=collect,
         )
     )
 
@@ -175,12 +174,14 @@ def test_samples_previews_snapshots_and_pushed_pictures(stack: Stack) -> None:
         CaptureCamera(id="pushed", source=PushSource(), models=("m",)),
     )
     with listening(stack, Frame, Sample, Preview) as listener:
-        answer(stack, next_frame(listener), uncertain=True)
+        wanted = CollectReason(strategy="band", reason="test", value=0.5)
+        answer(stack, next_frame(listener), collect=wanted)
         sample = wait_for(
             lambda: m if isinstance(m := listener.try_next(), Sample) else None, 20, "sample"
         )
         assert isinstance(sample, Sample)
-        assert (sample.width, sample.height, sample.reason) == (640, 480, "test")
+        assert (sample.width, sample.height) == (640, 480)
+        assert (sample.strategy, sample.reason, sample.value) == ("band", "test", 0.5)
         assert bytes(sample.attachment[:3]) == b"\xff\xd8\xff"
         reply = stack.bus.request(TakeSnapshot(camera="belt"), timeout=10)
         assert reply.ok

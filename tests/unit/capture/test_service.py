@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from nxai_capture.core.credits import LOSSLESS_WINDOW
-from nxai_capture.core.picture import Picture
+from nxai_capture.core.picture import Picture, Yuv420
 from nxai_capture.core.watchdog import OBEY_S
 from nxai_capture.ports import Credentials, Losses, NoPictureYet
 from nxai_capture.reading import MOST_STUCK, STEADY_S
@@ -26,7 +26,13 @@ from nxai_common.contracts.configuration import CaptureCamera, CaptureConfigurat
 from nxai_common.contracts.frames import Frame, Preview
 from nxai_common.contracts.models import ModelManifest, Task
 from nxai_common.contracts.outputs import Event, EventPhase, Snapshot
-from nxai_common.contracts.results import InferenceResult
+from nxai_common.contracts.results import (
+    Box,
+    Classification,
+    CollectReason,
+    Detection,
+    InferenceResult,
+)
 from nxai_common.contracts.samples import Sample
 from nxai_common.contracts.status import CameraStatus, LinkState
 from nxai_common.errors import CameraUnavailable, ConfigurationError, InvalidPayload
@@ -39,6 +45,7 @@ from support.waiting import wait_for
 SOON = RetryPolicy(first_s=0.001, longest_s=0.001, floor_s=0.001)
 NEVER = RetryPolicy(first_s=3600, longest_s=3600, floor_s=3600)
 SILENCE = 0.15
+WANTED = CollectReason(strategy="margin", reason="a cell: close", value=0.75)
 WHOLE = ((0, 0), (1, 0), (1, 1), (0, 1))
 CORNER = ((0, 0), (0.25, 0), (0, 0.25))
 BLACK = b"64 0 "
@@ -562,7 +569,7 @@ def test_masks_are_burned_in_before_previews_and_samples(line: Line) -> None:
     assert line.outside.request(WatchCamera(camera="front", fps=30, max_width=40)).ok
     line.source().steps.put(flat(luma=200))
     assert bytes(take(previews).attachment) == BLACK + b"40"
-    line.answer(take(inbox), uncertain=True)
+    line.answer(take(inbox), collect=WANTED)
     assert bytes(take(inbox).attachment) == BLACK + b"0"
     assert line.outside.request(WatchCamera(camera="front", fps=30, max_width=50)).ok
     assert bytes(take(previews).attachment) == BLACK + b"50", "the newest one at once"
@@ -593,7 +600,7 @@ def test_new_masks_hold_for_pictures_that_are_here_already(line: Line) -> None:
     line.outside.publish(event(EventPhase.START))
     gone = TakeSnapshot(camera="front", stream=frame.stream, sequence=frame.sequence)
     assert not line.outside.request(gone).ok
-    line.answer(frame, uncertain=True)
+    line.answer(frame, collect=WANTED)
     following = take(inbox)
     assert isinstance(following, Frame), "no sample and no snapshot of what was not masked"
     assert not any(following.attachment)
@@ -661,7 +668,7 @@ def test_pictures_that_wait_to_be_encoded_do_not_go_out_when_masks_came(line: Li
     frame = take(inbox)
     line.may_encode.clear()
     line.outside.publish(event(EventPhase.START))
-    line.answer(frame, uncertain=True)
+    line.answer(frame, collect=WANTED)
     line.looks_again()
     assert line.outside.request(WatchCamera(camera="front", max_width=40)).ok
     replies: list[Reply] = []
@@ -1025,7 +1032,7 @@ def test_the_loop_beats(line: Line) -> None:
 # -- pictures for people --------------------------------------------------------------------------
 
 
-def test_an_uncertain_result_becomes_a_sample_of_that_very_frame(line: Line) -> None:
+def test_a_result_worth_keeping_becomes_a_sample_of_that_very_frame(line: Line) -> None:
     inbox = line.listen(Frame, Sample)
     line.offer("m")
     line.configure({"samples": True})
@@ -1034,10 +1041,149 @@ def test_an_uncertain_result_becomes_a_sample_of_that_very_frame(line: Line) -> 
     frame = take(inbox)
     source.steps.put(flat(luma=200))
     take(inbox)
-    line.answer(frame, uncertain=True, uncertain_reason="a cell below 0.6")
+    found = Detection(
+        label="nut", confidence=0.75, box=Box(x=1, y=2, width=3, height=4), model_box=(1, 2, 3, 4)
+    )
+    likely = Classification(label="nut", confidence=0.75)
+    about: dict[str, Any] = {"model_version": "3", "model_digest": "abc", "labels": ("nut", "bolt")}
+    line.answer(
+        frame,
+        collect=WANTED,
+        detections=(found,),
+        classifications=(likely,),
+        uncertain=True,
+        **about,
+    )
     sample = take(inbox)
-    assert (sample.sequence, sample.reason) == (0, "a cell below 0.6")
+    assert sample == Sample(
+        camera="front",
+        stream=frame.stream,
+        sequence=0,
+        captured_at_us=frame.captured_at_us,
+        width=64,
+        height=48,
+        model="m",
+        task=Task.FOMO,
+        strategy="margin",
+        reason="a cell: close",
+        value=0.75,
+        detections=(found,),
+        classifications=(likely,),
+        attachment=sample.attachment,
+        **about,
+    )
     assert bytes(sample.attachment) == encode(flat(luma=60))
+    wait_for(lambda: line.service.report().counters["samples"] == 1)
+
+
+def test_only_a_result_that_asks_for_it_becomes_a_sample(line: Line) -> None:
+    inbox = line.listen(Frame, Sample)
+    line.offer("m")
+    line.configure({"samples": True, "credit_window": 4})
+    source = line.source()
+    frames_sent = []
+    for number in range(3):
+        source.steps.put(flat(luma=20 + number))
+        frames_sent.append(take(inbox))
+    line.answer(frames_sent[0], uncertain=True, uncertain_reason="below 0.6")
+    line.answer(frames_sent[1], collect=WANTED, shadow_of="another")
+    line.answer(frames_sent[2], collect=WANTED)
+    assert bytes(take(inbox).attachment) == encode(flat(luma=22))
+    assert inbox.receive(SILENCE) is None
+
+
+def test_samples_of_a_camera_are_kept_apart_before_they_are_encoded(line: Line) -> None:
+    inbox = line.listen(Frame, Sample)
+    line.offer("m")
+    near: dict[str, Any] = {"samples": True, "samples_gap_s": 10, "credit_window": 16}
+    line.configure(near, {**near, "id": "back"})
+
+    def asked(number: int, camera: int = 0) -> None:
+        line.source(camera).steps.put(flat(luma=20 + number))
+        line.answer(take(inbox), collect=WANTED)
+
+    def counted(name: str, number: int) -> None:
+        wait_for(lambda: line.service.report().counters[name] == number, what=f"{number} {name}")
+
+    asked(0)
+    assert take(inbox).camera == "front"
+    line.may_encode.clear()  # what comes too soon is not even queued
+    line.clock.ahead += 9.9
+    asked(1)
+    counted("samples_spaced", 1)
+    assert line.service._desk._jobs.qsize() == 0
+    line.may_encode.set()
+    asked(2, camera=1)  # another camera has a gap of its own
+    assert take(inbox).camera == "back"
+    line.clock.ahead += 0.1
+    asked(3)
+    assert bytes(take(inbox).attachment) == encode(flat(luma=23))
+    line.configure({**near, "samples_gap_s": 0}, {**near, "id": "back"}, revision="2")
+    asked(4)
+    assert bytes(take(inbox).attachment) == encode(flat(luma=24))
+    counted("samples_spaced", 1)
+    line.configure({**near, "masks": (CORNER,)}, revision="3")  # another plan, the same gap
+    asked(5)
+    counted("samples_spaced", 2)
+
+
+def test_a_picture_that_could_not_be_taken_does_not_begin_a_gap(line: Line) -> None:
+    inbox = line.listen(Frame, Sample)
+    line.offer("m")
+    line.configure({"samples": True, "samples_gap_s": 10, "credit_window": 4})
+    source = line.source()
+    source.steps.put(Picture(flat().planes, 64, 48, 0, corrupt=True))
+    line.answer(take(inbox), collect=WANTED)
+    source.steps.put(flat(luma=21))
+    line.answer(take(inbox), collect=WANTED)
+    assert bytes(take(inbox).attachment) == encode(flat(luma=21))
+    assert line.service.report().counters["samples_missed"] == 1
+
+
+def test_the_same_picture_again_is_no_sample(line: Line) -> None:
+    inbox = line.listen(Frame, Sample)
+    line.offer("m", "n")
+    line.configure({"samples": True, "models": ("m", "n"), "credit_window": 16})
+    source = line.source()
+
+    def asked(picture: Picture, **more: Any) -> None:
+        source.steps.put(picture)
+        line.answer(take(inbox), collect=WANTED, **more)
+
+    frozen = flat(luma=30)
+    asked(frozen)
+    assert bytes(take(inbox).attachment) == encode(frozen)
+    asked(flat(luma=30))  # the camera hangs
+    source.steps.put(flat(luma=30))
+    hanging = take(inbox)
+    line.answer(hanging, collect=WANTED)
+    line.answer(hanging, collect=WANTED, model="n")  # the other model of the same frame
+    wait_for(lambda: line.service.report().counters["samples_repeated"] == 3)
+    moved = flat(luma=30)
+    assert isinstance(moved.planes, Yuv420)
+    moved.planes.y[1, 5] = 31  # one pixel
+    asked(moved)
+    assert take(inbox).sequence == 3
+    asked(flat(luma=30))  # as before, but something else came between
+    assert take(inbox).sequence == 4
+    counters = line.service.report().counters
+    assert counters["samples_repeated"] == 3
+    assert counters["encodings_dropped"] == 0
+
+
+def test_a_camera_that_was_removed_and_comes_again_begins_anew(line: Line) -> None:
+    inbox = line.listen(Frame, Sample)
+    line.offer("m")
+    wanted = {"samples": True, "samples_gap_s": 10}
+    line.configure(wanted)
+    line.source().steps.put(flat(luma=30))
+    line.answer(take(inbox), collect=WANTED)
+    assert isinstance(take(inbox), Sample)
+    line.configure(revision="2")
+    line.configure(wanted, revision="3")
+    line.source(1).steps.put(flat(luma=30))
+    line.answer(take(inbox), collect=WANTED)
+    assert isinstance(take(inbox), Sample)
 
 
 @pytest.mark.parametrize("options", [{}, {"credit_window": 16}])
@@ -1055,7 +1201,7 @@ def test_a_picture_is_kept_as_long_as_its_frame_is_in_flight(
     for number in range(flying):
         source.steps.put(flat(luma=20 + number))
         frames_sent.append(take(inbox))
-    line.answer(frames_sent[0], uncertain=True)
+    line.answer(frames_sent[0], collect=WANTED)
     assert bytes(take(inbox).attachment) == encode(flat(luma=20))
 
 
@@ -1067,13 +1213,13 @@ def test_no_sample_of_damaged_or_forgotten_pictures_nor_without_being_asked(line
     damaged = flat()
     source.steps.put(Picture(damaged.planes, 64, 48, 0, corrupt=True))
     frame = take(inbox)
-    line.answer(frame, uncertain=True)
-    line.answer(frame, uncertain=True, sequence=99)
-    line.answer(frame, uncertain=True, camera="nobody")
+    line.answer(frame, collect=WANTED)
+    line.answer(frame, collect=WANTED, sequence=99)
+    line.answer(frame, collect=WANTED, camera="nobody")
     wait_for(lambda: line.service.report().counters["samples_missed"] == 2)
     line.configure({"samples": False}, revision="2")
     source.steps.put(flat())
-    line.answer(take(inbox), uncertain=True)
+    line.answer(take(inbox), collect=WANTED)
     assert inbox.receive(SILENCE) is None
 
 

@@ -13,6 +13,7 @@ from nxai_capture.core.credits import FrameKey
 from nxai_capture.core.picture import Picture
 from nxai_capture.core.privacy import before_this_run, may_show
 from nxai_capture.core.routing import route, same_connection
+from nxai_capture.core.sampling import Spacing, all_pixels
 from nxai_capture.encoding import EncodingDesk
 from nxai_capture.ports import Clock, EncodePicture, OpenSource, ReadCredentials
 from nxai_capture.reading import MEND, RECONNECT
@@ -25,7 +26,7 @@ from nxai_common.contracts.configuration import CaptureCamera, CaptureConfigurat
 from nxai_common.contracts.frames import Preview
 from nxai_common.contracts.models import ModelManifest
 from nxai_common.contracts.outputs import Event, EventPhase, Snapshot
-from nxai_common.contracts.results import InferenceResult
+from nxai_common.contracts.results import CollectReason, InferenceResult
 from nxai_common.contracts.samples import Sample
 from nxai_common.contracts.status import CameraStatus, LinkState
 from nxai_common.errors import NxaiError, RejectedError
@@ -95,8 +96,11 @@ class CaptureService:
         self._stuck: defaultdict[str, StuckThreads] = defaultdict(StuckThreads)
         self._cameras: dict[str, RunningCamera] = {}  # replaced, never changed: read by `report`
         self._abandoned_before = 0
-        self._samples = self._samples_missed = 0
-        self._samples_withheld = 0  # counted apart: by the thread that encodes
+        self._spacing: defaultdict[str, Spacing] = defaultdict(Spacing)
+        self._samples_missed = self._samples_spaced = 0
+        # By the thread that encodes:
+        self._samples = self._samples_repeated = self._samples_withheld = 0
+        self._last_samples: dict[str, int] = {}
         self._started_at = datetime.fromtimestamp(clock.unix(), UTC)
 
     def run(self, stop: Stop) -> None:
@@ -135,6 +139,8 @@ class CaptureService:
             counters={
                 "samples": self._samples,
                 "samples_missed": self._samples_missed + self._samples_withheld,
+                "samples_spaced": self._samples_spaced,
+                "samples_repeated": self._samples_repeated,
                 "encodings_dropped": self._desk.dropped,
                 "encodings_failed": self._desk.failed,
                 "decoders_abandoned": self._abandoned(),
@@ -188,8 +194,8 @@ class CaptureService:
         if camera is None:
             return
         key = FrameKey(result.stream, result.sequence)
-        if result.uncertain and camera.options.samples:
-            self._take_sample(camera, key, result)
+        if result.collect is not None and not result.shadow_of and camera.options.samples:
+            self._take_sample(camera, key, result, result.collect)
         if result.returns_credit:
             run_s = result.timing.engine_ms / 1000
             camera.sender.give_back(result.input, key, result.worker, run_s)
@@ -251,6 +257,8 @@ class CaptureService:
             self._abandoned_before += running.abandoned
         for name in stopped.keys() - wanted.keys():
             self._forget_camera(name)
+            self._spacing.pop(name, None)
+            self._last_samples.pop(name, None)
         for name in [n for n in self._stuck if n not in wanted and not self._stuck[n].alive()]:
             del self._stuck[name]
         self._cameras = cameras
@@ -303,38 +311,55 @@ class CaptureService:
 
     # -- emit pictures for people -------------------------------------------------------------
 
-    def _take_sample(self, camera: RunningCamera, key: FrameKey, result: InferenceResult) -> None:
+    def _take_sample(
+        self, camera: RunningCamera, key: FrameKey, result: InferenceResult, why: CollectReason
+    ) -> None:
+        options, now = camera.options, self._clock.monotonic()
+        spacing = self._spacing[options.id]
+        if not spacing.due(now, options.samples_gap_s):
+            self._samples_spaced += 1
+            return
         picture = camera.sender.picture_of(key)
         if picture is None or picture.corrupt:
             self._samples_missed += 1
             return
 
-        options = camera.options
-
         def publish() -> None:
-            if self._show(
-                options,
-                Sample(
-                    camera=result.camera,
-                    stream=result.stream,
-                    sequence=result.sequence,
-                    captured_at_us=result.captured_at_us,
-                    width=picture.width,
-                    height=picture.height,
-                    model=result.model,
-                    model_version=result.model_version,
-                    model_digest=result.model_digest,
-                    reason=result.uncertain_reason,
-                    detections=result.detections,
-                    attachment=self._encode(picture),
-                ),
-            ):
+            number = all_pixels(picture)
+            if number == self._last_samples.get(options.id):  # the camera hangs, or another model
+                self._samples_repeated += 1
+                return
+            if self._show(options, self._sample(picture, result, why)):
+                self._last_samples[options.id] = number
                 self._samples += 1
             else:
                 self._samples_withheld += 1
 
-        if not self._desk.submit(publish):
+        if self._desk.submit(publish):
+            spacing.taken(now)
+        else:
             self._samples_missed += 1
+
+    def _sample(self, picture: Picture, result: InferenceResult, why: CollectReason) -> Sample:
+        return Sample(
+            camera=result.camera,
+            stream=result.stream,
+            sequence=result.sequence,
+            captured_at_us=result.captured_at_us,
+            width=picture.width,
+            height=picture.height,
+            model=result.model,
+            model_version=result.model_version,
+            model_digest=result.model_digest,
+            task=result.task,
+            labels=result.labels,
+            strategy=why.strategy,
+            reason=why.reason,
+            value=why.value,
+            detections=result.detections,
+            classifications=result.classifications,
+            attachment=self._encode(picture),
+        )
 
     def _publish_snapshot(self, options: CaptureCamera, picture: Picture) -> None:
         def publish() -> None:
