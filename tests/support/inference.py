@@ -1,5 +1,6 @@
 """The inference service on a bus in memory, with engines that do as they are told."""
 
+import itertools
 import threading
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
@@ -57,6 +58,7 @@ class ScriptedEngine:
     ) -> None:
         self._outputs = outputs if outputs is not None else [fomo_map((1, 2, 0, 0.75), side=side)]
         self._react = react
+        self._side = side
         self.inputs = (TensorInfo(name="input", shape=(1, side, side, 3), dtype="uint8"),)
         self.outputs = tuple(
             TensorInfo(name=f"output{index}", shape=values.shape, dtype=values.dtype.name)
@@ -75,6 +77,10 @@ class ScriptedEngine:
 
     def close(self) -> None:
         self.closed = True
+
+    def twin(self) -> "ScriptedEngine":
+        """Return a second engine of the same model."""
+        return type(self)(self._outputs, react=self._react, side=self._side)
 
     def __enter__(self) -> Self:
         return self
@@ -113,8 +119,9 @@ class ScriptedSource:
         trials: tuple[EngineTrial, ...] = (),
         **manifest: Any,
     ) -> ScriptedEngine:
-        """Offer a model under a path; its version is the path."""
+        """Offer a model under a path; its version is the path. The first load gets the engine."""
         offered = engine or ScriptedEngine(side=side)
+        engines = itertools.chain([offered], iter(offered.twin, None))
 
         def load(desired: DesiredModel) -> LoadedModel:
             about: dict[str, Any] = {
@@ -131,7 +138,7 @@ class ScriptedSource:
             }
             return LoadedModel(
                 ModelManifest(model=desired.id, **about),
-                offered,
+                next(engines),
                 warnings,
                 self.stamp(desired),
                 trials,
