@@ -345,7 +345,7 @@ class Catalogue(Protocol):
         """Change what is said of one (title, state ...), but for its package's manifest.
 
         Raises:
-            RejectedError: its record is damaged.
+            RejectedError: it is not there, or its record is damaged.
         """
         ...
 

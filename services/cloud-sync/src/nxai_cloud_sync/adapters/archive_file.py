@@ -64,7 +64,7 @@ def read_import(path: Path, target: Path, each: Each) -> Stated:
 
     Args:
         path: A model, or an archive.
-        target: Is made; holds the model afterwards.
+        target: Is made; holds the model afterwards. Not there when this fails.
         each: Called now and then.
 
     Raises:
@@ -307,13 +307,17 @@ def _bounded(parts: Iterable[bytes], name: str) -> Iterator[bytes]:
 
 
 def _write(target: Path, parts: Iterable[bytes], each: Each) -> str:
-    """Write a file; return its SHA-256."""
+    """Write a file, whole or not at all; return its SHA-256."""
     digest = hashlib.sha256()
     with storage(target.parent), target.open("xb") as file:
-        for part in parts:
-            digest.update(part)
-            file.write(part)
-            each()
+        try:
+            for part in parts:
+                digest.update(part)
+                file.write(part)
+                each()
+        except BaseException:
+            target.unlink()
+            raise
     return digest.hexdigest()
 
 

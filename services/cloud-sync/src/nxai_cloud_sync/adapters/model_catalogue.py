@@ -148,6 +148,10 @@ class ModelCatalogue:
             about = self._folder / version.digest / ABOUT
             try:
                 _, manifest = _read_about(about)
+            except FileNotFoundError:
+                raise RejectedError(
+                    f"there is no version {version.digest[:NAME_DIGITS]} in the catalogue"
+                ) from None
             except InvalidPayload as error:
                 raise RejectedError(f"version {version.digest[:NAME_DIGITS]}: {error}") from error
             _replace(about, to_json(version, manifest))
