@@ -72,7 +72,8 @@ def test_what_is_no_key_is_refused_and_not_shown(tmp_path: Path, content: bytes)
     with pytest.raises(ConfigurationError, match="begins with ei_") as caught:
         KeyFile(path).read()
     assert str(path) in str(caught.value)
-    assert not any(word in str(caught.value) for word in content.decode(errors="ignore").split())
+    words = content.decode(errors="ignore").split()
+    assert not any(word in str(caught.value) for word in words if word != "ei_")
 
 
 @pytest.mark.parametrize("typed", ["", "my password", "ei_", "ei_with space", "ei_with\nline"])

@@ -70,12 +70,24 @@ def base_url(text: str, default_path: str = "") -> httpx.URL:
         url, port = httpx.URL(), None
     if url.userinfo:
         raise ConfigurationError("the address of an API must not hold a user name or password")
-    usable = url.scheme in _PORTS and url.host and (port is None or 0 < port < 65536)  # noqa: PLR2004 - the last port
+    named = url.host and "%" not in url.host  # what httpx makes of a name that is none
+    usable = url.scheme in _PORTS and named and (port is None or 0 < port < 65536)  # noqa: PLR2004 - the last port
     if not usable or url.query or url.fragment:
         raise ConfigurationError(
             f"{text!r} is no address of an API; it looks like https://studio.edgeimpulse.com/v1"
         )
     return url.copy_with(path=url.path.rstrip("/") or default_path or "/")
+
+
+@dataclass(slots=True)
+class _Question:
+    """One request and its answer, for messages."""
+
+    text: str
+    """`when asked for the list of downloads: GET /api/12/downloads`."""
+    url: httpx.URL
+    """Where it goes now; after a redirect somewhere else."""
+    deadline: Deadline
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,12 +150,12 @@ class EdgeImpulseServer:
         self, path: str, what: str, headers: Mapping[str, str], body: Iterable[bytes], size: int
     ) -> Any:  # noqa: ANN401 - parsed JSON
         """Send a body of `size` bytes as it is made; return the JSON object of the answer."""
-        asked = f"when asked for {what}: POST {path}"
+        url = self._url(path)
         sized = {**headers, "Content-Length": str(size)}
-        request = self._request("POST", self._url(path), own=True, headers=sized, body=body)
+        request = self._request("POST", url, own=True, headers=sized, body=body)
         request.extensions["timeout"]["read"] = self._limits.storing_s
         seconds = self._limits.storing_s + size / self._limits.least_bytes_per_s
-        return self._answer(request, asked, Deadline(seconds))
+        return self._answer(request, path, what, seconds)
 
     def _ask(
         self,
@@ -155,21 +167,22 @@ class EdgeImpulseServer:
         url = self._url(path)
         if query:
             url = url.copy_merge_params(dict(query))
-        asked = f"when asked for {what}: {method} {path}"
         request = self._request(method, url, own=True)
-        return self._answer(request, asked, Deadline(self._limits.answer_s))
+        return self._answer(request, path, what, self._limits.answer_s)
 
     def _url(self, path: str) -> httpx.URL:
         return self._base.copy_with(path=self._base.path.rstrip("/") + path)
 
-    def _answer(self, request: httpx.Request, asked: str, deadline: Deadline) -> Any:  # noqa: ANN401 - parsed JSON
-        with self._translated(request.url, asked, deadline):
-            response = self._sent(request, deadline)
+    def _answer(self, request: httpx.Request, path: str, what: str, seconds: float) -> Any:  # noqa: ANN401 - parsed JSON
+        text = f"when asked for {what}: {request.method} {path}"
+        question = _Question(text, request.url, Deadline(seconds))
+        with self._translated(question):
+            response = self._sent(request, question)
             try:
-                body = self._body(response, asked)
+                body = self._body(response, text)
             finally:
                 response.close()
-        return self._object(response, body, asked)
+        return self._object(response, body, text)
 
     def _body(self, response: httpx.Response, asked: str) -> bytes:
         """Return the body, without the key that a server may have echoed."""
@@ -206,11 +219,8 @@ class EdgeImpulseServer:
         return found
 
     def _onward_host(self, response: httpx.Response) -> str:
-        try:
-            host = response.url.join(response.headers.get("location", "")).host
-        except (httpx.InvalidURL, ValueError):
-            host = ""
-        return self._redactor.redact(host) or "somewhere"
+        onward = _joined(response.url, response.headers.get("location", ""))
+        return "somewhere" if onward is None else self._redactor.redact(onward.host)
 
     def _fail(self, response: httpx.Response, found: object, asked: str, *, page: bool) -> NoReturn:
         words = found.get("error") if isinstance(found, dict) else None
@@ -236,12 +246,12 @@ class EdgeImpulseServer:
             CloudRejected: the link leads to another server, or to a web page.
         """
         url = self._own_url(link, what)
-        asked = f"when asked for {what}: GET {url.path}"
-        deadline = Deadline(self._limits.answer_s)
-        with self._translated(url, asked, deadline):
-            response, own = self._follow(url, deadline, asked)
+        text = f"when asked for {what}: GET {url.path}"
+        question = _Question(text, url, Deadline(self._limits.answer_s))
+        with self._translated(question):
+            response, own = self._follow(question)
             try:
-                chunks = self._file(response, deadline, asked, own=own)
+                chunks = self._file(response, question, own=own)
                 length = response.headers.get("content-length", "")
                 yield Transfer(
                     chunks,
@@ -253,47 +263,39 @@ class EdgeImpulseServer:
                 response.close()
 
     def _own_url(self, link: str, what: str) -> httpx.URL:
-        try:
-            url = self._base.copy_with(path="/").join(link)
-        except (httpx.InvalidURL, ValueError):
-            url = httpx.URL()
-        if not self._is_own(url):
+        url = _joined(self._base.copy_with(path="/"), link)
+        if url is None or not self._is_own(url):
             raise CloudRejected(
-                f"the link of {what} leads to {url.host or 'no server'!r}, not to "
+                f"the link of {what} leads to {url.host if url else 'no server'!r}, not to "
                 f"{self._base.host!r}: nothing is fetched from there"
             )
         return url
 
-    def _follow(
-        self, url: httpx.URL, deadline: Deadline, asked: str
-    ) -> tuple[httpx.Response, bool]:
+    def _follow(self, question: _Question) -> tuple[httpx.Response, bool]:
         """Return the answer behind all redirects, and whether it is our server's."""
         own = True
         for _ in range(MOST_REDIRECTS + 1):
+            url = question.url
             # Once a foreign server led us, it chooses the paths: the key stays here.
             own = own and self._is_own(url)
-            response = self._sent(self._request("GET", url, own=own), deadline)
+            response = self._sent(self._request("GET", url, own=own), question)
             if response.status_code not in REDIRECTS:
                 return response, own
             response.close()
-            try:
-                onward = url.join(response.headers.get("location", ""))
-            except (httpx.InvalidURL, ValueError):
-                onward = httpx.URL()
-            if onward.scheme not in _PORTS or not onward.host or onward.userinfo:
-                raise CloudRejected(f"redirected to something that is not HTTP ({asked})")
+            onward = _joined(url, response.headers.get("location", ""))
+            if onward is None:
+                raise CloudRejected(f"redirected to something that is not HTTP ({question.text})")
             if (url.scheme, onward.scheme) == ("https", "http"):
                 raise CloudRejected(
                     f"redirected from https to http at {onward.host!r}, where anybody could change "
-                    f"the file on its way ({asked})"
+                    f"the file on its way ({question.text})"
                 )
-            url = onward
-        raise CloudRejected(f"redirected more than {MOST_REDIRECTS} times ({asked})")
+            question.url = onward
+        raise CloudRejected(f"redirected more than {MOST_REDIRECTS} times ({question.text})")
 
-    def _file(
-        self, response: httpx.Response, deadline: Deadline, asked: str, *, own: bool
-    ) -> Iterator[bytes]:
+    def _file(self, response: httpx.Response, question: _Question, *, own: bool) -> Iterator[bytes]:
         """Return the decoded body, once it is known to be a file."""
+        asked = question.text
         kind = response.headers.get("content-type", "").lower()
         if response.status_code != httpx.codes.OK or "json" in kind:
             body = self._body(response, asked)
@@ -308,7 +310,7 @@ class EdgeImpulseServer:
         first = next(chunks, b"")
         if _is_page(response, first):
             raise CloudRejected(f"a web page came instead of a file ({asked})")
-        return self._punctual(first, chunks, response, deadline)
+        return self._punctual(first, chunks, response, question.deadline)
 
     def _punctual(
         self, first: bytes, chunks: Iterator[bytes], response: httpx.Response, deadline: Deadline
@@ -335,35 +337,33 @@ class EdgeImpulseServer:
             sent["x-api-key"] = self._key
         return self._client.build_request(method, url, headers=sent, content=body)
 
-    def _sent(self, request: httpx.Request, deadline: Deadline) -> httpx.Response:
-        request.extensions[DEADLINE] = deadline
+    def _sent(self, request: httpx.Request, question: _Question) -> httpx.Response:
+        request.extensions[DEADLINE] = question.deadline
         return self._client.send(request, stream=True)
 
     def _is_own(self, url: httpx.URL) -> bool:
-        return not url.userinfo and _origin(url) == _origin(self._base)
+        return _origin(url) == _origin(self._base)
 
     @contextmanager
-    def _translated(self, url: httpx.URL, asked: str, deadline: Deadline) -> Iterator[None]:
+    def _translated(self, question: _Question) -> Iterator[None]:
         """Turn what httpcore and httpx raise into our errors."""
-        failure: CloudUnavailable
         try:
             yield
         except httpcore.TimeoutException as error:
-            failure = CloudUnavailable(f"{self._late(error, url, deadline)} ({asked})")
+            reason = self._late(error, question)
         except (httpcore.NetworkError, httpcore.ProtocolError) as error:
-            reason = network_reason(error, url.host, _port(url))
-            failure = CloudUnavailable(f"{reason} ({asked})")
+            reason = network_reason(error, question.url.host, _port(question.url))
         except httpx.DecodingError:
-            failure = CloudUnavailable(f"the answer is damaged ({asked})")
+            reason = "the answer is damaged"
         else:
             return
-        raise failure
+        raise CloudUnavailable(f"{reason} ({question.text})")
 
-    def _late(self, error: Exception, url: httpx.URL, deadline: Deadline) -> str:
-        place = f"{url.host}:{_port(url)}"
+    def _late(self, error: Exception, question: _Question) -> str:
+        place = f"{question.url.host}:{_port(question.url)}"
         if isinstance(error, (httpcore.ConnectTimeout, httpcore.PoolTimeout)):
             return f"{place} does not answer"
-        if deadline.left <= 0:
+        if question.deadline.left <= 0:
             return f"{place} is too slow: it was given up"
         return f"nothing came from {place} for {self._limits.silence_s:g} s"
 
@@ -374,6 +374,16 @@ def _tls() -> ssl.SSLContext:
     context = httpx.create_ssl_context(trust_env=False)
     context.load_default_certs()
     return context
+
+
+def _joined(base: httpx.URL, link: str) -> httpx.URL | None:
+    """Return where a link leads; None: to nothing that can be asked over HTTP."""
+    try:
+        url = base.join(link)
+    except (httpx.InvalidURL, ValueError):
+        return None
+    usable = url.scheme in _PORTS and url.host and "%" not in url.host and not url.userinfo
+    return url if usable else None
 
 
 def _port(url: httpx.URL) -> int:

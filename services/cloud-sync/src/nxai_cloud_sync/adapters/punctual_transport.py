@@ -43,12 +43,10 @@ class Deadline:
 class _Current(threading.local):
     """The deadline of what this thread does now."""
 
-    deadline: Deadline | None = None
+    deadline: Deadline
 
-    def cut(self, timeout: float | None, late: type[httpcore.TimeoutException]) -> float | None:
+    def cut(self, timeout: float | None, late: type[httpcore.TimeoutException]) -> float:
         """Return how long one read or write may take."""
-        if self.deadline is None:
-            return timeout
         left = self.deadline.left
         if left <= 0:
             raise late
@@ -103,9 +101,7 @@ class _Backend(httpcore.SyncBackend):
 
 
 class _Body(httpx.SyncByteStream):
-    def __init__(
-        self, answer: httpcore.Response, current: _Current, deadline: Deadline | None
-    ) -> None:
+    def __init__(self, answer: httpcore.Response, current: _Current, deadline: Deadline) -> None:
         self._answer = answer
         self._current = current
         self._deadline = deadline
@@ -141,7 +137,7 @@ class PunctualTransport(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request and return the answer, its body not read yet."""
-        deadline = request.extensions.get(DEADLINE)
+        deadline: Deadline = request.extensions[DEADLINE]
         self._current.deadline = deadline
         answer = self._pool.handle_request(
             httpcore.Request(
