@@ -27,7 +27,7 @@ from nxai_cloud_sync.core.importing import (
     refused,
     said,
     stated_by,
-    tested_before,
+    with_the_test_of,
     trained_or_refused,
     unanswered,
     version_of,
@@ -269,7 +269,7 @@ class Importer:
         if needed is Again.NOTHING:
             text = f"nothing new: version {existing.version} is here already"
             return Imported(existing, Outcome.UNCHANGED, Changes("", compatible=True), text)
-        now = tested_before(version, existing)
+        now = with_the_test_of(version, existing)
         if needed is Again.TEST:
             job.step(f"testing what is said anew of version {existing.version}")
             try:

@@ -246,7 +246,7 @@ def again(
     return Again.NOTHING if same_names and same_origin else Again.RECORD
 
 
-def tested_before(new: CatalogueVersion, old: CatalogueVersion) -> CatalogueVersion:
+def with_the_test_of(new: CatalogueVersion, old: CatalogueVersion) -> CatalogueVersion:
     """Return a new record of a file with what its test found out before."""
     return replace(
         new,
