@@ -88,6 +88,8 @@ class _Question:
     url: httpx.URL
     """Where it goes now; after a redirect somewhere else."""
     deadline: Deadline
+    silence_s: float
+    """How long the server may say nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +155,12 @@ class EdgeImpulseServer:
         url = self._url(path)
         sized = {**headers, "Content-Length": str(size)}
         request = self._request("POST", url, own=True, headers=sized, body=body)
-        request.extensions["timeout"]["read"] = self._limits.storing_s
-        seconds = self._limits.storing_s + size / self._limits.least_bytes_per_s
-        return self._answer(request, path, what, seconds)
+        silence_s = self._limits.storing_s
+        request.extensions["timeout"]["read"] = silence_s
+        deadline = Deadline(silence_s + size / self._limits.least_bytes_per_s)
+        return self._answer(
+            request, _Question(_asked(what, "POST", path), url, deadline, silence_s)
+        )
 
     def _ask(
         self,
@@ -167,22 +172,24 @@ class EdgeImpulseServer:
         url = self._url(path)
         if query:
             url = url.copy_merge_params(dict(query))
-        request = self._request(method, url, own=True)
-        return self._answer(request, path, what, self._limits.answer_s)
+        question = self._question(_asked(what, method, path), url)
+        return self._answer(self._request(method, url, own=True), question)
 
     def _url(self, path: str) -> httpx.URL:
         return self._base.copy_with(path=self._base.path.rstrip("/") + path)
 
-    def _answer(self, request: httpx.Request, path: str, what: str, seconds: float) -> Any:  # noqa: ANN401 - parsed JSON
-        text = f"when asked for {what}: {request.method} {path}"
-        question = _Question(text, request.url, Deadline(seconds))
+    def _question(self, text: str, url: httpx.URL) -> _Question:
+        deadline = Deadline(self._limits.answer_s)
+        return _Question(text, url, deadline, self._limits.silence_s)
+
+    def _answer(self, request: httpx.Request, question: _Question) -> Any:  # noqa: ANN401 - parsed JSON
         with self._translated(question):
             response = self._sent(request, question)
             try:
-                body = self._body(response, text)
+                body = self._body(response, question.text)
             finally:
                 response.close()
-        return self._object(response, body, text)
+        return self._object(response, body, question.text)
 
     def _body(self, response: httpx.Response, asked: str) -> bytes:
         """Return the body, without the key that a server may have echoed."""
@@ -246,8 +253,7 @@ class EdgeImpulseServer:
             CloudRejected: the link leads to another server, or to a web page.
         """
         url = self._own_url(link, what)
-        text = f"when asked for {what}: GET {url.path}"
-        question = _Question(text, url, Deadline(self._limits.answer_s))
+        question = self._question(_asked(what, "GET", url.path), url)
         with self._translated(question):
             response, own = self._follow(question)
             try:
@@ -365,7 +371,9 @@ class EdgeImpulseServer:
             return f"{place} does not answer"
         if question.deadline.left <= 0:
             return f"{place} is too slow: it was given up"
-        return f"nothing came from {place} for {self._limits.silence_s:g} s"
+        if isinstance(error, httpcore.WriteTimeout):
+            return f"{place} took nothing for {self._limits.silence_s:g} s"
+        return f"nothing came from {place} for {question.silence_s:g} s"
 
 
 @functools.cache
@@ -374,6 +382,10 @@ def _tls() -> ssl.SSLContext:
     context = httpx.create_ssl_context(trust_env=False)
     context.load_default_certs()
     return context
+
+
+def _asked(what: str, method: str, path: str) -> str:
+    return f"when asked for {what}: {method} {path}"
 
 
 def _joined(base: httpx.URL, link: str) -> httpx.URL | None:
