@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,6 +30,7 @@ PICTURES: Final = 6
 UNSURE: Final = 0.35
 """What the last layer of the early model is multiplied with: it finds most parts and is sure of
 few, as a network is that has seen too little."""
+MARK: Final = "made-by-the-demo"
 PATIENCE_S: Final = 180.0
 
 
@@ -39,7 +41,7 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=1894, help="port of the local broker")
     options = parser.parse_args()
     state = (ROOT / options.run_dir).resolve()
-    state.mkdir(parents=True, exist_ok=True)
+    begin_anew(state)
     began = time.monotonic()
     try:
         with edge_impulse(state) as urls, box(state, options.port) as environment:
@@ -50,6 +52,19 @@ def main() -> int:
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def begin_anew(state: Path) -> None:
+    """Empty the folder of an earlier demo; leave any other alone.
+
+    Raises:
+        SystemExit: the folder holds something else.
+    """
+    if state.is_dir() and any(state.iterdir()) and not (state / MARK).exists():
+        sys.exit(f"{state} holds something else than a demo; name another folder with --run-dir")
+    shutil.rmtree(state, ignore_errors=True)
+    state.mkdir(parents=True)
+    (state / MARK).touch()
 
 
 class DemoFailed(Exception):  # noqa: N818 - what happened
@@ -66,6 +81,7 @@ def walk(person: "Person", urls: dict[str, str], began: float) -> None:
     )
     person.tell("Import its model: fetched, tested by the inference service, timed.")
     person.type("pull")
+    person.type("models")
     model = person.models()["versions"][0]["model"]
     first = person.models()["versions"][0]["digest"]
     person.tell("Let it run on the demo camera.")

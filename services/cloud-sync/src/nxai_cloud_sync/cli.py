@@ -28,11 +28,14 @@ from nxai_common.contracts import commands as c
 from nxai_common.contracts.base import explain
 from nxai_common.contracts.models import InputScaling, ResizeMode, Task
 from nxai_common.contracts.progress import JobState, Progress
+from nxai_common.contracts.status import ServiceState, Status
 from nxai_common.errors import BrokerUnavailable, ConfigurationError, NxaiError
 from nxai_common.runtime import EXIT_CONFIGURATION, EXIT_CRASHED, EXIT_OK
 from nxai_common.settings import load
 
 CONNECT_S: Final = 10.0
+SERVICE_S: Final = 20.0
+"""A box that was just switched on needs some seconds."""
 ANSWER_S: Final = 15.0
 """A quick command waits at most for another quick one."""
 SILENCE_S: Final = 900.0
@@ -163,11 +166,32 @@ def _asking(settings: CloudSyncSettings) -> Iterator[Desk]:
                 f"the broker at {settings.broker} does not answer, or refuses this account; check "
                 "NXAI_BROKER, NXAI_BROKER_USERNAME and NXAI_BROKER_PASSWORD_FILE"
             )
+        _await_service(bus, settings.instance)
         progress = bus.subscribe(
             Subscription(Progress, {"service": settings.instance}), volatile=True
         )
         with contextlib.closing(progress):
             yield Desk(bus, settings, progress)
+
+
+def _await_service(bus: Bus, instance: str) -> None:
+    """Return once the service says that it runs: it may just be starting.
+
+    Raises:
+        BrokerUnavailable: it does not.
+    """
+    state = "never heard of"
+    until = time.monotonic() + SERVICE_S
+    with contextlib.closing(bus.subscribe(Subscription(Status, {"service": instance}))) as inbox:
+        while time.monotonic() < until:
+            delivery = inbox.receive(until - time.monotonic())
+            if delivery is None or not isinstance(delivery.message, Status):
+                continue
+            delivery.acknowledge()
+            if delivery.message.state in (ServiceState.RUNNING, ServiceState.DEGRADED):
+                return
+            state = delivery.message.state.value
+    raise BrokerUnavailable(f"the service {instance!r} does not run here ({state}); start it")
 
 
 # -- link -----------------------------------------------------------------------------------------
@@ -316,10 +340,13 @@ def _report_line(entry: Mapping[str, Any]) -> str:
         f"{item['label']} {item['before']} -> {item['after']}" for item in report["labels"]
     )
     speed = f"{report['engine_ms_before']} -> {report['engine_ms_after']} ms"
+    if (entry["candidate"] or {}).get("digest") == entry["installed"]["digest"]:
+        outcome = "it was put in force"
+    else:
+        outcome = "it can be promoted" if entry["promotable"] else "not promoted by itself"
     return (
         f"the same in {report['agreeing'] / frames:.0%} of {frames} frames; {changed or 'nothing'};"
-        f" confidence {report['confidence_shift']:+.3f}; {speed}; "
-        f"{'can be promoted' if entry['promotable'] else 'not promoted by itself'}"
+        f" confidence {report['confidence_shift']:+.3f}; {speed}; {outcome}"
     )
 
 

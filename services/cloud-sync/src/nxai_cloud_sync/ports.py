@@ -317,6 +317,10 @@ class Catalogue(Protocol):
     Every method raises StorageUnavailable when the disk does not do.
     """
 
+    def open(self) -> None:
+        """Make the folder; finish or undo what a crash broke off. Needed once, first."""
+        ...
+
     def incoming(self) -> AbstractContextManager[Path]:
         """Give an empty folder on the catalogue's disk; it goes with what is left in it."""
         ...

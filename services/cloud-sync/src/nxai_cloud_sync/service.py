@@ -1,5 +1,6 @@
 """The loop: receive, decide, emit, acknowledge; what takes long is a job on another thread."""
 
+import contextlib
 import json
 import logging
 import queue
@@ -13,23 +14,26 @@ from pydantic import TypeAdapter
 
 from nxai_cloud_sync.collector import Collector
 from nxai_cloud_sync.core.catalogue import CatalogueVersion, VersionState
+from nxai_cloud_sync.core.project import Role
 from nxai_cloud_sync.core.sample import LabelledBox, SampleFilter, SampleState, StoredSample
+from nxai_cloud_sync.core.upload_window import allowance, day_start_us
+from nxai_cloud_sync.core.uploading import UploadSummary
 from nxai_cloud_sync.deployer import Deployer
 from nxai_cloud_sync.importer import Importer
 from nxai_cloud_sync.jobs import Details, Ended, Job, Lane, Work
 from nxai_cloud_sync.linked_project import LinkedProject
-from nxai_cloud_sync.ports import Catalogue, SampleStore
+from nxai_cloud_sync.ports import Catalogue, SampleStore, StorageUnavailable
 from nxai_cloud_sync.settings import CloudSyncSettings
 from nxai_cloud_sync.trainer import Trainer
 from nxai_cloud_sync.updates import UpdateWatch
-from nxai_cloud_sync.uploader import Uploader
+from nxai_cloud_sync.uploader import Destination, Uploader, UploadOrder
 from nxai_common.bus.ports import Bus, Delivery, Inbox, Subscription
 from nxai_common.contracts import commands as c
 from nxai_common.contracts.base import Message
 from nxai_common.contracts.configuration import CloudSyncConfiguration
 from nxai_common.contracts.deployments import Deployment
 from nxai_common.contracts.samples import Sample
-from nxai_common.contracts.status import Problem, Status
+from nxai_common.contracts.status import Problem, ServiceState, Status
 from nxai_common.errors import NxaiError, RejectedError
 from nxai_common.retry import RetryPolicy
 from nxai_common.runtime import Beat, Report, Stop
@@ -45,8 +49,39 @@ UPLOAD_EVERY_S: Final = 30.0
 AGAIN: Final = RetryPolicy(first_s=30, factor=2, longest_s=3600)
 """What goes on by itself and failed is tried again, at last once an hour."""
 
+NOT_CONFIGURED: Final = CloudSyncConfiguration(revision="")
+"""Nothing is collected, and nothing goes on by itself."""
+
 VERSIONS: Final = TypeAdapter(tuple[CatalogueVersion, ...])
 SAMPLES: Final = TypeAdapter(tuple[StoredSample, ...])
+
+
+class Presence:
+    """Which processes of a role run now. Read from any thread."""
+
+    def __init__(self, role: str) -> None:
+        self._role = role
+        self._here: frozenset[str] = frozenset()
+
+    def see(self, status: Status) -> None:
+        """Take what a process says of itself."""
+        if status.role != self._role:
+            return
+        if status.state in (ServiceState.RUNNING, ServiceState.DEGRADED):
+            self._here |= {status.service}
+        else:
+            self._here -= {status.service}
+
+    def any(self) -> bool:
+        """Tell whether one does."""
+        return bool(self._here)
+
+
+@dataclass(slots=True)
+class Wanted:
+    """The configuration in force. Replaced as a whole; read from any thread."""
+
+    configuration: CloudSyncConfiguration = NOT_CONFIGURED
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +97,8 @@ class Parts:
     uploader: Uploader
     trainer: Trainer
     updates: UpdateWatch
+    inference: Presence
+    wanted: Wanted
 
 
 class CloudSync:
@@ -80,7 +117,6 @@ class CloudSync:
         self._beat = beat
         self._parts = parts
         self._clock = clock
-        self._configuration = CloudSyncConfiguration(revision="")
         self._revision = ""
         self._ended: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         """What jobs leave for the loop to do; at most one a job."""
@@ -95,6 +131,8 @@ class CloudSync:
         self._test_at = clock()
         self._test_failures = 0
         self._sync_problem = ""
+        self._opened = False
+        self._disk_problem = ""
         self._handlers: Mapping[type[Message], Callable[[Any], c.Reply]] = {
             c.LinkProject: self._link,
             c.UnlinkProject: self._unlink,
@@ -122,9 +160,6 @@ class CloudSync:
 
     def run(self, stop: Stop) -> None:
         """Receive, decide, emit, acknowledge; until stopped."""
-        self._parts.project.open()
-        self._parts.samples.release_uploads()
-        self._parts.deployer.open()
         try:
             with self._parts.collector, self._models, self._uploads:
                 while not stop.is_set():
@@ -136,6 +171,8 @@ class CloudSync:
     def turn(self, timeout: float) -> None:
         """Handle one message, or what else is due when none comes within `timeout` seconds."""
         self._beat()
+        if not self._opened:
+            self._open()
         delivery = self._inbox.receive(timeout)
         while not self._ended.empty():
             self._ended.get()()
@@ -149,6 +186,8 @@ class CloudSync:
         """Return how it goes."""
         parts = self._parts
         problems = [*parts.collector.problems, *parts.deployer.problems]
+        if self._disk_problem:
+            problems.append(Problem(about="disk", reason=self._disk_problem))
         if parts.project.trouble:
             problems.append(Problem(about="edge impulse", reason=parts.project.trouble))
         elif self._sync_problem:
@@ -157,6 +196,7 @@ class CloudSync:
             problems=tuple(problems),
             counters={
                 **parts.collector.counters,
+                **parts.deployer.counters,
                 "jobs_done": self._models.done + self._uploads.done,
                 "jobs_failed": self._models.failed + self._uploads.failed,
                 "deployed": len(parts.deployer.models),
@@ -185,9 +225,10 @@ class CloudSync:
             case CloudSyncConfiguration() as configuration:
                 self._configure(configuration)
             case Status() as status:
+                self._parts.inference.see(status)
                 self._parts.deployer.see_status(status)
             case Deployment(model=model):
-                if model not in self._parts.deployer.models:
+                if self._opened and model not in self._parts.deployer.models:
                     self._bus.clear(Deployment, model=model)
             case c.CloudSyncCommand() as command:
                 delivery.reply(self._answer(command))
@@ -195,12 +236,15 @@ class CloudSync:
                 log.error("no handler for %s", type(delivery.message).__name__)
 
     def _configure(self, configuration: CloudSyncConfiguration) -> None:
-        self._configuration = configuration
+        self._parts.wanted.configuration = configuration
         self._parts.collector.configure(configuration)
         self._revision = configuration.revision
         self._upload_at = self._clock()
 
     def _answer(self, command: c.CloudSyncCommand) -> c.Reply:
+        if not self._opened:
+            reason = self._disk_problem or "the service has just started; ask again"
+            return c.Reply(ok=False, reason=reason)
         try:
             return self._handlers[type(command)](command)
         except NxaiError as error:
@@ -211,7 +255,25 @@ class CloudSync:
 
     # -- what goes on by itself ---------------------------------------------------------------
 
+    def _open(self) -> bool:
+        """Take up what was kept; later again where it cannot be read now."""
+        if not self._opened:
+            try:
+                self._parts.catalogue.open()
+                self._parts.project.open()
+                self._parts.deployer.open()
+            except StorageUnavailable as error:
+                if self._disk_problem != str(error):
+                    log.error("%s", error)  # noqa: TRY400 - the reason is in the text
+                self._disk_problem = str(error)
+                return False
+            self._disk_problem = ""
+            self._opened = True
+        return True
+
     def _tick(self) -> None:
+        if not self._open():
+            return
         wanted = self._configuration
         self._parts.deployer.look(wanted.shadow, wanted.rollback)
         self._test_pending()
@@ -224,14 +286,15 @@ class CloudSync:
             wanted.updates, metered=wanted.upload.metered
         ):
             self._start(self._models, "check-updates", self._look_for_update, self._looked)
-        if (
-            wanted.upload.mode != "manual"
-            and self._clock() >= self._upload_at
-            and self._uploads.idle
-            and self._parts.uploader.may_run(wanted)
-        ):
+        if self._clock() >= self._upload_at and self._uploads.idle:
             self._upload_at = self._clock() + UPLOAD_EVERY_S
-            self._start(self._uploads, "upload", self._upload_by_itself, self._uploaded)
+            if wanted.upload.mode != "manual" and self._may_upload():
+                self._start(
+                    self._uploads,
+                    "upload",
+                    lambda job: self._send(job, UploadOrder(by_itself=True)),
+                    self._uploaded,
+                )
 
     def _take_up_training(self) -> None:
         """Follow the training that was under way when the service ended."""
@@ -268,13 +331,11 @@ class CloudSync:
         job.step("looking for a new model")
         studio = self._parts.project.studio()
         try:
-            found = self._parts.updates.look(
-                studio, link, self._parts.project.block(link), self._artefact()
-            )
+            found = self._parts.updates.look(studio, link, self._artefact())
         finally:
             studio.close()
         job.text = found.text
-        return {"offered": found.offered, "model": link.model}
+        return {"offered": found.offered, "model": link.model, "take": found.take}
 
     def _looked(self, job: Job, failure: NxaiError | None) -> None:
         self._note(failure)
@@ -284,7 +345,8 @@ class CloudSync:
         offered = str(job.details.get("offered") or "")
         if link.model:
             self._parts.deployer.offer(link.model, offered)
-        if offered and self._configuration.updates.policy in ("import", "shadow", "promote"):
+        wanted = self._configuration.updates.policy in ("import", "shadow", "promote")
+        if job.details.get("take") and wanted:
             self._start_pull(c.PullModel(), by_itself=True)
 
     def _pulled(self, job: Job, failure: NxaiError | None, *, by_itself: bool) -> None:
@@ -312,8 +374,15 @@ class CloudSync:
         except RejectedError as error:
             log.warning("version %s of model %s is not tried: %s", digest[:12], model, error)
 
-    def _upload_by_itself(self, job: Job) -> Details:
-        return self._send(job, (), include_new=self._configuration.upload.mode == "automatic")
+    def _may_upload(self) -> bool:
+        """Tell whether pictures wait that may go up by themselves now."""
+        wanted, now_us = self._configuration, time.time_ns() // 1000
+        sent = self._parts.samples.uploaded_bytes_since(day_start_us(now_us, None))
+        if allowance(wanted.upload, now_us, None, sent).reason:
+            return False
+        include_new = wanted.upload.mode == "automatic"
+        cameras = [camera.id for camera in wanted.cameras if camera.collect.upload != "never"]
+        return bool(self._parts.samples.to_upload(cameras, 1, include_new=include_new))
 
     def _uploaded(self, _job: Job, failure: NxaiError | None) -> None:
         self._note(failure)
@@ -361,9 +430,7 @@ class CloudSync:
         def work(job: Job) -> Details:
             studio = self._parts.project.studio()
             try:
-                pulled = self._parts.importer.pull(
-                    job, studio, link, self._parts.project.block(link), artefact, command.model
-                )
+                pulled = self._parts.importer.pull(job, studio, link, artefact, command.model)
             finally:
                 studio.close()
             self._parts.project.name_models(pulled.version.model)
@@ -376,24 +443,26 @@ class CloudSync:
             lambda job, failure: self._pulled(job, failure, by_itself=by_itself),
         )
 
-    def _send(self, job: Job, samples: tuple[str, ...], *, include_new: bool) -> Details:
+    def _send(self, job: Job, order: UploadOrder) -> Details:
         project = self._parts.project
         link = project.require()
-        ingestion = project.ingestion()
-        studio = project.studio()
-        try:
-            return self._parts.uploader.run(
-                job,
-                ingestion,
-                studio,
-                link,
-                self._configuration,
-                samples=samples,
-                include_new=include_new,
+        with contextlib.ExitStack() as closing:
+            ingestion = closing.enter_context(contextlib.closing(project.ingestion()))
+            studio = None
+            if Role(link.role).reads_models:  # finds the ids of pictures that were there before
+                studio = closing.enter_context(contextlib.closing(project.studio()))
+            summary = self._parts.uploader.run(
+                order, job, Destination(ingestion, studio, link.project)
             )
-        finally:
-            ingestion.close()
-            studio.close()
+        job.text = _said(summary)
+        return {
+            "uploaded": summary.uploaded,
+            "duplicates": summary.duplicates,
+            "failed": summary.failed,
+            "kept_back": summary.kept_back,
+            "bytes": summary.bytes,
+            "left": summary.left,
+        }
 
     # -- commands: the link -------------------------------------------------------------------
 
@@ -556,7 +625,9 @@ class CloudSync:
         return self._start(
             self._uploads,
             "upload",
-            lambda job: self._send(job, command.samples, include_new=command.include_new),
+            lambda job: self._send(
+                job, UploadOrder(samples=command.samples, include_new=command.include_new)
+            ),
             self._uploaded,
         )
 
@@ -598,6 +669,10 @@ class CloudSync:
                 return c.Reply(ok=True)
         raise RejectedError(f"there is no job {command.job!r}")
 
+    @property
+    def _configuration(self) -> CloudSyncConfiguration:
+        return self._parts.wanted.configuration
+
     def _cameras(self) -> tuple[str, ...]:
         return tuple(camera.id for camera in self._configuration.cameras)
 
@@ -625,6 +700,22 @@ def _what_came(job: Job, version: CatalogueVersion, text: str) -> Details:
         "engine": version.engine,
         "engine_ms": version.engine_ms,
     }
+
+
+def _said(summary: UploadSummary) -> str:
+    """Say what an upload did."""
+    parts = [f"{summary.uploaded} pictures uploaded ({summary.bytes / 1e6:.1f} MB)"]
+    if summary.duplicates:
+        parts.append(f"{summary.duplicates} of them were there already")
+    if summary.failed:
+        parts.append(f"{summary.failed} were refused: `samples --state failed` says why")
+    if summary.kept_back:
+        parts.append(
+            f"{summary.kept_back} stay here: not approved, or of a camera that never sends"
+        )
+    if summary.left:
+        parts.append(f"the others wait: {summary.left}")
+    return "; ".join(parts)
 
 
 def _json_reply(content: object) -> c.Reply:
