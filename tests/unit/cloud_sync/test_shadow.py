@@ -1,5 +1,6 @@
 """Two versions of a model on the same frames."""
 
+import pickle
 from collections.abc import Sequence
 from typing import Any
 
@@ -116,11 +117,21 @@ def test_frames_of_different_cameras_and_streams_are_different_frames() -> None:
     comparison.see(result("new", 1, stream="later"))
     assert comparison.frames == 0
     comparison.see(result("old", 1, camera="back"))
-    assert (comparison.frames, comparison.frames_of("back"), comparison.frames_of("front")) == (
-        1,
-        1,
-        0,
-    )
+    assert comparison.frames == 1
+
+
+def test_how_much_was_seen_is_told_by_the_camera_that_gave_least() -> None:
+    comparison = ShadowComparison("old", "new", ShadowReport(frames=50))
+    assert comparison.share(("front", "back"), 4) == 0
+    for number in range(4):
+        for camera in ("front", "back") if number < 3 else ("front",):
+            comparison.see(result("old", number, camera=camera))
+            comparison.see(result("new", number, camera=camera))
+    assert comparison.share(("front", "back"), 4) == 0.75
+    assert comparison.share(("front",), 2) == 2
+    assert comparison.share(("front", "side"), 4) == 0
+    assert comparison.share((), 4) == 0
+    assert comparison.frames == 57
 
 
 def test_other_models_and_results_delivered_twice_are_left_alone() -> None:
@@ -133,32 +144,64 @@ def test_other_models_and_results_delivered_twice_are_left_alone() -> None:
     assert comparison.frames == 1
 
 
-def test_errors_of_the_new_version_are_counted_and_those_of_the_old_are_not() -> None:
+def test_results_with_an_error_are_no_frames_nor_failures() -> None:
+    """They may only say that a worker has not loaded the new version yet."""
     comparison = ShadowComparison("old", "new")
-    comparison.see(result("old", 1, error="no memory"))
-    comparison.see(result("new", 1, error="no memory"))
-    comparison.see(result("new", 2, error="no memory"))
-    report = comparison.report()
-    assert (report.frames, report.errors) == (0, 2)
+    for sequence in (1, 2):
+        comparison.see(result("old", sequence, error="no memory"))
+        comparison.see(result("new", sequence, error="it is loading"))
+    comparison.see(result("old", 3, ms=1))
+    comparison.see(result("new", 3, ms=5, error="no memory", labels=()))
+    assert comparison.report() == ShadowReport(engine_ms_before=1)
+    comparison.see(result("new", 3))
+    assert comparison.frames == 1
+
+
+def test_failures_are_counted_as_inference_counts_them() -> None:
+    comparison = ShadowComparison("old", "new", ShadowReport(errors=2))
+    comparison.fail(0)
+    comparison.fail(3)
+    assert comparison.report().errors == 5
+
+
+def test_results_of_other_versions_are_left_alone() -> None:
+    comparison = ShadowComparison("old", "new", digests=("a" * 64, "b" * 64))
+    comparison.see(result("old", 1, model_digest="c" * 64))  # a worker has not changed over yet
+    comparison.see(result("new", 1, model_digest="b" * 64))
+    comparison.see(result("old", 2, model_digest="a" * 64))
+    comparison.see(result("new", 2, model_digest="a" * 64))
+    assert comparison.frames == 0
+    comparison.see(result("old", 1, model_digest="a" * 64))
+    comparison.see(result("new", 2, model_digest="b" * 64))
+    assert comparison.frames == 2
 
 
 def test_halves_without_the_other_half_are_forgotten() -> None:
     comparison = ShadowComparison("old", "new")
     for number in range(WAITING + 1):
         comparison.see(result("old", number))
-    comparison.see(result("new", 0))
-    assert comparison.frames == 0
     comparison.see(result("new", 1))
     comparison.see(result("new", WAITING))
     assert comparison.frames == 2
+    comparison.see(result("new", 0))
+    assert comparison.frames == 2
+
+
+def test_a_camera_with_many_pictures_pushes_out_no_other() -> None:
+    comparison = ShadowComparison("old", "new")
+    comparison.see(result("old", 1, camera="slow"))
+    for number in range(2 * WAITING):
+        comparison.see(result("old", number, camera="fast"))
+    comparison.see(result("new", 1, camera="slow"))
+    assert comparison.frames == 1
 
 
 def test_a_waiting_half_keeps_no_pixels() -> None:
     comparison = ShadowComparison("old", "new")
     image = InputImage(width=1, height=1, channels=3, offset=0, length=3)
     comparison.see(result("old", 1, image=image, attachment=b"rgb"))
-    (kept,) = comparison._waiting.values()
-    assert (bytes(kept.attachment), kept.image) == (b"", None)
+    (kept,) = comparison._waiting["front"].values()
+    assert b"rgb" not in pickle.dumps(kept)
 
 
 def test_speed_is_the_median_and_load_what_it_means_at_the_cameras_rate() -> None:
@@ -223,6 +266,22 @@ def test_sums_go_on_after_a_restart() -> None:
     assert report.labels == (LabelCounts(label="nut", before=3, after=2),)
 
 
+def test_what_was_seen_of_labels_and_speed_outlives_a_restart() -> None:
+    """Else a version that lost a label would be promoted right after one."""
+    first = ShadowComparison("old", "new")
+    first.see(result("old", 1, ms=1, labels=("nut", "bolt")))
+    first.see(result("new", 1, ms=5, labels=("nut", "washer")))
+    begun = first.report(30)
+    second = ShadowComparison("old", "new", begun)
+    assert second.report(30) == begun
+    assert (begun.labels_added, begun.labels_removed) == (("washer",), ("bolt",))
+    second.see(result("old", 2, ms=3, labels=("nut", "bolt")))
+    second.see(result("new", 2, ms=7, labels=("nut", "bolt")))
+    report = second.report(30)
+    assert (report.labels_added, report.labels_removed) == ((), ())
+    assert (report.engine_ms_before, report.engine_ms_after, report.load_after) == (3, 7, 0.21)
+
+
 def test_places() -> None:
     here = Box(x=0, y=0, width=10, height=10)
     assert same_place(here, here)
@@ -282,12 +341,20 @@ GOOD = ShadowReport(frames=100, agreeing=90, engine_ms_before=1.0, engine_ms_aft
     [
         ({}, ""),
         ({"frames": 0, "agreeing": 0}, "no frame was looked at by both"),
+        (
+            {"frames": 0, "agreeing": 0, "errors": 2},
+            "the new version failed on 2 frames; no frame was looked at by both",
+        ),
         ({"errors": 3}, "the new version failed on 3 frames"),
         ({"labels_removed": ("nut",)}, "it no longer knows nut"),
         ({"agreeing": 70}, ""),
         (
             {"agreeing": 69},
             "both found the same in 69% of 100 frames only, less than 70%",
+        ),
+        (
+            {"frames": 1000, "agreeing": 697},
+            "both found the same in 69.7% of 1000 frames only, less than 70%",
         ),
         ({"engine_ms_after": 2.0}, ""),
         (
@@ -298,8 +365,8 @@ GOOD = ShadowReport(frames=100, agreeing=90, engine_ms_before=1.0, engine_ms_aft
         (
             {"engine_ms_after": 2.5, "load_after": 0.9},
             (
-                "a run takes 2.5 ms instead of 1 ms, more than 2 times as long, 90% of the time there "
-                "is"
+                "a run takes 2.5 ms instead of 1 ms, more than 2 times as long, 90% of the time "
+                "there is"
             ),
         ),
         ({"engine_ms_before": None, "engine_ms_after": None}, ""),

@@ -1,67 +1,136 @@
 """Keeps what is deployed: the desired state on the bus, trials, promotions, roll-backs."""
 
-import hashlib
-import json
 import logging
+import random
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from typing import Final
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final, Protocol
 
 from pydantic import TypeAdapter
 
 from nxai_cloud_sync.core import deploying
 from nxai_cloud_sync.core.catalogue import CatalogueVersion, VersionState
-from nxai_cloud_sync.core.deploying import Deployed, Seen, candidate_name
+from nxai_cloud_sync.core.deploying import SHORT, Deployed, Look, Seen, candidate_name
+from nxai_cloud_sync.core.observing import Observations
+from nxai_cloud_sync.core.reporting import Around, desired_state, differ_in_figures_alone, report_of
 from nxai_cloud_sync.core.shadow import ShadowComparison, verdict
-from nxai_cloud_sync.ports import Catalogue, Remembered, StorageUnavailable
+from nxai_cloud_sync.ports import Remembered, StorageUnavailable
 from nxai_common.bus.ports import Bus, Inbox, Subscription
 from nxai_common.contracts.base import Message
 from nxai_common.contracts.collecting import RollbackOptions, ShadowOptions
-from nxai_common.contracts.deployments import (
-    DeployedModel,
-    Deployment,
-    Deployments,
-    Phase,
-    Version,
-)
+from nxai_common.contracts.deployments import Deployment, Deployments, Phase
 from nxai_common.contracts.results import InferenceResult
-from nxai_common.contracts.status import LinkState, ModelStatus, Problem, ServiceState, Status
+from nxai_common.contracts.status import Problem, Status
 from nxai_common.errors import RejectedError
+from nxai_common.retry import RetryPolicy
 
 log = logging.getLogger(__name__)
 
-RATE_S: Final = 10.0
-"""Frames are counted over at least so long: two heartbeats of inference."""
+FIRST_WORD_S: Final = 1.0
+"""A broker that is there tells what it retains in milliseconds; a box on which nothing was ever
+deployed waits so long for nothing, once connected."""
 SAVE_EVERY_S: Final = 30.0
 """What a trial has seen is written to the disk so often; a crash repeats at most that much."""
+TELL_EVERY_S: Final = 5.0
+"""The figures of a trial change with every frame; nobody reads them faster."""
+CATALOGUE_EVERY_S: Final = 5.0
+"""The catalogue is looked through so often: it reads folders."""
+DISK: Final = RetryPolicy(first_s=1, factor=2, longest_s=60)
 RESULTS_BOUND: Final = 2000
 """Results waiting to be compared: seconds of four cameras and two models."""
-REVISION_CHARACTERS: Final = 12
 
 RECORDS: Final = TypeAdapter(tuple[Deployed, ...])
 Records = tuple[Deployed, ...]
 
 
-@dataclass(slots=True)
-class _Rate:
-    """Counts frames between two looks."""
+class Versions(Protocol):
+    """What is needed of the catalogue."""
 
-    at: float
-    processed: int
-    value: float | None = None
-    fresh: bool = False
+    def versions(self) -> tuple[CatalogueVersion, ...]:
+        """Return all, newest first.
+
+        Raises:
+            StorageUnavailable: they cannot be read.
+        """
+        ...
+
+
+@dataclass(slots=True)
+class _UnderTrial:
+    """The comparison of one trial. Another version on either side is another trial."""
+
+    digest: str
+    candidate: str
+    comparison: ShadowComparison
+
+    def belongs_to(self, record: Deployed | None) -> bool:
+        """Tell whether this is the trial of a record."""
+        return (
+            record is not None and record.digest == self.digest and record.shadow == self.candidate
+        )
+
+
+@dataclass(slots=True)
+class _Shelf:
+    """What is known of the catalogue."""
+
+    versions: tuple[CatalogueVersion, ...] = ()
+    known: bool = False
+    """Whether it could be read since the start."""
+    trouble: str = ""
+    read_at: float = float("-inf")
+
+    def missing(self, digest: str) -> str:
+        """Return what is wrong with a version that was deployed; empty: nothing that is known."""
+        if not self.known:
+            return ""
+        version = next((v for v in self.versions if v.digest == digest), None)
+        if version is None:
+            return "it is not in the catalogue any more"
+        return version.reason if version.state is VersionState.REFUSED else ""
+
+
+@dataclass(slots=True)
+class _Saved:
+    """What is on the disk."""
+
+    records: Records = ()
+    at: float = float("-inf")
+    failures: int = 0
+    again_at: float = float("-inf")
+    trouble: str = ""
+
+
+@dataclass(slots=True)
+class _Recalling:
+    """Nothing was kept: what the broker retains is waited for."""
+
+    inbox: Inbox
+    connected_at: float | None = None
+
+
+@dataclass(slots=True)
+class _Told:
+    """What was published last."""
+
+    desired: Deployments | None = None
+    reports: dict[str, Deployment] = field(default_factory=dict)
+    at: dict[str, float] = field(default_factory=dict)
 
 
 class Deployer:
-    """All deployed models. For the thread of the service's loop alone, but for `problems`."""
+    """All deployed models.
+
+    For the thread of the service's loop; but `problems`, `models`, `in_use` and `counters` may be
+    asked for from any thread.
+    """
 
     def __init__(
         self,
         bus: Bus,
         state: Remembered[Records],
-        catalogue: Catalogue,
+        catalogue: Versions,
         clock: Callable[[], float] = time.monotonic,
         now_us: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
@@ -70,69 +139,86 @@ class Deployer:
         self._catalogue = catalogue
         self._clock = clock
         self._now_us = now_us
-        self._records: dict[str, Deployed] = {}
-        self._statuses: dict[str, Status] = {}
-        """Of each inference and capture process."""
-        self._rates: dict[str, _Rate] = {}
-        self._comparisons: dict[str, ShadowComparison] = {}
+        self._rng = random.Random()  # noqa: S311 - jitter, not a secret
+        self._records: Mapping[str, Deployed] = {}
+        """Never changed, only replaced: other threads read it."""
+        self._observations = Observations()
+        self._trials: dict[str, _UnderTrial] = {}
         self._results: Inbox | None = None
         self._results_of: frozenset[str] = frozenset()
+        self._results_dropped = 0
+        """Of inboxes that are closed."""
         self._offers: dict[str, str] = {}
-        self._published: Deployments | None = None
-        self._told: dict[str, Deployment] = {}
-        self._saved: Records = ()
-        self._saved_at = float("-inf")
+        self._shadow = ShadowOptions()
+        self._shelf = _Shelf()
+        self._saved = _Saved()
+        self._told = _Told()
+        self._recalling: _Recalling | None = None
         self._looked_at = clock()
-        self._disk = ""
+        self._problems: tuple[Problem, ...] = ()
 
     # -- life -----------------------------------------------------------------------------------
 
     def open(self) -> None:
-        """Take up what was deployed before this process began."""
-        try:
-            records = self._state.read() or ()
-        except StorageUnavailable as error:
-            self._disk = str(error)
-            log.error("%s", error)  # noqa: TRY400 - the reason is in the text
-            records = ()
-        self._saved = records
-        self._records = {record.model: record for record in records}
-        self._tell()
+        """Take up what was deployed before this process began.
+
+        Where nothing is kept of that (the file was damaged, the disk replaced), what the broker
+        retains is taken up, once it is there: nobody asked to take those models away. Until then
+        nothing is told.
+
+        Raises:
+            StorageUnavailable: it is there but cannot be read. Nothing was told: who ran on with no
+                records would have the manager take all models away.
+        """
+        kept = self._state.read()
+        self._looked_at = self._clock()
+        if kept is None:
+            self._recalling = _Recalling(self._bus.subscribe(Subscription(Deployments)))
+            return
+        self._saved.records = kept
+        self._records = {record.model: record for record in kept}
+        self._changed()
 
     def close(self) -> None:
         """Keep what was seen of trials."""
-        if self._results is not None:
-            self._results.close()
+        self._listen(frozenset())
+        if self._recalling is not None:
+            self._recalling.inbox.close()
+            return
         self._save(now=True)
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """What a person should know. May be asked for from another thread."""
-        problems = [Problem(about="disk", reason=self._disk)] if self._disk else []
-        problems += [
-            Problem(about=f"model {record.model}", reason=record.reason)
-            for record in list(self._records.values())
-            if record.phase is Phase.FAILED
-        ]
-        return tuple(problems)
+        """What a person should know. From any thread."""
+        return self._problems
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """Ever-growing counts. From any thread."""
+        results = self._results
+        dropped = self._results_dropped + (0 if results is None else results.dropped)
+        return {"trial_results_dropped": dropped}
 
     @property
     def models(self) -> tuple[str, ...]:
-        """Names of the deployed models. May be asked for from another thread."""
+        """Names of the deployed models. From any thread."""
         return tuple(self._records)
 
     def told(self) -> tuple[Deployment, ...]:
         """Return what was last said of each deployed model."""
-        return tuple(self._told.values())
+        return tuple(self._told.reports.values())
 
     def in_use(self) -> dict[str, str]:
-        """Return why versions must not be deleted, by digest."""
+        """Return why versions must not be deleted, by digest. From any thread."""
         why = {}
-        for record in self._records.values():
+        records = self._records.values()
+        for record in records:
+            if record.trial is not None:
+                tense = "was" if record.trial.over else "is"
+                why[record.trial.candidate] = f"it {tense} tried beside {record.model!r}"
             if record.previous is not None:
                 why[record.previous] = f"a roll-back of {record.model!r} would need it"
-            if record.trial is not None:
-                why[record.trial.candidate] = f"it is tried beside {record.model!r}"
+        for record in records:
             why[record.digest] = f"model {record.model!r} runs it on {_named(record.cameras)}"
         return why
 
@@ -157,16 +243,15 @@ class Deployer:
 
         Raises:
             RejectedError: no such model, version or camera; says which there are.
+            StorageUnavailable: the catalogue cannot be read.
         """
+        self._must_know()
         version = self._version(model, digest)
         known = tuple(known_cameras)
-        wanted = None if cameras is None else tuple(dict.fromkeys(cameras))
-        unknown = [camera for camera in wanted or () if camera not in known]
-        if unknown:
-            raise RejectedError(f"there is no camera {unknown[0]!r}; known: {_named(known)}")
+        wanted = _cameras(cameras, known)
         record = self._records.get(model)
         if record is None:
-            if not wanted:
+            if wanted is None:
                 raise RejectedError(f"say on which cameras; known: {_named(known)}")
             record = Deployed(
                 model=model,
@@ -175,6 +260,7 @@ class Deployer:
                 digest=version.digest,
                 since_us=self._now_us(),
                 threshold=threshold,
+                probation=deploying.Probation(),
             )
         else:
             record = replace(
@@ -188,7 +274,7 @@ class Deployer:
                 at_once=at_once,
                 by_rule=by_rule,
                 now_us=self._now_us(),
-                rate=self._rate_of(model),
+                rate=self._observations.rate_of(model),
             )
         self._put(record)
         return record
@@ -197,40 +283,49 @@ class Deployer:
         """Take a model from some cameras, or from all.
 
         Raises:
-            RejectedError: it is not deployed.
+            RejectedError: it is not deployed, or not there.
         """
         record = self._known(model)
-        left = () if cameras is None else tuple(c for c in record.cameras if c not in set(cameras))
+        going = record.cameras if cameras is None else tuple(cameras)
+        for camera in going:
+            if camera not in record.cameras:
+                raise RejectedError(
+                    f"model {model!r} does not run on camera {camera!r}; it runs on "
+                    f"{_named(record.cameras)}"
+                )
+        left = tuple(camera for camera in record.cameras if camera not in going)
         if left:
             self._put(replace(record, cameras=left))
             return
-        del self._records[model]
-        self._comparisons.pop(model, None)
-        self._told.pop(model, None)
+        self._records = {name: kept for name, kept in self._records.items() if name != model}
+        self._observations.forget(model)
+        self._changed()  # the disk first: what is cleared and still kept would come again
+        self._told.reports.pop(model, None)
         self._bus.clear(Deployment, model=model)
-        self._changed()
 
     def promote(self, model: str) -> Deployed:
         """Put the version that is or was tried in force.
+
+        Raises:
+            RejectedError: there is none, or it is gone.
+            StorageUnavailable: the catalogue cannot be read.
+        """
+        record = self._known(model)
+        if record.trial is None or record.trial.candidate == record.digest:
+            raise RejectedError(f"no other version of model {model!r} was tried; deploy one first")
+        self._version(model, record.trial.candidate)
+        record = deploying.promote(record, self._now_us(), self._observations.rate_of(model))
+        self._put(record)
+        return record
+
+    def end_shadow(self, model: str) -> None:
+        """End a trial, or forget one that is over.
 
         Raises:
             RejectedError: there is none.
         """
         record = self._known(model)
         if record.trial is None or record.trial.candidate == record.digest:
-            raise RejectedError(f"no other version of model {model!r} was tried; deploy one first")
-        record = deploying.promote(record, self._now_us(), self._rate_of(model))
-        self._put(record)
-        return record
-
-    def end_shadow(self, model: str) -> None:
-        """End a trial.
-
-        Raises:
-            RejectedError: there is none.
-        """
-        record = self._known(model)
-        if record.trial is None:
             raise RejectedError(f"no version is tried beside model {model!r}")
         self._put(deploying.end_trial(record, "the trial was ended by hand"))
 
@@ -238,267 +333,306 @@ class Deployer:
         """Put the version before in force.
 
         Raises:
-            RejectedError: there is none.
+            RejectedError: there is none, or it is gone.
+            StorageUnavailable: the catalogue cannot be read.
         """
         record = self._known(model)
         if record.previous is None:
             raise RejectedError(f"model {model!r} has no version before to go back to")
+        self._version(model, record.previous)
         record = deploying.roll_back(record, "rolled back by hand", self._now_us())
         self._put(record)
         return record
 
     def offer(self, model: str, version: str) -> None:
         """Note that the project has a newer version of a model; empty: it has not."""
-        if self._offers.get(model, "") != version:
-            self._offers[model] = version
+        self._offers[model] = version
+        if self._recalling is None:
             self._tell()
 
     # -- what is seen ---------------------------------------------------------------------------
 
     def see_status(self, status: Status) -> None:
         """Take what an inference or capture process says of itself."""
-        if status.state in (ServiceState.OFFLINE, ServiceState.STOPPED):
-            self._statuses.pop(status.service, None)
-        else:
-            self._statuses[status.service] = status
-        if status.role != "inference":
-            return
-        for record in self._records.values():
-            self._count(record.model)
+        self._observations.see(status, self._clock())
 
     def look(self, shadow: ShadowOptions, rollback: RollbackOptions) -> None:
         """Go on with trials and probations; called about once a second."""
         now = self._clock()
         passed_s, self._looked_at = now - self._looked_at, now
+        self._shadow = shadow
+        if self._recalling is not None:
+            self._recall(self._recalling)
+            return
+        self._look_at_catalogue()
         self._compare()
-        for model, before in list(self._records.items()):
-            candidate = (
-                Seen()
-                if before.shadow is None
-                else self._seen(candidate_name(model, before.shadow), ())
-            )
-            record = deploying.watch(
-                before,
-                self._seen(model, before.cameras),
-                candidate,
-                passed_s=passed_s,
-                now_us=self._now_us(),
-                rollback=rollback,
-            )
-            comparison = self._comparisons.get(model)
-            if record.trial is not None and comparison is not None:
-                report = comparison.report(record.trial.rate_before)
-                record = deploying.go_on_trial(
-                    record,
-                    report,
-                    enough=all(comparison.frames_of(c) >= shadow.frames for c in record.cameras),
-                    passed_s=passed_s,
-                    options=shadow,
-                    objection=verdict(
-                        report,
-                        min_agreement=shadow.min_agreement,
-                        max_slowdown=shadow.max_slowdown,
-                    ),
-                    now_us=self._now_us(),
-                )
-            if record != before:
-                self._records[model] = record
-                if record.reason != before.reason and record.reason:
-                    log.warning("model %s: %s", model, record.reason)
-        self._changed(shadow)
+        crashes = self._observations.take_crashes()
+        records = dict(self._records)
+        for model, before in records.items():
+            way_back = before.previous is None or not self._shelf.missing(before.previous)
+            look = Look(passed_s, self._now_us(), rollback, way_back)
+            seen = self._observations.seen(model, before.cameras, crashes)
+            candidate = self._see_candidate(before)
+            record = deploying.watch(before, seen, candidate, look)
+            records[model] = self._go_on_trial(record, seen, candidate, look)
+            reason = records[model].reason
+            if reason and reason != before.reason:
+                log.warning("model %s: %s", model, reason)
+        self._records = records
+        self._changed()
+
+    def _see_candidate(self, record: Deployed) -> Seen:
+        if record.shadow is None:
+            return Seen()
+        return self._observations.seen(candidate_name(record.model, record.shadow))
+
+    def _go_on_trial(self, record: Deployed, seen: Seen, candidate: Seen, look: Look) -> Deployed:
+        """Return a record after what its trial showed since the last look."""
+        under = self._trials.get(record.model)
+        if record.trial is None or under is None or not under.belongs_to(record):
+            return record
+        under.comparison.fail(candidate.errors)
+        report = under.comparison.report(record.trial.rate_before)
+        both_run = seen.runs(under.digest) and candidate.runs(under.candidate)
+        return deploying.go_on_trial(
+            record,
+            report,
+            enough=under.comparison.share(record.cameras, self._shadow.frames) >= 1,
+            passed_s=look.passed_s if both_run else 0.0,
+            options=self._shadow,
+            objection=verdict(
+                report,
+                min_agreement=self._shadow.min_agreement,
+                max_slowdown=self._shadow.max_slowdown,
+            ),
+            now_us=look.now_us,
+        )
 
     def _compare(self) -> None:
-        """Follow the results of models under trial; read what came."""
-        trials = {
-            model: record for model, record in self._records.items() if record.shadow is not None
-        }
-        for model in self._comparisons.keys() - trials.keys():
-            del self._comparisons[model]
-        for model, record in trials.items():
-            if model not in self._comparisons and record.trial is not None:
-                self._comparisons[model] = ShadowComparison(
-                    model,
-                    candidate_name(model, record.trial.candidate),
-                    record.trial.report,
-                )
-        cameras = frozenset(camera for record in trials.values() for camera in record.cameras)
-        if cameras != self._results_of:
-            if self._results is not None:
-                self._results.close()
-            self._results = self._listen(cameras) if cameras else None
-            self._results_of = cameras
+        """Read the results that came for the trials."""
         if self._results is None:
             return
         for delivery in self._results.receive_many(RESULTS_BOUND, 0):
             if isinstance(delivery.message, InferenceResult):
-                for comparison in self._comparisons.values():
-                    comparison.see(delivery.message)
+                for under in self._trials.values():
+                    under.comparison.see(delivery.message)
 
-    def _listen(self, cameras: frozenset[str]) -> Inbox:
-        wanted: list[Subscription[Message]] = [
-            Subscription(InferenceResult, {"camera": camera}) for camera in sorted(cameras)
-        ]
-        return self._bus.subscribe(*wanted, volatile=True, bound=RESULTS_BOUND)
+    def _arrange_trials(self) -> None:
+        """Have a comparison for each trial under way, and the results of its cameras alone."""
+        self._trials = {
+            model: under
+            for model, under in self._trials.items()
+            if under.belongs_to(self._records.get(model))
+        }
+        cameras: set[str] = set()
+        for model, record in self._records.items():
+            if record.trial is None or record.shadow is None:
+                continue
+            cameras.update(record.cameras)
+            if model not in self._trials:
+                comparison = ShadowComparison(
+                    model,
+                    candidate_name(model, record.shadow),
+                    record.trial.report,
+                    (record.digest, record.shadow),
+                )
+                self._trials[model] = _UnderTrial(record.digest, record.shadow, comparison)
+        if cameras != self._results_of:
+            self._listen(frozenset(cameras))
 
-    def _seen(self, model: str, cameras: Iterable[str]) -> Seen:
-        """Return what all inference processes say of a model."""
-        found = self._model_statuses(model)
-        rate = self._rates.get(model)
-        fresh = None
-        if rate is not None and rate.fresh:
-            rate.fresh = False
-            fresh = rate.value
-        if not found:
-            return Seen(rate=fresh)
-        paths = {status.path for status in found}
-        failed = next((status for status in found if status.failed), None)
-        return Seen(
-            wanted=found[0].wanted if failed is None else failed.wanted,
-            failed="" if failed is None else failed.failed,
-            path=paths.pop() if len(paths) == 1 else "",
-            errors=sum(status.errors for status in found),
-            rate=fresh,
-            camera_rate=self._camera_rate(cameras),
-        )
+    def _listen(self, cameras: frozenset[str]) -> None:
+        """Receive the results of some cameras, and of no others."""
+        before, self._results = self._results, None
+        if before is not None:
+            self._results_dropped += before.dropped
+            before.close()
+        if cameras:
+            wanted: list[Subscription[Message]] = [
+                Subscription(InferenceResult, {"camera": camera}) for camera in sorted(cameras)
+            ]
+            self._results = self._bus.subscribe(*wanted, volatile=True, bound=RESULTS_BOUND)
+        self._results_of = cameras
 
-    def _model_statuses(self, model: str) -> list[ModelStatus]:
-        return [
-            status
-            for process in self._statuses.values()
-            for status in process.models
-            if status.model == model
-        ]
+    def _look_at_catalogue(self) -> None:
+        """Look through the catalogue now and then; one that cannot be read is as it was."""
+        if self._clock() - self._shelf.read_at < CATALOGUE_EVERY_S:
+            return
+        try:
+            self._versions()
+        except StorageUnavailable as error:
+            if self._shelf.trouble != str(error):
+                log.warning("%s", error)
+            self._shelf.trouble = str(error)
+            self._shelf.read_at = self._clock()
 
-    def _camera_rate(self, cameras: Iterable[str]) -> float | None:
-        wanted = set(cameras)
-        rates = [
-            camera.fps
-            for process in self._statuses.values()
-            for camera in process.cameras
-            if camera.camera in wanted and camera.state is LinkState.RUNNING
-        ]
-        return sum(rates) if rates else None
+    def _versions(self) -> tuple[CatalogueVersion, ...]:
+        """Return what is in the catalogue now.
 
-    def _count(self, model: str) -> None:
-        processed = sum(status.processed for status in self._model_statuses(model))
-        now = self._clock()
-        rate = self._rates.get(model)
-        if rate is None or processed < rate.processed:  # a process was started again
-            self._rates[model] = _Rate(now, processed)
-        elif now - rate.at >= RATE_S:
-            value = (processed - rate.processed) / (now - rate.at)
-            self._rates[model] = _Rate(now, processed, value, fresh=True)
+        Raises:
+            StorageUnavailable: it cannot be read.
+        """
+        self._shelf = _Shelf(self._catalogue.versions(), known=True, read_at=self._clock())
+        return self._shelf.versions
 
-    def _rate_of(self, model: str) -> float | None:
-        rate = self._rates.get(model)
-        return None if rate is None else rate.value
-
-    # -- what is told ---------------------------------------------------------------------------
+    # -- what is kept and told ------------------------------------------------------------------
 
     def _put(self, record: Deployed) -> None:
-        self._records[record.model] = record
+        self._records = {**self._records, record.model: record}
         self._changed()
 
-    def _changed(self, shadow: ShadowOptions | None = None) -> None:
+    def _changed(self) -> None:
+        self._arrange_trials()
         self._save()
-        self._tell(shadow)
+        self._look_at_catalogue()
+        self._tell()
+        self._problems = tuple(self._find_problems())
+
+    def _find_problems(self) -> Iterable[Problem]:
+        for trouble in (self._saved.trouble, self._shelf.trouble):
+            if trouble:
+                yield Problem(about="disk", reason=trouble)
+        for record in self._records.values():
+            about = f"model {record.model}"
+            if record.phase is Phase.FAILED:
+                yield Problem(about=about, reason=record.reason)
+            missing = self._shelf.missing(record.digest)
+            if missing:
+                yield Problem(
+                    about=about,
+                    reason=(
+                        f"version {record.digest[:SHORT]} is deployed, and {missing}; it runs until"
+                        " the inference service is started again: import it again, or deploy "
+                        "another version"
+                    ),
+                )
+
+    def _recall(self, recalling: _Recalling) -> None:
+        """Take up what the broker retains; nothing, once it had the time to tell."""
+        delivery = recalling.inbox.receive(0)
+        retained = None if delivery is None else delivery.message
+        if not isinstance(retained, Deployments):
+            if not self._bus.connected:
+                recalling.connected_at = None
+                return
+            if recalling.connected_at is None:
+                recalling.connected_at = self._clock()
+            if self._clock() - recalling.connected_at < FIRST_WORD_S:
+                return
+        recalling.inbox.close()
+        self._recalling = None
+        if isinstance(retained, Deployments) and retained.models:
+            log.warning("nothing was kept of what is deployed; going on with what the broker kept")
+            records = deploying.recalled(retained.models, self._now_us())
+            self._records = {record.model: record for record in records}
+        self._changed()
 
     def _save(self, *, now: bool = False) -> None:
-        """Write the records: what is desired at once, what a trial has seen now and then."""
+        """Write the records: what is desired at once, what a trial has seen now and then.
+
+        A disk that is full stops nothing: it is tried again, and told.
+        """
+        saved, at = self._saved, self._clock()
         records = tuple(self._records.values())
-        if records == self._saved:
+        if records == saved.records or (not now and at < saved.again_at):
             return
-        due = self._clock() - self._saved_at >= SAVE_EVERY_S
-        if not (now or due) and _gist(records) == _gist(self._saved):
+        due = now or at - saved.at >= SAVE_EVERY_S
+        if not due and _gist(records) == _gist(saved.records):
             return
-        self._saved_at = self._clock()
         try:
             self._state.write(records)
         except StorageUnavailable as error:
-            if self._disk != str(error):
+            if saved.trouble != str(error):
                 log.warning("%s", error)
-            self._disk = str(error)
+            saved.trouble = str(error)
+            saved.failures += 1
+            saved.again_at = at + DISK.delay(saved.failures, self._rng)
         else:
-            self._disk = ""
-            self._saved = records
+            self._saved = _Saved(records, at)
 
-    def _tell(self, shadow: ShadowOptions | None = None) -> None:
-        desired = desired_state(self._records)
-        if self._published != desired:
-            self._published = desired
+    def _tell(self) -> None:
+        desired = desired_state(self._records.values())
+        if self._told.desired != desired:
+            self._told.desired = desired
             self._bus.publish(desired)
-        for record in self._records.values():
-            told = self._told.get(record.model)
-            now = self._reported(record, shadow, told)
-            if now != told:
-                self._told[record.model] = now
-                self._bus.publish(now)
+        at = self._clock()
+        for model, record in self._records.items():
+            told = self._told.reports.get(model)
+            now = report_of(record, self._around(record))
+            early = told is not None and at - self._told.at[model] < TELL_EVERY_S
+            if now == told or (early and differ_in_figures_alone(now, told)):
+                continue
+            self._told.reports[model] = now
+            self._told.at[model] = at
+            self._bus.publish(now)
 
-    def _reported(
-        self, record: Deployed, shadow: ShadowOptions | None, told: Deployment | None
-    ) -> Deployment:
-        versions = self._catalogue.versions()
-        latest = next(
-            (v for v in versions if v.model == record.model and v.state is VersionState.READY), None
+    def _around(self, record: Deployed) -> Around:
+        return Around(
+            self._shelf.versions,
+            self._observations.digest_of(record.model),
+            self._offers.get(record.model, ""),
+            self._progress(record),
+            self._remark(record),
         )
-        trial = record.trial
-        progress = 0.0 if told is None else told.progress
-        if trial is None or trial.over:
-            progress = 0.0 if trial is None else 1.0
-        elif shadow is not None:
-            counted = self._comparisons.get(record.model)
-            share = (
-                0.0
-                if counted is None or not record.cameras
-                else min(counted.frames_of(c) for c in record.cameras) / shadow.frames
-            )
-            progress = round(min(1.0, max(share, trial.elapsed_s / (shadow.minutes * 60))), 2)
-        return Deployment(
-            model=record.model,
-            name=record.name,
-            cameras=record.cameras,
-            phase=Phase.SHADOW if record.shadow is not None else record.phase,
-            reason=record.reason,
-            since=datetime.fromtimestamp(record.since_us / 1e6, UTC),
-            installed=_shown(record.digest, versions),
-            latest=None if latest is None else _shown(latest.digest, versions),
-            offered=self._offers.get(record.model, ""),
-            candidate=None if trial is None else _shown(trial.candidate, versions),
-            progress=progress,
-            report=None if trial is None else trial.report,
-            promotable=trial is not None
-            and trial.candidate != record.digest
-            and trial.report.frames > 0
-            and not trial.objection,
+
+    def _progress(self, record: Deployed) -> float:
+        under = self._trials.get(record.model)
+        if record.trial is None or under is None:
+            return 0.0
+        by_frames = under.comparison.share(record.cameras, self._shadow.frames)
+        by_time = record.trial.elapsed_s / (self._shadow.minutes * 60)
+        return round(min(1.0, max(by_frames, by_time)), 2)
+
+    def _remark(self, record: Deployed) -> str:
+        """Say what a model waits for, when it does."""
+        if record.phase is Phase.STARTING:
+            return self._wait_for(record.model, "")
+        if record.trial is None or record.shadow is None or record.trial.report.frames:
+            return ""
+        candidate = candidate_name(record.model, record.shadow)
+        return (
+            self._wait_for(candidate, "for the trial: ")
+            or "no frame was looked at by both versions yet"
         )
+
+    def _wait_for(self, model: str, what: str) -> str:
+        if not self._observations.inference_runs:
+            return f"{what}no inference service runs"
+        if not self._observations.knows(model):
+            return f"{what}inference was not told of it yet; the manager's problems say why"
+        return "" if self._observations.digest_of(model) else f"{what}inference loads it"
 
     def _version(self, model: str, digest: str | None) -> CatalogueVersion:
-        versions = [version for version in self._catalogue.versions() if version.model == model]
+        everything = self._versions()
+        versions = [version for version in everything if version.model == model]
         if not versions:
-            known = sorted({version.model for version in self._catalogue.versions()})
+            known = {version.model for version in everything if version.model}
             raise RejectedError(f"there is no model {model!r}; known: {_named(known)}")
         if digest is None:
             ready = [version for version in versions if version.state is VersionState.READY]
             if not ready:
                 raise RejectedError(
-                    f"no version of model {model!r} can be used: "
-                    f"{versions[0].reason or 'it was not tested yet'}"
+                    f"no version of model {model!r} can be used: {_why_not(versions[0])}"
                 )
             return ready[0]
         for version in versions:
             if version.digest == digest:
                 if version.state is not VersionState.READY:
                     raise RejectedError(
-                        f"version {digest[:12]} of model {model!r} cannot be used: "
-                        f"{version.reason or 'it was not tested yet'}"
+                        f"version {digest[:SHORT]} of model {model!r} cannot be used: "
+                        f"{_why_not(version)}"
                     )
                 return version
         raise RejectedError(
-            f"model {model!r} has no version {digest[:12]}; it has "
-            f"{_named(version.digest[:12] for version in versions)}"
+            f"model {model!r} has no version {digest[:SHORT]}; it has "
+            f"{_named(version.digest[:SHORT] for version in versions)}"
         )
 
+    def _must_know(self) -> None:
+        if self._recalling is not None:
+            raise RejectedError("it is still being found out what is deployed; ask again soon")
+
     def _known(self, model: str) -> Deployed:
+        self._must_know()
         record = self._records.get(model)
         if record is None:
             raise RejectedError(
@@ -507,52 +641,32 @@ class Deployer:
         return record
 
 
-def desired_state(records: Mapping[str, Deployed]) -> Deployments:
-    """Return what shall run, with a revision that only the content decides."""
-    models = tuple(
-        DeployedModel(
-            model=record.model,
-            name=record.name,
-            cameras=record.cameras,
-            digest=record.digest,
-            candidate=record.shadow,
-            candidate_model=(
-                None if record.shadow is None else candidate_name(record.model, record.shadow)
-            ),
-            threshold=record.threshold,
-        )
-        for record in records.values()
-    )
-    content = json.dumps([model.model_dump(mode="json") for model in models], sort_keys=True)
-    revision = hashlib.sha256(content.encode()).hexdigest()[:REVISION_CHARACTERS]
-    return Deployments(revision=revision, models=models)
-
-
 def _gist(records: Records) -> list[tuple[object, ...]]:
     """Return what must be on the disk before it is told."""
     return [
-        (r.model, r.cameras, r.digest, r.previous, r.shadow, r.phase, r.threshold, r.refused)
+        (
+            (r.model, r.cameras, r.threshold),
+            (r.digest, r.previous, r.phase, r.withdrawn, r.refused),
+            r.trial and (r.trial.candidate, r.trial.over),
+        )
         for r in records
     ]
 
 
-def _shown(digest: str, versions: Iterable[CatalogueVersion]) -> Version:
-    for version in versions:
-        if version.digest == digest:
-            created = version.origin.created_at
-            return Version(
-                digest=digest,
-                version=version.version,
-                created_at=_time(created),
-            )
-    return Version(digest=digest)
-
-
-def _time(text: str) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
+def _cameras(wanted: Iterable[str] | None, known: Collection[str]) -> tuple[str, ...] | None:
+    if wanted is None:
         return None
+    cameras = tuple(dict.fromkeys(wanted))
+    if not cameras:
+        raise RejectedError(f"say on which cameras; known: {_named(known)}")
+    for camera in cameras:
+        if camera not in known:
+            raise RejectedError(f"there is no camera {camera!r}; known: {_named(known)}")
+    return cameras
+
+
+def _why_not(version: CatalogueVersion) -> str:
+    return version.reason or "it was not tested yet"
 
 
 def _named(names: Iterable[str]) -> str:

@@ -1,25 +1,35 @@
 """Two versions of a model on the same live frames: where they agree, and where not."""
 
 import statistics
-from collections import Counter, OrderedDict, deque
-from collections.abc import Iterable, Sequence
+from collections import Counter, OrderedDict, defaultdict, deque
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from nxai_common.contracts.deployments import LabelCounts, ShadowReport
-from nxai_common.contracts.results import Box, Detection, InferenceResult
+from nxai_common.contracts.results import Box, Classification, Detection, InferenceResult
 
 WAITING: Final = 256
-"""Halves of a pair kept for the other half: seconds of four cameras. The two results of a frame
-come within milliseconds where both models read the same input, and within a credit window where
-they do not."""
+"""Halves of a pair that wait for the other half, of one camera: eight seconds at 30 pictures a
+second. Both come within milliseconds where both models read the same input, and within a credit
+window of the slower one where they do not."""
 TIMES: Final = 999
 """Run times that the median is taken of: the newest, so that a slow start is forgotten."""
 SAME_PLACE_IOU: Final = 0.3
 """Two boxes of one object. Low, because FOMO draws cells and another training moves them by one;
 boxes whose centres lie in one another count as well."""
 
-Pair: TypeAlias = tuple[str, str, int]
-"""Camera, stream, sequence: one frame."""
+Picture: TypeAlias = tuple[str, int]
+"""Stream and sequence: one picture of a camera."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Half:
+    """What one of the two found in a picture; no pixels, no tensors."""
+
+    model: str
+    detections: tuple[Detection, ...]
+    classifications: tuple[Classification, ...]
 
 
 class ShadowComparison:
@@ -29,11 +39,28 @@ class ShadowComparison:
     begin anew.
     """
 
-    def __init__(self, model: str, candidate: str, begun: ShadowReport | None = None) -> None:
+    def __init__(
+        self,
+        model: str,
+        candidate: str,
+        begun: ShadowReport | None = None,
+        digests: tuple[str, str] = ("", ""),
+    ) -> None:
+        """Prepare.
+
+        Args:
+            model: Name of the model in force.
+            candidate: Name of the one that is tried.
+            begun: What was seen before.
+            digests: Versions of the two: a worker may still run another one. Empty: whichever.
+        """
         self._model = model
         self._candidate = candidate
+        self._digests = dict(zip((model, candidate), digests, strict=True))
         begun = begun or ShadowReport()
-        self._waiting: OrderedDict[Pair, InferenceResult] = OrderedDict()
+        self._begun = begun
+        self._waiting: defaultdict[str, OrderedDict[Picture, _Half]] = defaultdict(OrderedDict)
+        """By camera."""
         self._frames_of: Counter[str] = Counter()
         self._frames = begun.frames
         self._agreeing = begun.agreeing
@@ -55,41 +82,54 @@ class ShadowComparison:
         """How many frames both have looked at."""
         return self._frames
 
-    def frames_of(self, camera: str) -> int:
-        """Return how many frames of a camera both have looked at, since this object was made."""
-        return self._frames_of[camera]
+    def share(self, cameras: Collection[str], frames: int) -> float:
+        """Return which part of so many frames of each camera was seen, by the slowest camera.
+
+        1 or more: enough. Frames from before this object was made do not count.
+        """
+        return min((self._frames_of[camera] / frames for camera in cameras), default=0.0)
+
+    def fail(self, frames: int) -> None:
+        """Note frames that the new version could not look at.
+
+        Results do not tell: one with an error may only say that a worker has not loaded it yet.
+        """
+        self._errors += frames
 
     def see(self, result: InferenceResult) -> None:
-        """Take one result; those of other models are left alone."""
-        if result.model not in self._times:
+        """Take one result; those of other models and versions are left alone."""
+        if result.model not in self._times or result.error:
             return
-        if result.error:
-            self._errors += result.model == self._candidate
+        if self._digests[result.model] not in ("", result.model_digest):
             return
         self._times[result.model].append(result.timing.engine_ms)
         self._labels[result.model] = result.labels
-        frame = (result.camera, result.stream, result.sequence)
-        other = self._waiting.get(frame)
-        if other is None or other.model == result.model:
-            # What is compared later needs no pixels and no tensors.
-            self._waiting[frame] = result.model_copy(update={"attachment": b"", "image": None})
-            while len(self._waiting) > WAITING:
-                self._waiting.popitem(last=False)
+        waiting = self._waiting[result.camera]
+        picture = (result.stream, result.sequence)
+        half = _Half(result.model, result.detections, result.classifications)
+        other = waiting.get(picture)
+        if other is None or other.model == half.model:
+            waiting[picture] = half
+            while len(waiting) > WAITING:
+                waiting.popitem(last=False)
             return
-        del self._waiting[frame]
-        before, after = (other, result) if result.model == self._candidate else (result, other)
-        self._compare(before, after)
+        del waiting[picture]
+        self._frames_of[result.camera] += 1
+        if half.model == self._candidate:
+            self._compare(other, half)
+        else:
+            self._compare(half, other)
 
     def report(self, frames_a_second: float | None = None) -> ShadowReport:
         """Return what was seen so far.
 
         Args:
-            frames_a_second: What the model in force got through before the trial began, of all its
-                cameras; None: not known.
+            frames_a_second: What each worker got through with the model in force before the trial
+                began, of all its cameras; None: not known.
         """
-        before, after = (self._median(name) for name in (self._model, self._candidate))
-        known, new = (self._labels.get(name, ()) for name in (self._model, self._candidate))
-        both_known = bool(known and new)
+        before = self._median(self._model, self._begun.engine_ms_before)
+        after = self._median(self._candidate, self._begun.engine_ms_after)
+        added, removed = self._label_changes()
         labels = sorted(self._before.keys() | self._after.keys())
         return ShadowReport(
             frames=self._frames,
@@ -98,10 +138,8 @@ class ShadowComparison:
                 LabelCounts(label=label, before=self._before[label], after=self._after[label])
                 for label in labels
             ),
-            labels_added=tuple(label for label in new if label not in known) if both_known else (),
-            labels_removed=(
-                tuple(label for label in known if label not in new) if both_known else ()
-            ),
+            labels_added=added,
+            labels_removed=removed,
             matched=self._matched,
             only_before=self._only_before,
             only_after=self._only_after,
@@ -113,13 +151,22 @@ class ShadowComparison:
             errors=self._errors,
         )
 
-    def _median(self, model: str) -> float | None:
+    def _median(self, model: str, begun: float | None) -> float | None:
         times = self._times[model]
-        return round(statistics.median(times), 3) if times else None
+        return round(statistics.median(times), 3) if times else begun
 
-    def _compare(self, before: InferenceResult, after: InferenceResult) -> None:
+    def _label_changes(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the labels that only the new version has, and those that only the old one has."""
+        known, new = (self._labels.get(name, ()) for name in (self._model, self._candidate))
+        if not (known and new):
+            return self._begun.labels_added, self._begun.labels_removed
+        return (
+            tuple(label for label in new if label not in known),
+            tuple(label for label in known if label not in new),
+        )
+
+    def _compare(self, before: _Half, after: _Half) -> None:
         self._frames += 1
-        self._frames_of[before.camera] += 1
         if before.classifications or after.classifications:
             self._compare_classes(before, after)
             return
@@ -134,11 +181,11 @@ class ShadowComparison:
         self._only_after += only_after
         self._agreeing += only_before == 0 and only_after == 0
 
-    def _compare_classes(self, before: InferenceResult, after: InferenceResult) -> None:
+    def _compare_classes(self, before: _Half, after: _Half) -> None:
         """A classifier says one thing of the whole picture: its best label."""
         old, new = (
-            max(result.classifications, key=lambda c: c.confidence, default=None)
-            for result in (before, after)
+            max(half.classifications, key=lambda c: c.confidence, default=None)
+            for half in (before, after)
         )
         if old is not None:
             self._before[old.label] += 1
@@ -219,17 +266,17 @@ KEEPS_UP: Final = 0.8
 
 
 def _objections(report: ShadowReport, min_agreement: float, max_slowdown: float) -> Iterable[str]:
+    if report.errors:
+        yield f"the new version failed on {report.errors} frames"
     if report.frames == 0:
         yield "no frame was looked at by both"
         return
-    if report.errors:
-        yield f"the new version failed on {report.errors} frames"
     if report.labels_removed:
         yield f"it no longer knows {', '.join(report.labels_removed)}"
     if report.agreement < min_agreement:
         yield (
-            f"both found the same in {report.agreement:.0%} of {report.frames} frames only, "
-            f"less than {min_agreement:.0%}"
+            f"both found the same in {100 * report.agreement:.4g}% of {report.frames} frames only, "
+            f"less than {100 * min_agreement:.4g}%"
         )
     before, after = report.engine_ms_before, report.engine_ms_after
     if before and after and after > before * max_slowdown:
