@@ -1,8 +1,7 @@
 """What takes longer than a moment: one thread a lane, one job after the other, told as it goes."""
 
-import contextlib
 import logging
-import queue
+import secrets
 import threading
 import time
 from collections import deque
@@ -48,6 +47,8 @@ class Job:
     details: Details = field(default_factory=dict)
     service_ends: bool = False
     """Why it was cancelled: not a person's wish. What goes on elsewhere may go on."""
+    when_cancelled: Callable[["Job"], None] | None = field(default=None, repr=False)
+    """Called on the thread of who cancels it."""
     _cancelled: threading.Event = field(default_factory=threading.Event, repr=False)
     _told_at: float = float("-inf")
     _told_text: str = ""
@@ -72,7 +73,11 @@ class Job:
             Cancelled: they did.
         """
         if self._cancelled.is_set():
-            raise Cancelled("cancelled")
+            raise self.why_cancelled()
+
+    def why_cancelled(self) -> Cancelled:
+        """Return what a cancelled job fails of."""
+        return Cancelled("the service ends" if self.service_ends else "cancelled")
 
     def wait(self, seconds: float) -> None:
         """Wait between two tries.
@@ -84,15 +89,28 @@ class Job:
         self.check()
 
     def cancel(self, *, service_ends: bool = False) -> None:
-        """Ask it to stop (from any thread)."""
-        self.service_ends = self.service_ends or service_ends
-        self._cancelled.set()
+        """Ask it to stop (from any thread); the first who asks gives the reason."""
+        if not self._cancelled.is_set():
+            self.service_ends = service_ends
+            self._cancelled.set()
+        if self.when_cancelled is not None:
+            self.when_cancelled(self)
 
 
 Work = Callable[[Job], Details]
 """Does the job; returns what came of it."""
 Ended = Callable[[Job, NxaiError | None], None]
-"""Called on the lane's thread when a job has ended, with what it failed of."""
+"""Called when a job has ended, with what it failed of: on the lane's thread, or on that of who
+cancelled it while it waited."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """A job that waits."""
+
+    job: Job
+    work: Work
+    ended: Ended | None
 
 
 class Lane:
@@ -103,11 +121,11 @@ class Lane:
         self._bus = bus
         self._service = service
         self._wake = wake
-        self._lock = threading.Lock()
-        self._number = 0
+        self._changed = threading.Condition()
+        """Guards all below."""
+        self._waiting: deque[_Order] = deque()
         self._jobs: dict[str, Job] = {}
         self._ended: deque[str] = deque()
-        self._queue: queue.Queue[tuple[Job, Work, Ended | None] | None] = queue.Queue(LONGEST_QUEUE)
         self._closing = False
         self._thread = threading.Thread(target=self._work, name=f"jobs-{name}", daemon=True)
         self.failed = 0
@@ -124,30 +142,37 @@ class Lane:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Stop the job under way and end."""
-        self._closing = True
-        with self._lock:
-            for job in self._jobs.values():
-                job.cancel(service_ends=True)
-        with contextlib.suppress(queue.Full):  # then it looks at `_closing` after the next job
-            self._queue.put_nowait(None)
+        """Stop the job under way, end those that wait; wait for the thread, but not for ever."""
+        with self._changed:
+            self._closing = True
+            jobs = [job for job in self._jobs.values() if not job.state.ended]
+            self._changed.notify_all()
+        for job in jobs:
+            job.cancel(service_ends=True)
         self._thread.join(GOODBYE_S)
+        if self._thread.is_alive():
+            log.warning("lane %s: its job does not stop; the service ends without it", self._name)
 
     def submit(self, command: str, work: Work, ended: Ended | None = None) -> Job | None:
-        """Queue a job; None when too many wait."""
-        with self._lock:
-            self._number += 1
-            job = Job(f"{command}-{int(time.time())}-{self._number}", command, self._tell)
-            try:
-                self._queue.put_nowait((job, work, ended))
-            except queue.Full:
+        """Queue a job; None when too many wait, or at the end."""
+        # The clock may begin anew with each start of a box: the time alone names no job.
+        name = f"{command}-{int(time.time())}-{secrets.token_hex(3)}"
+        job = Job(name, command, self._tell, when_cancelled=self._drop)
+        with self._changed:
+            if self._closing or len(self._waiting) >= LONGEST_QUEUE:
                 return None
+            ahead = next((other for other in self._jobs.values() if not other.state.ended), None)
             self._jobs[job.id] = job
-            return job
+            self._waiting.append(_Order(job, work, ended))
+            if ahead is not None:
+                job.text = f"waits until {ahead.command} is done"
+                self._tell(job, JobState.WAITING, job.text, 0, 0, {})
+            self._changed.notify_all()
+        return job
 
     def active(self, command: str) -> Job | None:
         """Return a job of a command that waits or runs."""
-        with self._lock:
+        with self._changed:
             for job in self._jobs.values():
                 if job.command == command and not job.state.ended:
                     return job
@@ -156,66 +181,85 @@ class Lane:
     @property
     def idle(self) -> bool:
         """Whether nothing waits or runs."""
-        with self._lock:
+        with self._changed:
             return all(job.state.ended for job in self._jobs.values())
 
     def get(self, job: str) -> Job | None:
         """Return a job by its id."""
-        with self._lock:
+        with self._changed:
             return self._jobs.get(job)
 
     def _work(self) -> None:
-        while (item := self._queue.get()) is not None and not self._closing:
-            job, work, ended = item
+        while (order := self._next()) is not None:
+            job = order.job
             failure: NxaiError | None = None
             try:
                 job.check()
-                job.state = JobState.RUNNING
-                job.details = work(job)
+                job.details = order.work(job)
             except NxaiError as error:
                 failure = error
-                self._end(job, JobState.FAILED, str(error), {})
             except Exception as error:  # the jobs after this one must still be done
                 log.exception("job %s", job.id)
                 failure = NxaiError(f"unexpected {type(error).__name__}; see the log")
-                self._end(job, JobState.FAILED, str(failure), {})
-            else:
-                self._end(job, JobState.DONE, job.text, job.details)
-            if ended is not None:
-                ended(job, failure)
-            self._wake()
+            self._end(order, failure)
 
-    def _end(self, job: Job, state: JobState, text: str, details: Details) -> None:
-        job.text = text
-        with self._lock:
+    def _next(self) -> _Order | None:
+        """Return the next job, once there is one; None at the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._closing)
+            if self._closing:
+                return None
+            order = self._waiting.popleft()
+            order.job.state = JobState.RUNNING
+            order.job.text = ""
+            return order
+
+    def _drop(self, job: Job) -> None:
+        """End a cancelled job that still waits; one that runs ends itself."""
+        with self._changed:
+            order = next((order for order in self._waiting if order.job is job), None)
+            if order is None:
+                return
+            self._waiting.remove(order)
+        self._end(order, job.why_cancelled())
+
+    def _end(self, order: _Order, failure: NxaiError | None) -> None:
+        job = order.job
+        state = JobState.DONE if failure is None else JobState.FAILED
+        job.text = job.text if failure is None else str(failure)
+        with self._changed:
             job.state = state
-            self.done += state is JobState.DONE
-            self.failed += state is JobState.FAILED
+            self.done += failure is None
+            self.failed += failure is not None and not isinstance(failure, Cancelled)
             self._ended.append(job.id)
             while len(self._ended) > REMEMBERED:
                 del self._jobs[self._ended.popleft()]
-        log.log(
-            logging.INFO if state is JobState.DONE else logging.WARNING,
-            "%s %s: %s",
-            job.id,
-            state.value,
-            text,
-        )
-        self._tell(job, state, text, 0, 0, details)
+        level = logging.WARNING if failure is not None else logging.INFO
+        log.log(level, "%s %s: %s", job.id, state.value, job.text)
+        self._tell(job, state, job.text, 0, 0, job.details if failure is None else {})
+        if order.ended is not None:
+            try:
+                order.ended(job, failure)
+            except Exception:  # the jobs after this one must still be done
+                log.exception("the end of job %s", job.id)
+        self._wake()
 
     def _tell(
         self, job: Job, state: JobState, text: str, done: int, total: int, details: Details
     ) -> None:
-        self._bus.publish(
-            Progress(
-                service=self._service,
-                job=job.id,
-                command=job.command,
-                state=state,
-                text=text,
-                done=done,
-                total=total,
-                at=datetime.now(UTC),
-                details=dict(details),
+        try:
+            self._bus.publish(
+                Progress(
+                    service=self._service,
+                    job=job.id,
+                    command=job.command,
+                    state=state,
+                    text=text,
+                    done=done,
+                    total=total,
+                    at=datetime.now(UTC),
+                    details=dict(details),
+                )
             )
-        )
+        except Exception:  # what cannot be told must be done all the same
+            log.exception("job %s cannot be told", job.id)

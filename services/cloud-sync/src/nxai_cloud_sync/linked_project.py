@@ -1,22 +1,26 @@
 """The Edge Impulse project that this box is linked to, and the way there."""
 
+import contextlib
 import threading
 from dataclasses import replace
-from typing import Protocol
+from typing import Final, Literal, Protocol
 
 from pydantic import TypeAdapter
 
-from nxai_cloud_sync.core.project import BlockKind, Impulse, LearnBlock, Role, choose
+from nxai_cloud_sync.core.project import Impulse, KeyInfo, ProjectInfo, Role, Selection, choose
 from nxai_cloud_sync.jobs import Details, Job
 from nxai_cloud_sync.ports import Ingestion, KeyStore, Link, Remembered, Studio
 from nxai_common.contracts.commands import LinkProject
-from nxai_common.errors import KeyRefused, NxaiError, RejectedError
+from nxai_common.errors import ConfigurationError, KeyRefused, NxaiError, RejectedError
 
-LINK = TypeAdapter(Link)
+LINK: Final = TypeAdapter(Link)
 
-NOT_LINKED = (
+NOT_LINKED: Final = (
     "no Edge Impulse project is linked; run `nxai-cloud-sync link` with a key of the project"
 )
+
+Purpose = Literal["import", "upload", "train"]
+"""What a project is used for; not every key lets do everything."""
 
 
 class Connect(Protocol):
@@ -49,13 +53,19 @@ class LinkedProject:
         self._default_studio = studio
         self._default_ingestion = ingestion
         self._lock = threading.Lock()
+        """Guards what is read; held for moments."""
+        self._writing = threading.Lock()
+        """Held while the file is written, which may take its time."""
         self._link: Link | None = None
+        self._unlinked = 0
+        """How often; a job that began before does not bring the link back."""
         self.impulses: tuple[Impulse, ...] = ()
         """Of the project, when it was linked or looked at last."""
         self.compute_ms_left: int | None = None
         """Compute time of the account when the project was looked at last; None: not known."""
-        self.trouble = ""
-        """Why the key does not do; nothing is asked for by itself until a person acts."""
+        self._trouble = ""
+        self._refused: str | None = None
+        """The key that was refused."""
 
     def open(self) -> None:
         """Take up what was linked before.
@@ -63,7 +73,9 @@ class LinkedProject:
         Raises:
             StorageUnavailable: it cannot be read.
         """
-        self._link = self._state.read()
+        link = self._state.read()
+        with self._lock:
+            self._link = link
 
     @property
     def link(self) -> Link | None:
@@ -71,25 +83,23 @@ class LinkedProject:
         with self._lock:
             return self._link
 
-    def require(self) -> Link:
+    def require(self, to: Purpose | None = None) -> Link:
         """Return what is linked.
 
         Raises:
-            RejectedError: nothing is.
+            RejectedError: nothing is, or not with a key that lets do this.
         """
         link = self.link
         if link is None:
             raise RejectedError(NOT_LINKED)
+        if to is not None and not _lets(link, to):
+            raise RejectedError(_note(_role(link), reads=bool(link.learn_block)))
         return link
 
-    def block(self, link: Link) -> LearnBlock:
-        """Return the learn block of a link."""
-        return LearnBlock(
-            id=link.learn_block,
-            kind=BlockKind.OBJECT_DETECTION,
-            title=link.learn_block_title,
-            type=link.learn_block_type,
-        )
+    def may(self, to: Purpose) -> bool:
+        """Tell whether a project is linked, with a key that lets do this."""
+        link = self.link
+        return link is not None and _lets(link, to)
 
     def studio(self) -> Studio:
         """Open the Studio API of the linked project; the caller closes it.
@@ -115,7 +125,8 @@ class LinkedProject:
         Raises:
             NxaiError: it cannot be linked; what was linked before stays.
         """
-        before = self.link
+        with self._lock:
+            before, unlinked = self._link, self._unlinked
         studio_url = command.studio or (before.studio if before else self._default_studio)
         ingestion_url = command.ingestion or (
             before.ingestion if before else self._default_ingestion
@@ -129,40 +140,21 @@ class LinkedProject:
                     f"the key belongs to project {info.project}, not to {command.project}; use a "
                     "key of that project (Dashboard > Keys)"
                 )
-            link = Link(
-                project=info.project,
-                name=f"project {info.project}",
-                role=info.role.value,
-                impulse=0,
-                learn_block=0,
-                learn_block_type="",
-                learn_block_title="",
-                impulse_name="",
-                studio=studio_url,
-                ingestion=ingestion_url,
-                model=before.model if before and before.project == info.project else "",
-            )
-            impulses: tuple[Impulse, ...] = ()
-            if info.role.reads_models:
-                job.step("reading the project")
-                project = studio.project(info.project)
-                self.compute_ms_left = project.compute_ms_left
-                link = replace(link, name=project.name)
-                impulses = studio.impulses(info.project)
+            job.step("reading the project")
+            project, impulses = _read(studio, info)
+            chosen = None
+            if impulses is not None:
                 chosen = choose(impulses, command.impulse, command.learn_block)
-                link = replace(
-                    link,
-                    impulse=chosen.impulse.id,
-                    impulse_name=chosen.impulse.name,
-                    learn_block=chosen.block.id,
-                    learn_block_type=chosen.block.type,
-                    learn_block_title=chosen.block.title,
-                )
         finally:
             studio.close()
-        self._remember(link)
-        self.impulses = impulses
-        self.trouble = ""
+        same = before is not None and before.project == info.project
+        link = _link_of(project, info.role, chosen, studio_url, ingestion_url)
+        if before is not None and same:
+            link = replace(link, model=before.model)
+        self._remember(link, unlinked)
+        self.impulses = impulses or ()
+        self.compute_ms_left = project.compute_ms_left
+        self._trouble = ""
         job.text = f"linked project {link.project} ({link.name})"
         return {
             "project": link.project,
@@ -170,36 +162,60 @@ class LinkedProject:
             "role": link.role,
             "impulse": link.impulse,
             "learn_block": link.learn_block,
-            "note": _note(info.role),
+            "note": _note(info.role, reads=chosen is not None),
         }
 
     def name_models(self, model: str) -> None:
-        """Remember under which name the project's models are known.
+        """Remember under which name the project's models are known, while it is linked.
 
         Raises:
             StorageUnavailable: it cannot be written.
         """
-        link = self.require()
-        if link.model != model:
-            self._remember(replace(link, model=model))
+        with self._lock:
+            link, unlinked = self._link, self._unlinked
+        if link is not None and link.model != model:
+            with contextlib.suppress(RejectedError):
+                self._remember(replace(link, model=model), unlinked)
 
     def forget(self) -> None:
-        """Forget project and key.
+        """Forget project and key. Whatever the disk does, nothing more is sent from now on.
 
         Raises:
             NxaiError: a file cannot be removed.
         """
-        self._keys.forget()
-        self._state.forget()
         with self._lock:
             self._link = None
+            self._unlinked += 1
         self.impulses = ()
-        self.trouble = ""
+        self.compute_ms_left = None
+        self._trouble = ""
+        try:
+            with self._writing:
+                self._state.forget()
+        finally:
+            self._keys.forget()
+
+    @property
+    def trouble(self) -> str:
+        """Why the key does not do; nothing is asked for by itself until a person acts.
+
+        Empty again once there is another key.
+        """
+        if self._trouble and self._refused != self._known_key():
+            self._trouble = ""
+        return self._trouble
 
     def note_failure(self, error: NxaiError) -> None:
         """Remember that the key was refused: nothing more is asked for by itself."""
         if isinstance(error, KeyRefused):
-            self.trouble = str(error)
+            self._refused = self._known_key()
+            self._trouble = str(error)
+
+    def _known_key(self) -> str | None:
+        try:
+            return self._keys.read()
+        except ConfigurationError:
+            return None
 
     def _key(self) -> str:
         key = self._keys.read()
@@ -210,15 +226,68 @@ class LinkedProject:
             )
         return key
 
-    def _remember(self, link: Link) -> None:
-        self._state.write(link)
-        with self._lock:
-            self._link = link
+    def _remember(self, link: Link, unlinked: int) -> None:
+        """Keep a link, unless a person unlinked since `unlinked` was read.
+
+        Raises:
+            RejectedError: they did.
+            StorageUnavailable: it cannot be written.
+        """
+        with self._writing:
+            if self._unlinked == unlinked:
+                self._state.write(link)
+            with self._lock:
+                if self._unlinked != unlinked:  # who did waits to remove the file
+                    raise RejectedError("the project was unlinked meanwhile")
+                self._link = link
 
 
-def _note(role: Role) -> str:
+def _read(studio: Studio, info: KeyInfo) -> tuple[ProjectInfo, tuple[Impulse, ...] | None]:
+    """Return a project and its impulses; None: the key does not show them."""
+    if not info.role.reads_models:
+        return ProjectInfo(info.project, f"project {info.project}"), None
+    project = studio.project(info.project)
+    try:
+        return project, studio.impulses(info.project)
+    except KeyRefused:
+        if info.role in (Role.ADMIN, Role.READ_ONLY):
+            raise
+        return project, None  # it is not documented what such keys may do
+
+
+def _link_of(
+    project: ProjectInfo, role: Role, chosen: Selection | None, studio: str, ingestion: str
+) -> Link:
+    """Return a link; without a selection one for uploads alone."""
+    return Link(
+        project=project.id,
+        name=project.name,
+        role=role.value,
+        impulse=chosen.impulse.id if chosen else 0,
+        learn_block=chosen.block.id if chosen else 0,
+        learn_block_type=chosen.block.type if chosen else "",
+        learn_block_title=chosen.block.title if chosen else "",
+        impulse_name=chosen.impulse.name if chosen else "",
+        studio=studio,
+        ingestion=ingestion,
+    )
+
+
+def _lets(link: Link, to: Purpose) -> bool:
+    role = _role(link)
+    if to == "import":
+        return role.reads_models and bool(link.learn_block)
+    return role.uploads if to == "upload" else role.trains and bool(link.learn_block)
+
+
+def _role(link: Link) -> Role:
+    """Return the role of a link, which a later version of the program may have written."""
+    return Role(link.role) if link.role in set(Role) else Role.UNKNOWN
+
+
+def _note(role: Role, *, reads: bool) -> str:
     """Say what a key cannot do."""
-    if not role.reads_models:
+    if not reads:
         return (
             f"a key with role {role.value!r} can only upload pictures; to import models use one "
             "with role 'admin' or 'readonly'"

@@ -19,7 +19,7 @@ DAMAGED: Final = ".damaged"
 
 
 class StateFile(Generic[T]):
-    """Keeps one value. For one thread at a time."""
+    """Keeps one value. For one process and one thread at a time."""
 
     def __init__(self, path: Path, kind: TypeAdapter[T]) -> None:
         self._path = path
@@ -45,10 +45,7 @@ class StateFile(Generic[T]):
         try:
             return self._kind.validate_json(content)
         except ValidationError:
-            aside = self._path.with_name(self._path.name + DAMAGED)
-            with contextlib.suppress(OSError):
-                self._path.replace(aside)
-            log.error("%s is damaged; moved to %s, going on without it", self._path, aside)  # noqa: TRY400 - the traceback would show what it holds
+            self._set_aside()
             return None
 
     def write(self, value: T) -> None:
@@ -57,7 +54,8 @@ class StateFile(Generic[T]):
         Raises:
             StorageUnavailable: disk full or read-only; the old value is still there.
         """
-        fresh = self._path.with_name(f".{self._path.name}.{os.getpid()}.new")
+        # Always the same name: what a crash leaves is overwritten, and does not pile up.
+        fresh = self._path.with_name(f".{self._path.name}.new")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with fresh.open("wb") as file:
@@ -65,6 +63,7 @@ class StateFile(Generic[T]):
                 file.flush()
                 os.fsync(file.fileno())
             fresh.replace(self._path)
+            self._flush_folder()
         except OSError as error:
             with contextlib.suppress(OSError):
                 fresh.unlink(missing_ok=True)
@@ -80,6 +79,26 @@ class StateFile(Generic[T]):
             StorageUnavailable: it cannot be removed.
         """
         try:
-            self._path.unlink(missing_ok=True)
+            self._path.unlink()
+            self._flush_folder()
+        except FileNotFoundError:
+            return
         except OSError as error:
             raise StorageUnavailable(f"{self._path} cannot be removed: {error.strerror}") from error
+
+    def _set_aside(self) -> None:
+        aside = self._path.with_name(self._path.name + DAMAGED)
+        try:
+            self._path.replace(aside)
+        except OSError as error:
+            log.error("%s is damaged, and stays where it is: %s", self._path, error.strerror)  # noqa: TRY400 - the traceback would show what it holds
+        else:
+            log.error("%s is damaged; moved to %s, going on without it", self._path, aside)
+
+    def _flush_folder(self) -> None:
+        """Bring the change of a name to the disk."""
+        folder = os.open(self._path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
