@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -17,6 +18,7 @@ import numpy as np
 from nxai_common.bus.ports import Bus, Subscription
 from nxai_common.contracts.configuration import DesiredModel, InferenceConfiguration
 from nxai_common.contracts.frames import Frame, Transform
+from nxai_common.contracts.models import ModelManifest
 from nxai_common.contracts.results import InferenceResult
 from nxai_common.contracts.status import Status
 from support.broker import Broker
@@ -178,6 +180,77 @@ class SimpleCapture:
         )
         self._bus.publish(frame)
         return time.monotonic()
+
+
+class PacedCapture:
+    """One camera at a fixed rate, which sends the size that the newest manifest asks for."""
+
+    def __init__(self, bus: Bus, *, fps: float = 30.0) -> None:
+        self._bus = bus
+        self._interval_s = 1 / fps
+        self._results = bus.subscribe(Subscription(InferenceResult), volatile=True)
+        self._manifests = bus.subscribe(Subscription(ModelManifest))
+        self._rng = np.random.default_rng(1)
+        self.sent = 0
+        self.results: list[InferenceResult] = []
+        self.waits_s: list[float] = []
+        """From sending a frame to its result."""
+        self._sent_at: dict[int, float] = {}
+        self._manifest: ModelManifest | None = None
+
+    def run(self, enough: Callable[[], bool], *, at_most_s: float = 60.0) -> None:
+        """Send until it is `enough`, then wait for what is still on its way."""
+        next_at = time.monotonic()
+        deadline = next_at + at_most_s
+        while not enough():
+            assert time.monotonic() < deadline, "it was never enough"
+            self._receive(next_at)
+            self._send()
+            next_at += self._interval_s
+        until = time.monotonic() + 20
+        while len(self.results) < self.sent and time.monotonic() < until:
+            self._receive(time.monotonic() + self._interval_s)
+
+    def digests(self) -> list[str]:
+        """Return the models that answered, in the order in which they came into force."""
+        return [digest for digest, _ in groupby(result.model_digest for result in self.results)]
+
+    def _receive(self, until: float) -> None:
+        while True:
+            delivery = self._results.receive(max(0.0, until - time.monotonic()))
+            if delivery is None:
+                return
+            assert isinstance(delivery.message, InferenceResult)
+            self.results.append(delivery.message)
+            self.waits_s.append(time.monotonic() - self._sent_at[delivery.message.sequence])
+
+    def _send(self) -> None:
+        while (delivery := self._manifests.receive(0)) is not None:
+            assert isinstance(delivery.message, ModelManifest)
+            self._manifest = delivery.message
+        about = self._manifest
+        if about is None:
+            return
+        pixels = self._rng.integers(0, 256, about.width * about.height * about.channels, np.uint8)
+        self._sent_at[self.sent] = time.monotonic()
+        self._bus.publish(
+            Frame(
+                camera="belt",
+                input=f"{about.width}x{about.height}x{about.channels}",
+                models=(about.model,),
+                stream=STREAM,
+                sequence=self.sent,
+                captured_at_us=time.time_ns() // 1000,
+                width=about.width,
+                height=about.height,
+                channels=about.channels,
+                source_width=about.width,
+                source_height=about.height,
+                transform=Transform(scale_x=1, scale_y=1),
+                attachment=pixels.tobytes(),
+            )
+        )
+        self.sent += 1
 
 
 def connected(bus: Bus) -> None:

@@ -51,12 +51,12 @@ class ProvenEngines:
         return proof
 
     def put(self, key: Hashable, proof: Proof) -> None:
-        """Remember a proof; the ones not asked for the longest go."""
+        """Remember a proof that is not too large; those not asked for the longest go."""
+        self.forget(key)
+        if len(proof.content or b"") > self._most_bytes:
+            return
         self._proofs[key] = proof
-        self._proofs.move_to_end(key)
-        while len(self._proofs) > self._most_models or (
-            self._proofs and self._bytes() > self._most_bytes
-        ):
+        while len(self._proofs) > self._most_models or self._bytes() > self._most_bytes:
             self._proofs.popitem(last=False)
 
     def forget(self, key: Hashable) -> None:

@@ -113,7 +113,7 @@ class Margin:
 
     def explain(self, figure: float, first: str, second: str) -> str:
         """Return why a picture is wanted."""
-        return f"{first} and {second} are {-figure:.3f} apart < {self.below:g}"
+        return f"{first} and {second} are {abs(figure):.3f} apart < {self.below:g}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,8 @@ ROUNDING: Final = 0.02
 FEW: Final = 16
 """So many rows Python looks through faster than numpy begins."""
 
-NOTHING: Final = "background"
+BACKGROUND: Final = "background"
+NOTHING: Final = "nothing"
 
 Probabilities = NDArray[np.float64]
 """(places, classes), each row sums to 1."""
@@ -83,7 +84,7 @@ def places_of(decoder: Decoder, labels: tuple[str, ...], threshold: float) -> Pl
     """
     match decoder:
         case FomoDecoder():
-            return Cells(decoder, (NOTHING, *labels), threshold)
+            return Cells(decoder, (BACKGROUND, *labels), threshold)
         case YoloV5Decoder():
             return Boxes(decoder, (NOTHING, *labels), threshold)
         case MobileNetSsdDecoder():
