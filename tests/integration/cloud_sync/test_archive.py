@@ -100,7 +100,7 @@ def test_openmv(tmp_path: Path) -> None:
     found, stated = taken(archive(tmp_path, openmv(content, LABELS)))
     assert (found, stated.labels, stated.task) == (content, LABELS, None)
     assert "'background'" in stated.notes[0]
-    assert (stated.title, stated.source) == ("export", "file export.zip")
+    assert (stated.title, stated.source) == ("", "file export.zip")
     _, stated = taken(archive(tmp_path, openmv(content, LABELS, detects=False), "classify.zip"))
     assert (stated.labels, stated.task) == (LABELS, Task.CLASSIFICATION)
 

@@ -196,14 +196,13 @@ def test_a_damaged_record_gives_no_name() -> None:
 
 
 def test_what_a_person_called_a_version_stays() -> None:
-    before = version(
-        title="Dosen", documentation="am Band", origin=Origin(1, project_name="Beers vs cans")
-    )
-    after = with_the_persons_words(record(), before)
+    before = version(title="Dosen", documentation="am Band")
+    after = with_the_persons_words(record(), before, "Beers vs cans")
     assert (after.title, after.documentation) == ("Dosen", "am Band")
-    renamed = replace(before, title="Beers vs cans")
-    assert with_the_persons_words(record(title="New name"), renamed).title == "New name"
-    assert with_the_persons_words(record(), None) == record()
+    as_given = replace(before, title="Beers vs cans")
+    renamed = record(title="The project's new name")
+    assert with_the_persons_words(renamed, as_given, "Beers vs cans").title == renamed.title
+    assert with_the_persons_words(record(), None, "") == record()
 
 
 # -- the file -----------------------------------------------------------------------------------

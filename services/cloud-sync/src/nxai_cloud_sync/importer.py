@@ -27,11 +27,11 @@ from nxai_cloud_sync.core.importing import (
     refused,
     said,
     stated_by,
-    with_the_test_of,
     trained_or_refused,
     unanswered,
     version_of,
     with_the_persons_words,
+    with_the_test_of,
 )
 from nxai_cloud_sync.core.project import KeyInfo, choose, choose_download
 from nxai_cloud_sync.ports import Catalogue, Link, ModelTrial, Studio, TrialUnanswered
@@ -167,7 +167,13 @@ class Importer:
             known = self._catalogue.manifest(file.digest)
             if known is not None:  # what was said of it before need not be said again
                 found = over(stated_by(known), found)
-            return self._take(job, file, over(found, said(command)), command.model)
+            stated = over(found, said(command))
+            title = stated.title or path.stem
+            done = self._take(job, file, replace(stated, title=title), command.model)
+            if command.title and done.version.title != command.title:
+                self.rename(file.digest, title=command.title, documentation=None)
+                done = replace(done, version=self._known(file.digest))
+            return done
 
     def test_pending(self, job: Steps) -> dict[str, str | int | float | bool | None]:
         """Test what could not be tested when it came; return what came of it.
@@ -231,12 +237,10 @@ class Importer:
             ),
             None,
         )
-        version = with_the_persons_words(
-            version_of(
-                stated, model=model, digest=file.digest, size=file.size, now_us=self._now_us()
-            ),
-            existing or before,
+        made = version_of(
+            stated, model=model, digest=file.digest, size=file.size, now_us=self._now_us()
         )
+        version = with_the_persons_words(made, existing or before, self._given(existing or before))
         manifest = manifest_of(stated)
         if existing is not None and existing.state is VersionState.READY:
             return self._take_again(job, file, existing, version, manifest)
@@ -301,6 +305,11 @@ class Importer:
             f"this very file is in the catalogue already, as version {existing.version} of model "
             f"{existing.model!r}; import it under that name, or delete that version first"
         )
+
+    def _given(self, version: CatalogueVersion | None) -> str:
+        """Return the title that a version got when it was imported."""
+        manifest = None if version is None else self._catalogue.manifest(version.digest)
+        return "" if manifest is None else manifest.name
 
     # -- tests ----------------------------------------------------------------------------------
 

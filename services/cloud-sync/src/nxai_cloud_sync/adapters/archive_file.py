@@ -84,10 +84,9 @@ def read_import(path: Path, target: Path, each: Each) -> Stated:
                     f"{MAX_ARCHIVE_BYTES} can be imported"
                 )
             return _from_archive(file, at.st_size, path.name, target, each)
-        kind = model_format(head, path.name)
+        model_format(head, path.name)
         _write(target, _bounded(_read(file), path.name), each)
-        stated = _labels_beside(path)
-        return replace(stated, source=f"file {path.name}", title=path.name.removesuffix(f".{kind}"))
+        return replace(_labels_beside(path), source=f"file {path.name}")
 
 
 def _labels_beside(path: Path) -> Stated:
@@ -116,9 +115,7 @@ def _from_archive(file: BinaryIO, size: int, name: str, target: Path, each: Each
     if contents.manifest:
         _check_digest(reader, contents, digest)
     return replace(
-        stated,
-        title=stated.title or name.rsplit(".", 1)[0],
-        source=f"{stated.source}, file {name}" if stated.source else f"file {name}",
+        stated, source=f"{stated.source}, file {name}" if stated.source else f"file {name}"
     )
 
 

@@ -13,7 +13,7 @@ from nxai_common.contracts.configuration import DesiredModel
 from nxai_common.contracts.models import CATALOGUE, ModelManifest, PackageManifest
 from nxai_common.errors import BrokerUnavailable, RejectedError
 
-TIMEOUT_S: Final = 180.0
+TIMEOUT_S: Final = 120.0
 """To convert, test and time a large model on a small board takes a minute; it may wait for another
 one before."""
 BUSY: Final = "busy"

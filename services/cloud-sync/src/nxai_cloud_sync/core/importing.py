@@ -279,15 +279,20 @@ def stated_by(manifest: PackageManifest) -> Stated:
 
 
 def with_the_persons_words(
-    version: CatalogueVersion, before: CatalogueVersion | None
+    version: CatalogueVersion, before: CatalogueVersion | None, given: str
 ) -> CatalogueVersion:
-    """Return a version with the title and documentation that a person gave the one before."""
+    """Return a version with the title and documentation that a person gave the one before.
+
+    Args:
+        version: Newly imported.
+        before: The one before, or the same file as it was imported first.
+        given: Title that `before` got when it was imported: another one is a person's.
+    """
     if before is None:
         return version
-    renamed = before.title not in ("", before.origin.project_name)
     return replace(
         version,
-        title=before.title if renamed else version.title,
+        title=before.title if before.title not in ("", given) else version.title,
         documentation=version.documentation or before.documentation,
     )
 
