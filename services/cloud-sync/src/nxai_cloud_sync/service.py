@@ -6,7 +6,7 @@ import logging
 import queue
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -132,6 +132,8 @@ class CloudSync:
         self._test_failures = 0
         self._sync_problem = ""
         self._opened = False
+        self._newest: dict[str, tuple[Job, Hashable]] = {}
+        """The newest job of each name, and what was wanted of it."""
         self._disk_problem = ""
         self._handlers: Mapping[type[Message], Callable[[Any], c.Reply]] = {
             c.LinkProject: self._link,
@@ -404,15 +406,22 @@ class CloudSync:
 
     # -- jobs ---------------------------------------------------------------------------------
 
-    def _start(self, lane: Lane, name: str, work: Work, ended: Ended | None = None) -> c.Reply:
-        """Queue a job; say its name, or why not."""
-        active = lane.active(name)
-        if active is not None:
-            return c.Reply(
-                ok=False,
-                reason=f"{name} runs already: {active.text or active.state.value}",
-                details={"job": active.id},
-            )
+    def _start(
+        self,
+        lane: Lane,
+        name: str,
+        work: Work,
+        ended: Ended | None = None,
+        *,
+        what: Hashable = None,
+    ) -> c.Reply:
+        """Queue a job; say its name, or why not.
+
+        Who asks for the very same that was asked for last and is under way gets that job.
+        """
+        newest = self._newest.get(name)
+        if newest is not None and newest[1] == what and not newest[0].state.ended:
+            return c.Reply(ok=True, reason="under way already", details={"job": newest[0].id})
 
         def leave(job: Job, failure: NxaiError | None) -> None:
             if ended is not None and not job.service_ends:
@@ -421,6 +430,7 @@ class CloudSync:
         job = lane.submit(name, work, leave)
         if job is None:
             return c.Reply(ok=False, reason="too many jobs wait already; ask again later")
+        self._newest[name] = (job, what)
         return c.Reply(ok=True, details={"job": job.id})
 
     def _start_pull(self, command: c.PullModel, *, by_itself: bool) -> c.Reply:
@@ -441,6 +451,7 @@ class CloudSync:
             "pull",
             work,
             lambda job, failure: self._pulled(job, failure, by_itself=by_itself),
+            what=(artefact, command.model),
         )
 
     def _send(self, job: Job, order: UploadOrder) -> Details:
@@ -473,7 +484,11 @@ class CloudSync:
                 self._parts.updates.hurry()
 
         return self._start(
-            self._models, "link", lambda job: self._parts.project.connect(command, job), ended
+            self._models,
+            "link",
+            lambda job: self._parts.project.connect(command, job),
+            ended,
+            what=command,
         )
 
     def _unlink(self, _command: c.UnlinkProject) -> c.Reply:
@@ -505,7 +520,7 @@ class CloudSync:
             imported = self._parts.importer.import_file(job, path, command)
             return _what_came(job, imported.version, imported.text)
 
-        return self._start(self._models, "import", work)
+        return self._start(self._models, "import", work, what=name)
 
     def _list_models(self, _command: c.ListModels) -> c.Reply:
         return _json_reply(
@@ -629,6 +644,7 @@ class CloudSync:
                 job, UploadOrder(samples=command.samples, include_new=command.include_new)
             ),
             self._uploaded,
+            what=(command.samples, command.include_new),
         )
 
     # -- commands: training -------------------------------------------------------------------
