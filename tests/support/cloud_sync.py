@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter
 
+from nxai_cloud_sync.adapters.state_file import StateFile
 from nxai_cloud_sync.core.catalogue import CatalogueVersion, Origin, VersionState
 from nxai_cloud_sync.core.project import (
     BlockKind,
@@ -44,6 +45,7 @@ T = TypeVar("T")
 M = TypeVar("M", bound=Message)
 
 BORN = datetime(2026, 11, 1, 8, tzinfo=UTC)
+TEXT = TypeAdapter(str)
 FULL = StorageUnavailable("the disk is full; make room")
 
 
@@ -58,6 +60,11 @@ class Clock:
 
     def advance(self, seconds: float) -> None:
         self.now += seconds
+
+
+def keep_text(path: str, text: str) -> None:
+    """Replace what a file keeps: work that may be killed."""
+    StateFile(Path(path), TEXT).write(text)
 
 
 class Kept(Generic[T]):

@@ -1224,7 +1224,7 @@ def test_a_deployed_version_that_somebody_deleted_is_told(box: Box) -> None:
         ),
     )
     assert box.told.phase is Phase.RUNNING
-    box.shelf.held = (version(OLD, state=VersionState.FETCHED),)
+    box.shelf.held = (version(OLD, state=VersionState.FETCHED, reason="not tested yet"),)
     box.look(CATALOGUE_EVERY_S)
     assert problems(box) == []
     box.shelf.change(OLD, state=VersionState.REFUSED, reason="manifest.json is missing")

@@ -58,17 +58,14 @@ class Versions(Protocol):
 
 @dataclass(slots=True)
 class _UnderTrial:
-    """The comparison of one trial. Another version on either side is another trial."""
+    """The comparison of one trial. Another version that is tried is another trial."""
 
-    digest: str
     candidate: str
     comparison: ShadowComparison
 
     def belongs_to(self, record: Deployed | None) -> bool:
         """Tell whether this is the trial of a record."""
-        return (
-            record is not None and record.digest == self.digest and record.shadow == self.candidate
-        )
+        return record is not None and record.shadow == self.candidate
 
 
 @dataclass(slots=True)
@@ -393,7 +390,7 @@ class Deployer:
             return record
         under.comparison.fail(candidate.errors)
         report = under.comparison.report(record.trial.rate_before)
-        both_run = seen.runs(under.digest) and candidate.runs(under.candidate)
+        both_run = seen.runs(record.digest) and candidate.runs(under.candidate)
         return deploying.go_on_trial(
             record,
             report,
@@ -436,7 +433,7 @@ class Deployer:
                     record.trial.report,
                     (record.digest, record.shadow),
                 )
-                self._trials[model] = _UnderTrial(record.digest, record.shadow, comparison)
+                self._trials[model] = _UnderTrial(record.shadow, comparison)
         if cameras != self._results_of:
             self._listen(frozenset(cameras))
 

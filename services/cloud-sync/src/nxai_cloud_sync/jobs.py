@@ -35,7 +35,7 @@ class Cancelled(NxaiError):  # noqa: N818 - what happened, not a fault
     """Somebody asked the job to stop, or the service ends."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Job:
     """One piece of work. Handed to the function that does it."""
 
@@ -104,7 +104,7 @@ Ended = Callable[[Job, NxaiError | None], None]
 cancelled it while it waited."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Order:
     """A job that waits."""
 
