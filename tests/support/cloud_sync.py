@@ -75,6 +75,8 @@ class Kept(Generic[T]):
         self.content: bytes | None = None
         self.trouble: StorageUnavailable | None = None
         self.writes = 0
+        self.at_write: Callable[[], None] = lambda: None
+        """Called while a write is under way."""
 
     def read(self) -> T | None:
         self._check()
@@ -83,6 +85,7 @@ class Kept(Generic[T]):
     def write(self, value: T) -> None:
         self.writes += 1
         self._check()
+        self.at_write()
         self.content = self._kind.dump_json(value)
 
     def forget(self) -> None:

@@ -964,6 +964,8 @@ def test_a_trial_goes_on_after_a_crash(box: Box) -> None:
         assert (later.told.report and later.told.report.frames) == 3
         assert later.listens_to == ["nxai/v1/box/cameras/front/result"]
         later.both_run()
+        later.look()
+        assert (later.record.trial and later.record.trial.elapsed_s) == SAVE_EVERY_S + 1
         later.sequence = 100
         later.frames(1)
         later.look()
@@ -997,8 +999,9 @@ def test_what_does_not_change_is_not_written(box: Box) -> None:
     before = box.kept.writes
     for _ in range(5):
         box.look(SAVE_EVERY_S)
-    box.deployer.close()
-    assert box.kept.writes == before
+    with again(box) as later:
+        later.look(SAVE_EVERY_S)
+        assert box.kept.writes == before
 
 
 def test_a_model_that_cannot_run_is_not_written_again_and_again(box: Box) -> None:

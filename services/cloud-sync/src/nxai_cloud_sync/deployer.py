@@ -151,7 +151,7 @@ class Deployer:
         self._saved = _Saved()
         self._told = _Told()
         self._recalling: _Recalling | None = None
-        self._looked_at = clock()
+        self._looked_at = 0.0
         self._problems: tuple[Problem, ...] = ()
 
     # -- life -----------------------------------------------------------------------------------
