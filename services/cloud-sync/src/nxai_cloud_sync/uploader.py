@@ -6,10 +6,12 @@ far side said so, and what it has already it recognises by its content.
 
 import contextlib
 import logging
+import queue
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import tzinfo
 from typing import Final, Protocol
@@ -30,10 +32,21 @@ from nxai_common.retry import RetryPolicy
 
 log = logging.getLogger(__name__)
 
+AT_ONCE: Final = 2
+"""Requests under way: one travels while the far side stores the pictures of the other."""
+BEGUN_AT_ONCE: Final = 100
+"""Pictures that are marked as being uploaded in one go, and noted as uploaded in one go: a commit
+each would cost as much as sending, where each picture is a request of its own."""
+BYTES_BEGUN_AT_ONCE: Final = 8_000_000
+"""Of them: a person cannot discard them meanwhile."""
+NOTED_EVERY_S: Final = 1.0
+"""What was uploaded is noted at least so often; after a crash the rest is sent again, and the far
+side has it already."""
 TAKEN_AT_ONCE: Final = 500
 """Pictures whose records are held and sorted into requests together; some kB each."""
 MOST_TRIES: Final = 6
-"""Of one request before the job gives up; with `RETRY` after a minute of trying, on average."""
+"""That come to nothing, one after the other, before the job gives up; with `RETRY` after a minute,
+on average."""
 RETRY: Final = RetryPolicy(first_s=4.0, factor=2.0, longest_s=60.0)
 LONGEST_WAIT_S: Final = 300.0
 """What a server asks to wait beyond that is not for a job: it ends, and a later one goes on."""
@@ -144,8 +157,12 @@ class Uploader:
         return (error.retry_after_s or 0.0) + self._retry.delay(attempt, self._rng)
 
 
+class _RefusedTogetherError(Exception):
+    """A request of several pictures was refused as a whole: one of them may be the reason."""
+
+
 class _Upload:
-    """One job."""
+    """One job: plan requests, send them, and plan anew after each failure."""
 
     def __init__(
         self, uploader: Uploader, order: UploadOrder, course: Course, destination: Destination
@@ -158,7 +175,17 @@ class _Upload:
         self._summary = UploadSummary()
         self._ended: set[str] = set()
         """Pictures that this job is done with, whatever became of them."""
+        self._alone: set[str] = set()
+        """Pictures that go in requests of their own."""
+        self._unsent = False
+        """Whether pictures were marked as being uploaded that are not sent after all."""
+        self._landed: list[FileOutcome] = []
+        """What the store was not told yet."""
+        self._landed_bytes = 0
+        self._noted_at = float("-inf")
         self._total = 0
+        self._failures = 0
+        """Tries that came to nothing, since a request did not."""
         self._refused_in_a_row = 0
         self._lookups_left = MOST_LOOKUPS if destination.studio else 0
 
@@ -168,23 +195,21 @@ class _Upload:
             wanted = self._wanted()
             if not wanted:
                 break
-            configuration = self._uploader.configuration()
-            options = configuration.upload
-            for batch in batches(
-                wanted,
-                device=self._uploader.device,
-                category=options.category,
-                size=options.batch,
-                predictions=options.predictions,
-            ):
-                self._send(batch)
-                if self._stopped():
-                    break
+            try:
+                self._send_all(self._planned(wanted))
+            except CloudUnavailable as error:
+                self._pause(error)
+            except _RefusedTogetherError as error:
+                log.warning("upload: %s; sending these pictures singly", error)
         return self._summary
 
     def _stopped(self) -> bool:
         """Whether what is left has to stay for now."""
         return bool(self._summary.left)
+
+    @property
+    def _progress(self) -> tuple[int, int]:
+        return len(self._ended), self._total
 
     # -- what to send -------------------------------------------------------------------------
 
@@ -212,12 +237,13 @@ class _Upload:
 
     def _named(self, cameras: Sequence[str], *, include_new: bool) -> tuple[StoredSample, ...]:
         """Return those of the named pictures that can be sent; the others are kept back."""
-        self._total = len(self._order.samples)
+        named = dict.fromkeys(self._order.samples)
+        self._total = len(named)
         states = {SampleState.APPROVED, SampleState.FAILED}
         if include_new:
             states.add(SampleState.NEW)
         wanted: list[StoredSample] = []
-        for name in self._order.samples:
+        for name in named:
             if name in self._ended:
                 continue
             sample = self._store.get(name)
@@ -233,6 +259,23 @@ class _Upload:
         self._ended.add(sample)
         self._summary = replace(self._summary, kept_back=self._summary.kept_back + 1)
 
+    def _planned(self, wanted: Sequence[StoredSample]) -> deque[UploadBatch]:
+        """Return the requests for these pictures."""
+        options = self._uploader.configuration().upload
+        alone = [sample for sample in wanted if sample.id in self._alone]
+        together = [sample for sample in wanted if sample.id not in self._alone]
+        return deque(
+            batch
+            for samples, size in ((together, options.batch), (alone, 1))
+            for batch in batches(
+                samples,
+                device=self._uploader.device,
+                category=options.category,
+                size=size,
+                predictions=options.predictions,
+            )
+        )
+
     def _room(self, configuration: CloudSyncConfiguration) -> int | None:
         """Return the bytes that may go by themselves (None: any number); note why none may."""
         now_us, zone = self._uploader.wall_us(), self._uploader.zone
@@ -242,97 +285,116 @@ class _Upload:
             self._summary = replace(self._summary, left=allowed.reason)
         return allowed.bytes
 
-    def _permitted(self, batch: UploadBatch) -> UploadBatch:
+    def _permitted(self, batch: UploadBatch, bytes_under_way: int) -> UploadBatch:
         """Return what of a batch may go at this moment."""
         configuration = self._uploader.configuration()
         cameras = _may_leave(configuration)
         samples = [sample for sample in batch.samples if sample.camera in cameras]
         room = self._room(configuration) if self._order.by_itself else None
-        if room is not None and samples:
+        if room is not None:
+            room -= bytes_under_way
             fitting: list[StoredSample] = []
             for sample in samples:
                 room -= sample.bytes
                 if room < 0:
+                    left = f"no more fits into the {configuration.upload.mb_per_day} MB of today"
+                    self._summary = replace(self._summary, left=self._summary.left or left)
                     break
                 fitting.append(sample)
-            if not fitting and not self._stopped():
-                left = f"the next picture is beyond the {configuration.upload.mb_per_day} MB a day"
-                self._summary = replace(self._summary, left=left)
             samples = fitting
+        self._unsent = self._unsent or len(samples) < len(batch.samples)
         return replace(batch, samples=tuple(samples))
 
     # -- sending ------------------------------------------------------------------------------
 
-    def _send(self, batch: UploadBatch) -> None:
-        """Send a batch, again and again if need be."""
-        attempt = 0
-        while (going := self._permitted(batch)).samples:
-            self._course.step("uploading pictures", *self._progress)
-            try:
-                self._request(going)
-            except CloudUnavailable as error:
-                attempt += 1
-                self._pause(attempt, error)
-            else:
-                return
+    def _send_all(self, planned: deque[UploadBatch]) -> None:
+        """Send batches, a few at a time, until one fails.
 
-    def _pause(self, attempt: int, error: CloudUnavailable) -> None:
-        if attempt >= MOST_TRIES or (error.retry_after_s or 0.0) > LONGEST_WAIT_S:
-            raise error
-        seconds = self._uploader.delay_s(attempt, error)
-        log.info("upload: %s; trying again in %.0f s", error, seconds)
-        self._course.step(f"trying again in {seconds:.0f} s: {error}", *self._progress)
-        self._course.wait(seconds)
-
-    @property
-    def _progress(self) -> tuple[int, int]:
-        return len(self._ended), self._total
-
-    def _request(self, batch: UploadBatch) -> None:
-        may = self._store.begin_upload([sample.id for sample in batch.samples])
-        for sample in batch.samples:
-            if sample.id not in may:
-                self._keep_back(sample.id)
-        going = replace(batch, samples=tuple(s for s in batch.samples if s.id in may))
-        if not going.samples:
-            return
-        refused: CloudRejected | None = None
-        with self._given_back_on_failure():
-            try:
-                outcomes = self._to.ingestion.send(going, self._store.picture)
-            except KeyRefused:
-                raise
-            except CloudRejected as error:
-                refused = error
-                if len(going.samples) > 1:
-                    self._store.release_uploads()
-                else:
-                    self._refuse(going.samples[0], error)
-            else:
-                self._refused_in_a_row = 0
-                self._end(going, tuple(map(self._with_id, outcomes, going.samples)))
-        if refused is not None and len(going.samples) > 1:
-            log.warning("upload: %s; sending %d pictures singly", refused, len(going.samples))
-            for sample in going.samples:
-                self._send(replace(going, samples=(sample,)))
-
-    @contextlib.contextmanager
-    def _given_back_on_failure(self) -> Iterator[None]:
-        """Make what is in a request what it was before when there is no answer to it."""
+        Then the others that are under way are waited for, and what was not sent is as before.
+        """
+        begun: deque[UploadBatch] = deque()
+        under_way = _UnderWay(self._to.ingestion, self._store)
+        self._unsent = False
         try:
-            yield
+            while True:
+                while under_way.count < AT_ONCE and not self._stopped():
+                    begun = begun or self._begun(planned)
+                    if not begun:
+                        break
+                    self._course.step("uploading pictures", *self._progress)
+                    size = under_way.bytes + self._landed_bytes
+                    batch = self._permitted(begun.popleft(), size)
+                    if batch.samples:
+                        under_way.send(batch)
+                if not under_way.count:
+                    break
+                self._land(under_way.wait())
+                self._note(at_last=False)
+            self._note()
+            if begun or self._unsent:
+                self._store.release_uploads()
         except BaseException:
-            with contextlib.suppress(NxaiError):  # the next start does it
+            while under_way.count:
+                with contextlib.suppress(Exception):  # the first one is told
+                    self._land(under_way.wait())
+            with contextlib.suppress(NxaiError):  # else they are sent again, which does no harm
+                self._note()
+            with contextlib.suppress(NxaiError):  # else the next job does it
                 self._store.release_uploads()
             raise
 
-    def _refuse(self, sample: StoredSample, error: CloudRejected) -> None:
-        """Mark a picture that was refused alone."""
-        self._refused_in_a_row += 1
-        batch = UploadBatch((sample,), (), "", labelled=False)
+    def _begun(self, planned: deque[UploadBatch]) -> deque[UploadBatch]:
+        """Take the next batches, and mark their pictures; return those with pictures to send."""
+        cameras = _may_leave(self._uploader.configuration())
+        made: deque[UploadBatch] = deque()
+        while planned and not made:
+            taken: list[UploadBatch] = []
+            count = size = 0
+            while planned and count < BEGUN_AT_ONCE and size < BYTES_BEGUN_AT_ONCE:
+                taken.append(planned.popleft())
+                count += len(taken[-1].samples)
+                size += _bytes_of(taken[-1])
+            wanted = [s.id for batch in taken for s in batch.samples if s.camera in cameras]
+            may = self._store.begin_upload(wanted)
+            for sample in wanted:
+                if sample not in may:
+                    self._keep_back(sample)
+            for batch in taken:
+                samples = tuple(sample for sample in batch.samples if sample.id in may)
+                if samples:
+                    made.append(replace(batch, samples=samples))
+        return made
+
+    def _land(self, landed: "_Landed") -> None:
+        """Count what became of a request."""
+        batch, error = landed.batch, landed.error
+        if isinstance(error, CloudRejected) and not isinstance(error, KeyRefused):
+            self._refuse(batch, error)
+        elif error is not None:
+            raise error
+        else:
+            self._failures = self._refused_in_a_row = 0
+            self._end(batch, tuple(map(self._with_id, landed.outcomes, batch.samples)))
+
+    def _refuse(self, batch: UploadBatch, error: CloudRejected) -> None:
+        """Mark a picture that was refused alone; let several be sent singly."""
+        if len(batch.samples) > 1:
+            self._alone.update(sample.id for sample in batch.samples)
+            raise _RefusedTogetherError(str(error)) from None
+        (sample,) = batch.samples
         self._end(batch, (FileOutcome(sample.id, accepted=False, reason=str(error)),))
+        self._refused_in_a_row += 1
         if self._refused_in_a_row >= MOST_REFUSED:
             raise error
+
+    def _pause(self, error: CloudUnavailable) -> None:
+        self._failures += 1
+        if self._failures >= MOST_TRIES or (error.retry_after_s or 0.0) > LONGEST_WAIT_S:
+            raise error
+        seconds = self._uploader.delay_s(self._failures, error)
+        log.info("upload: %s; trying again in %.0f s", error, seconds)
+        self._course.step(f"trying again in {seconds:.0f} s: {error}", *self._progress)
+        self._course.wait(seconds)
 
     def _with_id(self, outcome: FileOutcome, sample: StoredSample) -> FileOutcome:
         """Find the id of a picture that was there before, best effort."""
@@ -350,7 +412,7 @@ class _Upload:
         return replace(outcome, remote_id=found)
 
     def _end(self, batch: UploadBatch, outcomes: Sequence[FileOutcome]) -> None:
-        self._store.end_upload(outcomes, self._uploader.wall_us())
+        """Count what became of pictures; `_note` tells the store."""
         sizes = {sample.id: sample.bytes for sample in batch.samples}
         accepted = [outcome for outcome in outcomes if outcome.accepted]
         before = self._summary
@@ -362,6 +424,63 @@ class _Upload:
             bytes=before.bytes + sum(sizes[outcome.sample] for outcome in accepted),
         )
         self._ended.update(outcome.sample for outcome in outcomes)
+        self._landed += outcomes
+        self._landed_bytes += _bytes_of(batch)
+
+    def _note(self, *, at_last: bool = True) -> None:
+        """Tell the store what became of pictures, unless that can wait."""
+        now = time.monotonic()
+        due = len(self._landed) >= BEGUN_AT_ONCE or now - self._noted_at >= NOTED_EVERY_S
+        if self._landed and (due or at_last):
+            self._store.end_upload(self._landed, self._uploader.wall_us())
+            self._landed, self._landed_bytes, self._noted_at = [], 0, now
+
+
+@dataclass(frozen=True, slots=True)
+class _Landed:
+    """A request that is over."""
+
+    batch: UploadBatch
+    outcomes: tuple[FileOutcome, ...] = ()
+    error: BaseException | None = None
+
+
+class _UnderWay:
+    """Requests that are being sent, each by a thread of its own.
+
+    The threads end with the process, however long a request still takes: nothing is lost by that.
+    """
+
+    def __init__(self, ingestion: Ingestion, store: SampleStore) -> None:
+        self._ingestion = ingestion
+        self._store = store
+        self._landed: queue.SimpleQueue[_Landed] = queue.SimpleQueue()
+        self.count = 0
+        self.bytes = 0
+
+    def send(self, batch: UploadBatch) -> None:
+        """Begin to send."""
+        self.count += 1
+        self.bytes += _bytes_of(batch)
+        threading.Thread(target=self._send, args=(batch,), name="upload", daemon=True).start()
+
+    def wait(self) -> _Landed:
+        """Return the next one that is over."""
+        landed = self._landed.get()
+        self.count -= 1
+        self.bytes -= _bytes_of(landed.batch)
+        return landed
+
+    def _send(self, batch: UploadBatch) -> None:
+        try:
+            landed = _Landed(batch, self._ingestion.send(batch, self._store.picture))
+        except BaseException as error:  # noqa: BLE001 - raised again by the job's own thread
+            landed = _Landed(batch, error=error)
+        self._landed.put(landed)
+
+
+def _bytes_of(batch: UploadBatch) -> int:
+    return sum(sample.bytes for sample in batch.samples)
 
 
 def _may_leave(configuration: CloudSyncConfiguration) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ DEADLINE: Final = "deadline"
 MOST_CONNECTIONS: Final = 8
 """A download, an upload, a job's log and a look for news at the same time, and some to spare."""
 
-_PIECE: Final = 1 << 16
+_PIECE: Final = 1 << 18
 """Bytes between two looks at the clock while a large chunk is sent."""
 
 
