@@ -112,6 +112,7 @@ _FULL: Final = "the disk is full; make room there"
 _READ_ONLY: Final = "it may not be written; check the owner and rights, and the disk"
 _SQLITE_REASONS: Final = {
     "SQLITE_FULL": _FULL,
+    "SQLITE_IOERR_SHMSIZE": _FULL,
     "SQLITE_BUSY": _LOCKED,
     "SQLITE_LOCKED": _LOCKED,
     "SQLITE_CORRUPT": "it is damaged; move it away (a new one is made) or restore a backup",
@@ -130,13 +131,19 @@ _OS_REASONS: Final = {
 }
 
 
+class DiskFull(StorageUnavailable):
+    """There is no room on the disk."""
+
+
 @contextlib.contextmanager
 def translated(path: Path) -> Iterator[None]:
     """Turn failures of a database, a file or a folder into StorageUnavailable, in plain words."""
     try:
         yield
     except (SQLAlchemyError, OSError) as error:
-        raise StorageUnavailable(f"{path}: {_reason(error)}") from error
+        reason = _reason(error)
+        kind = DiskFull if reason == _FULL else StorageUnavailable
+        raise kind(f"{path}: {reason}") from error
 
 
 def _reason(error: Exception) -> str:

@@ -14,6 +14,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
@@ -24,6 +25,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import Connection, RowMapping
 
+from nxai_cloud_sync.adapters.disk_reserve import DiskReserve
 from nxai_cloud_sync.adapters.picture_folder import SHARD_LETTERS, PictureFolder
 from nxai_cloud_sync.adapters.sql_database import (
     KEPT,
@@ -33,6 +35,7 @@ from nxai_cloud_sync.adapters.sql_database import (
     STORE,
     TOTALS,
     Database,
+    DiskFull,
     translated,
 )
 from nxai_cloud_sync.core.collecting import DAY_S, EARLIEST_US, HASHES, MICROSECONDS, KeptPicture
@@ -57,6 +60,8 @@ log = logging.getLogger(__name__)
 
 SLICE: Final = 200
 """Pictures removed in one go: some 50 ms, so that a new one never waits for long."""
+SMALL_SLICE: Final = 20
+"""On a full disk, where there is little room to note what is removed."""
 MOST_LEFT_OVER: Final = 1000
 """Pictures without a record that are removed when the store is opened. A kill leaves a slice and a
 few at most; more mean that the database is an older copy, and a newer one may be put back."""
@@ -126,6 +131,7 @@ class SqlSamples:
         """
         self._folder = folder
         self._wall_us = wall_us
+        self._reserve = DiskReserve(folder / "samples.reserve")
         self._lock = threading.Lock()
         self._open: _Open | None = None
 
@@ -373,23 +379,19 @@ class SqlSamples:
     def prune(self, limits: SampleLimits, now_us: int | None) -> Pruned:
         """Remove one slice of what is beyond the limits, what is worth least first."""
         store = self._opened()
-        with store.database.writing() as connection:
-            rows = _too_old(connection, limits, now_us) or _too_many(connection, limits)
-            connection.execute(
-                sa.delete(SAMPLES).where(
-                    SAMPLES.c.number.in_(_each([row["number"] for row in rows]))
-                )
-            )
-            dropped = sum(row["uploaded_at_us"] is None for row in rows)
-            if dropped:
-                connection.execute(sa.update(STORE).values(dropped=STORE.c.dropped + dropped))
-            _forget_kept(connection, now_us)
-        for row in rows:
+        try:
+            removed = _remove(store, limits, now_us, SLICE)
+        except DiskFull:
+            if not self._reserve.give_up():
+                raise
+            removed = _remove(store, limits, now_us, SMALL_SLICE)
+        for name in removed.names:
             try:
-                store.pictures.remove(row["id"])
+                store.pictures.remove(name)
             except StorageUnavailable as error:  # found again when the store is opened
                 log.warning("a picture that was removed is left on the disk: %s", error)
-        return Pruned(len(rows), more=len(rows) == SLICE)
+        self._reserve.take()
+        return Pruned(len(removed.names), more=removed.more)
 
     # -- opening ------------------------------------------------------------------------------
 
@@ -402,13 +404,13 @@ class SqlSamples:
                     f"{self._folder}: the database was moved or deleted; it is opened anew"
                 )
             if self._open is None:
-                store = _Open(self._folder)
                 try:
-                    _sweep(store)
-                except BaseException:
-                    store.close()
-                    raise
-                self._open = store
+                    self._open = _open(self._folder)
+                except DiskFull:
+                    if not self._reserve.give_up():
+                        raise
+                    self._open = _open(self._folder)
+                self._reserve.take()
             return self._open
 
 
@@ -418,6 +420,16 @@ def _restore(store: _Open, before: RowMapping, sample: NewSample) -> None:
         return
     store.pictures.put(before["id"], sample.jpeg)
     _note_back(store, (before["number"],))
+
+
+def _open(folder: Path) -> _Open:
+    store = _Open(folder)
+    try:
+        _sweep(store)
+    except BaseException:
+        store.close()
+        raise
+    return store
 
 
 @contextlib.contextmanager
@@ -590,10 +602,29 @@ _TO_REMOVE: Final = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Removed:
+    names: tuple[str, ...]
+    more: bool
+
+
+def _remove(store: _Open, limits: SampleLimits, now_us: int | None, most: int) -> _Removed:
+    """Remove the records of `most` pictures at most that are beyond the limits."""
+    with store.database.writing() as connection:
+        rows = _too_old(connection, limits, now_us, most) or _too_many(connection, limits, most)
+        numbers = _each([row["number"] for row in rows])
+        connection.execute(sa.delete(SAMPLES).where(SAMPLES.c.number.in_(numbers)))
+        dropped = sum(row["uploaded_at_us"] is None for row in rows)
+        if dropped:
+            connection.execute(sa.update(STORE).values(dropped=STORE.c.dropped + dropped))
+        _forget_kept(connection, now_us, most)
+    return _Removed(tuple(row["id"] for row in rows), more=len(rows) == most)
+
+
 def _too_old(
-    connection: Connection, limits: SampleLimits, now_us: int | None
+    connection: Connection, limits: SampleLimits, now_us: int | None, most: int
 ) -> Sequence[RowMapping]:
-    """Return a slice of what was captured too long ago; a time that cannot be is not judged."""
+    """Return some of what was captured too long ago; a time that cannot be is not judged."""
     if now_us is None:
         return ()
     captured = SAMPLES.c.captured_at_us
@@ -606,13 +637,13 @@ def _too_old(
             SAMPLES.c.state != SampleState.UPLOADING.value,
         )
         .order_by(captured)
-        .limit(SLICE)
+        .limit(most)
     )
     return connection.execute(query).mappings().all()
 
 
-def _too_many(connection: Connection, limits: SampleLimits) -> list[RowMapping]:
-    """Return a slice of what is worth least, as far as there is too much."""
+def _too_many(connection: Connection, limits: SampleLimits, most: int) -> list[RowMapping]:
+    """Return some of what is worth least, as far as there is too much."""
     pictures, size = connection.execute(
         sa.select(
             sa.func.coalesce(sa.func.sum(TOTALS.c.pictures), 0),
@@ -623,13 +654,13 @@ def _too_many(connection: Connection, limits: SampleLimits) -> list[RowMapping]:
     size -= limits.keep_mb * MEGABYTE
     chosen: list[RowMapping] = []
     for state, by_value in REMOVED_FIRST:
-        if (pictures <= 0 and size <= 0) or len(chosen) == SLICE:
+        if (pictures <= 0 and size <= 0) or len(chosen) == most:
             break
         order = [SAMPLES.c.captured_at_us, SAMPLES.c.number]
         if by_value:
             order.insert(0, SAMPLES.c.value)
         query = sa.select(*_TO_REMOVE).where(SAMPLES.c.state == state.value).order_by(*order)
-        for row in connection.execute(query.limit(SLICE - len(chosen))).mappings():
+        for row in connection.execute(query.limit(most - len(chosen))).mappings():
             if pictures <= 0 and size <= 0:
                 break
             chosen.append(row)
@@ -638,7 +669,7 @@ def _too_many(connection: Connection, limits: SampleLimits) -> list[RowMapping]:
     return chosen
 
 
-def _forget_kept(connection: Connection, now_us: int | None) -> None:
+def _forget_kept(connection: Connection, now_us: int | None, most: int) -> None:
     """Forget what was kept too long ago to count, but for the last of each camera."""
     table = KEPT.c
     camera = connection.scalar(sa.select(sa.func.min(table.camera)))
@@ -655,7 +686,7 @@ def _forget_kept(connection: Connection, now_us: int | None) -> None:
             old = table.stored_at_us < now_us - KEEP_COUNTS_US
             forgotten.append(sa.and_(table.number <= enough, old))
         if forgotten:
-            some = numbers.where(sa.or_(*forgotten)).order_by(table.number).limit(SLICE)
+            some = numbers.where(sa.or_(*forgotten)).order_by(table.number).limit(most)
             connection.execute(sa.delete(KEPT).where(table.number.in_(some)))
         camera = connection.scalar(
             sa.select(sa.func.min(table.camera)).where(table.camera > camera)
