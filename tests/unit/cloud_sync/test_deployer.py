@@ -1130,11 +1130,12 @@ def test_a_broker_that_goes_again_is_waited_for_again() -> None:
 
 
 def test_an_end_before_it_is_known_what_is_deployed_changes_nothing() -> None:
-    box = Box()
-    with opened(box):
+    with opened(Box()) as box:
         box.look()
-    assert box.kept.content is None
-    assert list(box.bus.router.mailboxes()) == []
+        assert len(list(box.bus.router.mailboxes())) == 1
+        box.deployer.close()
+        assert list(box.bus.router.mailboxes()) == []
+        assert box.kept.writes == 0
 
 
 # -- what is told, and how often ------------------------------------------------------------------
