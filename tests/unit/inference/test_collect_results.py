@@ -202,9 +202,14 @@ def test_the_status_tells_what_is_wanted_and_what_is_in_force() -> None:
         status = on.status_of("m")
         assert (status.wanted, status.path, status.failed) == ("v2", "v1", "v2: no such file")
 
+        on.source.gate.clear()
+        on.source.waiting.clear()
         on.source.put("v2")
         clock.advance(LOAD_RETRY.first_s)
-        wait_for(lambda: on.status_of("m").path == "v2")
+        assert on.source.waiting.wait(10)
+        assert (on.status_of("m").state, on.status_of("m").failed) == ("loading", "")
+        on.source.gate.set()
+        wait_for(lambda: on.status_of("m").path == "v2" and on.status_of("m").state == "ready")
         status = on.status_of("m")
         assert (status.wanted, status.failed, status.digest) == ("v2", "", "digest of v2")
 

@@ -284,6 +284,16 @@ def test_how_undecided_mobilenet_ssd_is(
     assert found is None or found.reason.startswith("a box: no more than ")
 
 
+@pytest.mark.parametrize(("confidence", "wanted"), [(0.375, True), (0.25, True), (0.2, False)])
+def test_boxes_count_from_half_of_the_threshold_on(confidence: float, wanted: bool) -> None:
+    """What is not reported may be a missed object: 0.375 against 0.625 for nothing."""
+    close = MarginStrategy(below=1)
+    found = Model(Task.YOLOV5, [yolo()], close).judge(yolo((*LONE, confidence, 1, 0)))
+    assert (found is not None) is wanted
+    found = Model(Task.MOBILENET_SSD, ssd(), close).judge(*ssd((confidence, 0)))
+    assert (found is not None) is wanted
+
+
 def test_a_classifier_decides_once() -> None:
     model = Model(Task.CLASSIFICATION, [classes(0, 0, 0)], MarginStrategy(), labels=3)
     found = model.judge(classes(0.5, 0.375, 0.125))
