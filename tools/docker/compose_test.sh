@@ -57,3 +57,18 @@ for service in mosquitto capture inference publisher manager cloud-sync; do
     fi
 done
 echo "all containers are healthy"
+
+# cloud-sync and inference share the catalogue: a model that is imported is tested over there.
+docker cp models/demo-parts/model.onnx "$("${compose[@]}" ps -q cloud-sync)":/tmp/model.onnx
+ask() { "${compose[@]}" exec -T cloud-sync nxai-cloud-sync "$@"; }
+ask import /tmp/model.onnx --model copy --labels bolt,nut,washer
+ask deploy copy --camera demo
+for attempt in $(seq 60); do
+    if ask models | grep -q "copy .* running on demo"; then break; fi
+    if [ "$attempt" = 60 ]; then
+        ask models
+        exit 1
+    fi
+    sleep 1
+done
+echo "an imported model runs"
