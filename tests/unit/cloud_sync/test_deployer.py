@@ -75,7 +75,7 @@ class Box:
         self.deployer = Deployer(
             self.bus, self.kept, self.shelf, self.clock, lambda: int(self.clock.now * 1e6)
         )
-        self.options = FEW
+        self.options: ShadowOptions | None = FEW
         self.rules = RULES
         self.sequence = 0
 
@@ -338,6 +338,15 @@ def test_nothing_is_put_in_force_that_somebody_deleted(box: Box) -> None:
     assert box.record.digest == NEW
 
 
+def test_a_model_that_comes_back_is_measured_anew(box: Box) -> None:
+    promoted_at(box, 20)
+    box.deployer.undeploy("nuts", None)
+    box.runs()
+    box.deploy(NEW, at_once=True)
+    assert box.record.probation is not None
+    assert box.record.probation.rate_before is None
+
+
 def test_an_offer_is_told_and_taken_back(box: Box) -> None:
     box.deployer.offer("nuts", "2026-12-01")  # before it is deployed
     box.runs()
@@ -596,6 +605,32 @@ def test_the_rules_of_the_settings_count_as_they_are_at_the_end(box: Box) -> Non
     box.options = ShadowOptions(frames=4, minutes=10, min_agreement=0)
     box.look()
     assert box.record.digest == NEW
+
+
+def test_no_trial_ends_before_it_is_known_how_it_shall_end(box: Box) -> None:
+    """After a start the configuration may come late."""
+    box.runs()
+    box.deploy(NEW, by_rule=True)
+    box.both_run()
+    box.frames(400)
+    box.options = None
+    box.look(100_000)
+    assert (box.record.digest, box.record.shadow) == (OLD, NEW)
+    box.options = ShadowOptions(frames=401, minutes=10)
+    box.look()
+    assert box.record.shadow == NEW
+    box.frames(1)
+    box.look()
+    assert box.record.digest == NEW
+
+
+def test_what_was_put_in_force_is_watched_without_any_settings(box: Box) -> None:
+    box.runs()
+    box.deploy(NEW, at_once=True)
+    box.says(fails("nuts", NEW))
+    box.options = None
+    box.look()
+    assert box.record.digest == OLD
 
 
 def test_a_slower_version_is_judged_by_what_the_settings_allow(box: Box) -> None:

@@ -79,8 +79,10 @@ def test_the_last_word_of_a_process_that_nobody_knew_is_no_news() -> None:
 
 def test_other_services_are_left_alone() -> None:
     observed = Observations()
-    observed.see(worker(model("nuts", OLD)).model_copy(update={"role": "publisher"}), 0)
-    assert observed.seen("nuts") == Seen()
+    for at, count in ((0, 0), (RATE_S, 300)):
+        status = worker(model("nuts", OLD), cameras=(camera("front", count),))
+        observed.see(status.model_copy(update={"role": "publisher"}), at)
+    assert observed.seen("nuts", ("front",)) == Seen()
 
 
 def test_failures_are_told_by_version_of_all_workers() -> None:

@@ -147,6 +147,8 @@ class Deployer:
         """Of inboxes that are closed."""
         self._offers: dict[str, str] = {}
         self._shadow = ShadowOptions()
+        self._decides = False
+        """Whether it is known how trials end."""
         self._shelf = _Shelf()
         self._saved = _Saved()
         self._told = _Told()
@@ -353,11 +355,18 @@ class Deployer:
         """Take what an inference or capture process says of itself."""
         self._observations.see(status, self._clock())
 
-    def look(self, shadow: ShadowOptions, rollback: RollbackOptions) -> None:
-        """Go on with trials and probations; called about once a second."""
+    def look(self, shadow: ShadowOptions | None, rollback: RollbackOptions) -> None:
+        """Go on with trials and probations; called about once a second.
+
+        Args:
+            shadow: How long a trial takes, and what it must show; None: not known yet, no trial
+                ends by itself.
+            rollback: Rules of the time after a swap.
+        """
         now = self._clock()
         passed_s, self._looked_at = now - self._looked_at, now
-        self._shadow = shadow
+        self._decides = shadow is not None
+        self._shadow = shadow or self._shadow
         if self._recalling is not None:
             self._recall(self._recalling)
             return
@@ -386,7 +395,9 @@ class Deployer:
     def _go_on_trial(self, record: Deployed, seen: Seen, candidate: Seen, look: Look) -> Deployed:
         """Return a record after what its trial showed since the last look."""
         under = self._trials.get(record.model)
-        if record.trial is None or under is None or not under.belongs_to(record):
+        if not self._decides or record.trial is None:
+            return record
+        if under is None or not under.belongs_to(record):
             return record
         under.comparison.fail(candidate.errors)
         report = under.comparison.report(record.trial.rate_before)

@@ -107,9 +107,9 @@ class Observations:
         return Seen(
             digests=frozenset(status.digest for status in found),
             failures=tuple(
-                (status.wanted.removeprefix(CATALOGUE), _why(status))
+                (status.wanted.removeprefix(CATALOGUE), why)
                 for status in found
-                if _why(status)
+                if (why := _why(status))
             ),
             errors=self._errors.pop(model, 0),
             crashes=crashes,
@@ -199,6 +199,4 @@ def _keep_meters(process: _Process, names: Iterable[str]) -> None:
 
 def _why(status: ModelStatus) -> str:
     """Return why a model could not be loaded, also of a worker of a version that tells less."""
-    if status.failed or status.wanted or status.state != "failed":
-        return status.failed
-    return status.reason
+    return status.failed or (status.reason if status.state == "failed" else "")
