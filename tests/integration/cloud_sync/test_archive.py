@@ -110,6 +110,14 @@ def test_a_model_alone_in_an_archive(tmp_path: Path) -> None:
     assert (found, stated.labels) == (noise(1), None)
 
 
+def test_names_that_are_written_in_another_way(tmp_path: Path) -> None:
+    files = {"./a//model.tflite": noise(1), "a/": b"", "x.tflite/": b""}
+    assert taken(archive(tmp_path, files))[0] == noise(1)
+    twice = {"a//model.tflite": noise(1), "a/model.tflite": noise(2)}
+    with pytest.raises(RejectedError, match="twice"):
+        taken(archive(tmp_path, twice, "twice.zip"))
+
+
 def package(content: bytes, **rest: Any) -> dict[str, bytes]:
     manifest = PackageManifest(labels=LABELS, name="Dosen", nms_iou=0.3, **rest)
     text = manifest.model_dump_json(exclude_none=True).encode()

@@ -4,6 +4,7 @@ Nothing is executed, and nothing is unpacked under a name that the archive chose
 that matter are read within bounds, and the model is written to a file of our own.
 """
 
+import errno
 import hashlib
 import stat
 import struct
@@ -151,7 +152,7 @@ class _Reader:
 
     def parts(self, member: str) -> Iterator[bytes]:
         """Read a member bit by bit."""
-        with self._archive.open(self._members[member]) as file:
+        with _reading(self._name), self._archive.open(self._members[member]) as file:
             while part := file.read(BLOCK_BYTES):
                 yield part
 
@@ -245,13 +246,15 @@ def _members(archive: zipfile.ZipFile, name: str) -> dict[str, zipfile.ZipInfo]:
     members: dict[str, zipfile.ZipInfo] = {}
     for info in infos:
         reason = _unwanted(info)
-        if not reason and info.filename in members:
+        plain = str(PurePosixPath(info.filename))  # "a//b" and "./a/b" are the same file as "a/b"
+        if not reason and plain in members:
             reason = "is in there twice"
         if reason:
             raise RejectedError(
                 f"{info.filename!r} in {name} {reason}; that is no archive of Edge Impulse"
             )
-        members[info.filename] = info
+        if not info.is_dir():
+            members[plain] = info
     return members
 
 
@@ -283,6 +286,10 @@ _DAMAGED: Final = (
 def _reading(name: str) -> Iterator[None]:
     try:
         yield
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise RejectedError(f"{name} is damaged (a place before its beginning)") from error
     except _DAMAGED as error:
         raise RejectedError(f"{name} is damaged ({error}); get it again") from error
 
