@@ -1,27 +1,34 @@
-"""The loop: receive, decide, emit, acknowledge; what takes long is a job on another thread."""
+"""The loop: receive, decide, emit, acknowledge; what takes long is a job on another thread.
+
+Its parts are done apart from one another: what fails is told and tried again, and the pictures go
+on coming.
+"""
 
 import contextlib
 import json
 import logging
 import queue
 import random
+import threading
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 from pydantic import TypeAdapter
 
 from nxai_cloud_sync.collector import Collector
 from nxai_cloud_sync.core.catalogue import CatalogueVersion, VersionState
-from nxai_cloud_sync.core.project import Role
 from nxai_cloud_sync.core.sample import LabelledBox, SampleFilter, SampleState, StoredSample
 from nxai_cloud_sync.core.upload_window import allowance, day_start_us
 from nxai_cloud_sync.core.uploading import UploadSummary
 from nxai_cloud_sync.deployer import Deployer
 from nxai_cloud_sync.importer import Importer
-from nxai_cloud_sync.jobs import Details, Ended, Job, Lane, Work
-from nxai_cloud_sync.linked_project import LinkedProject
+from nxai_cloud_sync.jobs import Cancelled, Details, Ended, Job, Lane, Work
+from nxai_cloud_sync.linked_project import LinkedProject, Purpose
 from nxai_cloud_sync.ports import Catalogue, SampleStore, StorageUnavailable
 from nxai_cloud_sync.settings import CloudSyncSettings
 from nxai_cloud_sync.trainer import Trainer
@@ -34,7 +41,7 @@ from nxai_common.contracts.configuration import CloudSyncConfiguration
 from nxai_common.contracts.deployments import Deployment
 from nxai_common.contracts.samples import Sample
 from nxai_common.contracts.status import Problem, ServiceState, Status
-from nxai_common.errors import NxaiError, RejectedError
+from nxai_common.errors import KeyRefused, NxaiError, RejectedError
 from nxai_common.retry import RetryPolicy
 from nxai_common.runtime import Beat, Report, Stop
 
@@ -48,6 +55,18 @@ UPLOAD_EVERY_S: Final = 30.0
 """Pictures that may go up by themselves are collected for so long: one connection for them all."""
 AGAIN: Final = RetryPolicy(first_s=30, factor=2, longest_s=3600)
 """What goes on by itself and failed is tried again, at last once an hour."""
+OPEN_AGAIN: Final = RetryPolicy(first_s=1, factor=2, longest_s=30)
+"""A disk that could not be read at the start may be there at any moment."""
+CALLED_OFF_S: Final = 3600.0
+"""An upload that a person cancelled does not begin again by itself for so long."""
+COMPLAIN_EVERY_S: Final = 60.0
+"""A fault that comes with every message must not fill the disk with log lines."""
+LEFT_OVER_S: Final = 86_400.0
+"""A file that was to be imported, and is so old when the service starts, belongs to no job."""
+ONLINE: Final = frozenset({"link", "pull", "check-updates", "retrain", "upload"})
+"""Jobs that ask Edge Impulse for something."""
+TAKING: Final = frozenset({"import", "shadow", "promote"})
+"""Policies by which a new model is fetched."""
 
 NOT_CONFIGURED: Final = CloudSyncConfiguration(revision="")
 """Nothing is collected, and nothing goes on by itself."""
@@ -99,6 +118,29 @@ class Parts:
     updates: UpdateWatch
     inference: Presence
     wanted: Wanted
+    claim: Callable[[], None]
+    """Keeps other processes out of the state folder, once and for all.
+
+    Raises ConfigurationError where another one is in there, StorageUnavailable where the disk
+    does not do: it is asked again then.
+    """
+
+
+@dataclass(slots=True)
+class _Due:
+    """When something is tried the next time, and how often it failed since it went well."""
+
+    at: float = float("-inf")
+    failures: int = 0
+
+    def put_off(self, now: float, policy: RetryPolicy, rng: random.Random) -> None:
+        """Wait longer each time."""
+        self.failures += 1
+        self.at = now + policy.delay(self.failures, rng)
+
+    def at_once(self) -> None:
+        """Try it now, and begin anew with the waiting."""
+        self.at, self.failures = float("-inf"), 0
 
 
 class CloudSync:
@@ -117,24 +159,35 @@ class CloudSync:
         self._beat = beat
         self._parts = parts
         self._clock = clock
+        self._rng = random.Random()  # noqa: S311 - jitter, not a secret
         self._revision = ""
         self._ended: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         """What jobs leave for the loop to do; at most one a job."""
         self._inbox: Inbox = self._subscribe()
         self._models = Lane("models", bus, settings.instance, self._inbox.wake)
         self._uploads = Lane("uploads", bus, settings.instance, self._inbox.wake)
-        self._tick_at = clock()
-        self._took_up_training = False
-        self._rng = random.Random()  # noqa: S311 - jitter, not a secret
-        self._upload_at = clock()
-        self._upload_failures = 0
-        self._test_at = clock()
-        self._test_failures = 0
-        self._sync_problem = ""
-        self._opened = False
+        self._jobs: tuple[Job, ...] = ()
+        """Those that wait or run, and some that have just ended."""
         self._newest: dict[str, tuple[Job, Hashable]] = {}
         """The newest job of each name, and what was wanted of it."""
+        self._opened = False
+        self._opening = _Due()
+        self._tick_at = clock()
+        self._next_upload = _Due()
+        self._next_test = _Due()
+        self._next_check = _Due()
+        self._took_up_training = False
+        self._to_try: dict[str, str] = {}
+        """Versions that came by themselves and are to be tried, by model."""
+        self._reported: set[str] = set()
+        """Models of which the broker keeps a report; looked through with each tick."""
+        # What other threads read is replaced as a whole.
         self._disk_problem = ""
+        self._stuck: Mapping[str, str] = {}
+        """Why something that goes on by itself does not, by the name of its jobs."""
+        self._faults: Mapping[str, Problem] = {}
+        """Parts of the loop that failed."""
+        self._complained_at: dict[str, float] = {}
         self._handlers: Mapping[type[Message], Callable[[Any], c.Reply]] = {
             c.LinkProject: self._link,
             c.UnlinkProject: self._unlink,
@@ -152,7 +205,7 @@ class CloudSync:
             c.ListSamples: self._list_samples,
             c.ShowSample: self._show_sample,
             c.ReviewSamples: self._review,
-            c.UploadSamples: self._upload,
+            c.UploadSamples: self._upload_samples,
             c.RetrainModel: self._retrain,
             c.CheckUpdates: self._check_updates,
             c.CancelJob: self._cancel,
@@ -161,9 +214,13 @@ class CloudSync:
     # -- the loop -----------------------------------------------------------------------------
 
     def run(self, stop: Stop) -> None:
-        """Receive, decide, emit, acknowledge; until stopped."""
+        """Receive, decide, emit, acknowledge; until stopped.
+
+        Raises:
+            ConfigurationError: another process works in the state folder.
+        """
         try:
-            with self._parts.collector, self._models, self._uploads:
+            with _together(self._parts.collector, self._models, self._uploads):
                 while not stop.is_set():
                     self.turn(POLL_S)
         finally:
@@ -173,16 +230,15 @@ class CloudSync:
     def turn(self, timeout: float) -> None:
         """Handle one message, or what else is due when none comes within `timeout` seconds."""
         self._beat()
-        if not self._opened:
-            self._open()
+        self._open()
         delivery = self._inbox.receive(timeout)
         while not self._ended.empty():
-            self._ended.get()()
+            self._attempt("what follows a job", self._ended.get())
         if self._clock() >= self._tick_at:
             self._tick_at = self._clock() + TICK_S
             self._tick()
         if delivery is not None:
-            self._handle(delivery)
+            self._attempt("messages", partial(self._handle, delivery))
 
     def report(self) -> Report:
         """Return how it goes."""
@@ -190,12 +246,14 @@ class CloudSync:
         problems = [*parts.collector.problems, *parts.deployer.problems]
         if self._disk_problem:
             problems.append(Problem(about="disk", reason=self._disk_problem))
-        if parts.project.trouble:
-            problems.append(Problem(about="edge impulse", reason=parts.project.trouble))
-        elif self._sync_problem:
-            problems.append(Problem(about="edge impulse", reason=self._sync_problem))
+        problems += self._faults.values()
+        trouble = parts.project.trouble
+        for reason in (trouble,) if trouble else self._stuck.values():
+            problems.append(Problem(about="edge impulse", reason=reason))
+        # What is wrong with the disk, several parts find out.
+        told = {problem.reason: problem for problem in reversed(problems)}
         return Report(
-            problems=tuple(problems),
+            problems=tuple(reversed(told.values())),
             counters={
                 **parts.collector.counters,
                 **parts.deployer.counters,
@@ -227,11 +285,9 @@ class CloudSync:
             case CloudSyncConfiguration() as configuration:
                 self._configure(configuration)
             case Status() as status:
-                self._parts.inference.see(status)
-                self._parts.deployer.see_status(status)
+                self._see_status(status)
             case Deployment(model=model):
-                if self._opened and model not in self._parts.deployer.models:
-                    self._bus.clear(Deployment, model=model)
+                self._reported.add(model)
             case c.CloudSyncCommand() as command:
                 delivery.reply(self._answer(command))
             case _:
@@ -241,7 +297,15 @@ class CloudSync:
         self._parts.wanted.configuration = configuration
         self._parts.collector.configure(configuration)
         self._revision = configuration.revision
-        self._upload_at = self._clock()
+        self._stuck = {}  # it may not be wanted any more
+        self._next_upload.at_once()
+
+    def _see_status(self, status: Status) -> None:
+        before = self._parts.inference.any()
+        self._parts.inference.see(status)
+        self._parts.deployer.see_status(status)
+        if self._parts.inference.any() and not before:
+            self._next_test.at_once()
 
     def _answer(self, command: c.CloudSyncCommand) -> c.Reply:
         if not self._opened:
@@ -255,81 +319,138 @@ class CloudSync:
             log.exception("command %s", command.name)
             return c.Reply(ok=False, reason=f"unexpected {type(error).__name__}; see the log")
 
+    def _attempt(self, what: str, work: Callable[[], None]) -> None:
+        """Do one part of the work; what it fails of is told, and does not end the loop."""
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - logged, told in the status, and tried again
+            self._fail(what, error)
+        else:
+            if what in self._faults:
+                self._faults = {name: of for name, of in self._faults.items() if name != what}
+
+    def _fail(self, what: str, error: Exception) -> None:
+        about, reason, expected = "cloud-sync", str(error), isinstance(error, NxaiError)
+        if isinstance(error, StorageUnavailable):
+            about = "disk"
+        elif not expected:
+            reason = f"unexpected {type(error).__name__} in {what}; see the log"
+        problem = Problem(about=about, reason=reason)
+        now = self._clock()
+        if now - self._complained_at.get(what, float("-inf")) >= COMPLAIN_EVERY_S:
+            self._complained_at[what] = now
+            log.error("%s: %s", what, reason, exc_info=None if expected else error)
+        self._faults = {**self._faults, what: problem}
+
     # -- what goes on by itself ---------------------------------------------------------------
 
-    def _open(self) -> bool:
-        """Take up what was kept; later again where it cannot be read now."""
-        if not self._opened:
-            try:
-                self._parts.catalogue.open()
-                self._parts.project.open()
-                self._parts.deployer.open()
-            except StorageUnavailable as error:
-                if self._disk_problem != str(error):
-                    log.error("%s", error)  # noqa: TRY400 - the reason is in the text
-                self._disk_problem = str(error)
-                return False
-            self._disk_problem = ""
-            self._opened = True
-        return True
+    def _open(self) -> None:
+        """Take up what was kept; later again where it cannot be read now.
+
+        Until then nothing is told of deployments, and nothing is done that asks for them.
+
+        Raises:
+            ConfigurationError: another process works in the state folder.
+        """
+        if self._opened or self._clock() < self._opening.at:
+            return
+        try:
+            self._parts.claim()
+            self._parts.catalogue.open()
+            self._parts.project.open()
+            self._parts.deployer.open()
+        except StorageUnavailable as error:
+            if self._disk_problem != str(error):
+                log.error("%s", error)  # noqa: TRY400 - the reason is in the text
+            self._disk_problem = str(error)
+            self._opening.put_off(self._clock(), OPEN_AGAIN, self._rng)
+            return
+        self._disk_problem = ""
+        self._opened = True
+        self._attempt("left-over files", self._sweep_incoming)
+
+    def _sweep_incoming(self) -> None:
+        """Remove files whose import a crash broke off."""
+        now = time.time()
+        with contextlib.suppress(OSError):  # there may be no such folder
+            for path in self._settings.incoming_dir.iterdir():
+                if now - path.lstat().st_ctime > LEFT_OVER_S:
+                    _remove(path)
 
     def _tick(self) -> None:
-        if not self._open():
+        if not self._opened:
             return
+        self._attempt("deployments", self._look_at_deployments)
+        self._attempt("tests of models", self._test_pending)
+        self._attempt("trials of new versions", self._try_versions)
+        online = self._parts.project.link is not None and not self._parts.project.trouble
+        self._attempt("trainings", self._take_up_training if online else _nothing)
+        # What may run by itself is not known before there is a configuration.
+        by_itself = online and bool(self._revision)
+        self._attempt("updates", self._check_by_itself if by_itself else _nothing)
+        self._attempt("uploads", self._upload_by_itself if by_itself else _nothing)
+
+    def _look_at_deployments(self) -> None:
         wanted = self._configuration
         self._parts.deployer.look(wanted.shadow, wanted.rollback)
-        self._test_pending()
-        if self._parts.project.link is None or self._parts.project.trouble:
-            return
-        self._take_up_training()
-        if not self._revision:  # what may run by itself is not known yet
-            return
-        if self._models.idle and self._parts.updates.due(
-            wanted.updates, metered=wanted.upload.metered
-        ):
-            self._start(self._models, "check-updates", self._look_for_update, self._looked)
-        if self._clock() >= self._upload_at and self._uploads.idle:
-            self._upload_at = self._clock() + UPLOAD_EVERY_S
-            if wanted.upload.mode != "manual" and self._may_upload():
-                self._start(
-                    self._uploads,
-                    "upload",
-                    lambda job: self._send(job, UploadOrder(by_itself=True)),
-                    self._uploaded,
-                )
+        for model in self._reported.difference(self._parts.deployer.models):
+            self._bus.clear(Deployment, model=model)
+        self._reported.clear()
 
     def _take_up_training(self) -> None:
-        """Follow the training that was under way when the service ended."""
+        """Follow the training that was under way when the service ended, or the key was refused."""
         if self._took_up_training:
             return
-        self._took_up_training = True
         left = self._parts.trainer.left_over()
         link = self._parts.project.link
+        self._took_up_training = True
         if left is None or link is None or left.project != link.project:
             return
         studio = self._parts.project.studio
-        self._start(
+        reply = self._start(
             self._models,
             "retrain",
             lambda job: self._parts.trainer.go_on(job, studio, left),
             self._trained,
         )
+        self._took_up_training = reply.ok
 
     def _test_pending(self) -> None:
         """Test imported models that inference could not be asked about when they came."""
-        if self._clock() < self._test_at or not self._models.idle:
+        if self._clock() < self._next_test.at:
             return
-        self._test_at = self._clock() + AGAIN.first_s
+        if not self._parts.inference.any() or not self._models.idle:
+            return
+        self._next_test.at = self._clock() + AGAIN.first_s
         if any(v.state is VersionState.FETCHED for v in self._parts.catalogue.versions()):
             self._start(self._models, "test", self._parts.importer.test_pending, self._tested)
 
     def _tested(self, _job: Job, failure: NxaiError | None) -> None:
-        self._test_failures = 0 if failure is None else self._test_failures + 1
-        if self._test_failures:
-            self._test_at = self._clock() + AGAIN.delay(self._test_failures, self._rng)
+        if failure is None:
+            self._next_test.failures = 0
+        else:
+            self._next_test.put_off(self._clock(), AGAIN, self._rng)
+
+    def _check_by_itself(self) -> None:
+        """Look for a new model when it is time to."""
+        wanted = self._configuration
+        if not self._may("check-updates", "import", wanted=wanted.updates.policy in TAKING):
+            return
+        if self._clock() < self._next_check.at or not self._models.idle:
+            return
+        if self._parts.updates.due(wanted.updates, metered=wanted.upload.metered):
+            self._start_check(by_itself=True)
+
+    def _start_check(self, *, by_itself: bool) -> c.Reply:
+        return self._start(
+            self._models,
+            "check-updates",
+            self._look_for_update,
+            partial(self._looked, by_itself=by_itself),
+        )
 
     def _look_for_update(self, job: Job) -> Details:
-        link = self._parts.project.require()
+        link = self._parts.project.require("import")
         job.step("looking for a new model")
         studio = self._parts.project.studio()
         try:
@@ -339,70 +460,131 @@ class CloudSync:
         job.text = found.text
         return {"offered": found.offered, "model": link.model, "take": found.take}
 
-    def _looked(self, job: Job, failure: NxaiError | None) -> None:
-        self._note(failure)
-        link = self._parts.project.link
-        if failure is not None or link is None:
+    def _looked(self, job: Job, failure: NxaiError | None, *, by_itself: bool) -> None:
+        self._note(job, failure, by_itself=by_itself)
+        if failure is not None:
+            # It may not have come as far as the part that has a pace of its own.
+            self._next_check.put_off(self._clock(), AGAIN, self._rng)
             return
-        offered = str(job.details.get("offered") or "")
+        self._next_check.at_once()
+        link = self._parts.project.link
+        if link is None:
+            return
         if link.model:
-            self._parts.deployer.offer(link.model, offered)
-        wanted = self._configuration.updates.policy in ("import", "shadow", "promote")
-        if job.details.get("take") and wanted:
+            self._parts.deployer.offer(link.model, str(job.details.get("offered") or ""))
+        if job.details.get("take") and self._configuration.updates.policy in TAKING:
             self._start_pull(c.PullModel(), by_itself=True)
 
     def _pulled(self, job: Job, failure: NxaiError | None, *, by_itself: bool) -> None:
-        self._note(failure)
+        self._note(job, failure, by_itself=by_itself)
         if failure is not None:
             return
         model, digest = str(job.details["model"]), str(job.details["digest"])
-        if job.details["state"] != VersionState.READY.value:
-            return
-        self._parts.deployer.offer(model, "")
-        policy = self._configuration.updates.policy
-        record = self._parts.deployer.record(model)
-        if (
-            not by_itself
-            or policy not in ("shadow", "promote")
-            or record is None
-            or record.digest == digest
-            or digest in record.refused
-        ):
-            return
-        try:
-            self._parts.deployer.deploy(
-                model, digest, None, self._cameras(), by_rule=policy == "promote"
-            )
-        except RejectedError as error:
-            log.warning("version %s of model %s is not tried: %s", digest[:12], model, error)
+        if job.details["state"] == VersionState.READY.value:
+            self._parts.deployer.offer(model, "")
+        if by_itself:
+            self._to_try[model] = digest
+            self._try_versions()
 
-    def _may_upload(self) -> bool:
+    def _try_versions(self) -> None:
+        """Begin the trial of what came by itself, once it has passed its test."""
+        policy = self._configuration.updates.policy
+        for model, digest in tuple(self._to_try.items()):
+            version = self._parts.catalogue.get(digest)
+            if version is not None and version.state is VersionState.FETCHED:
+                continue
+            record = self._parts.deployer.record(model)
+            if (
+                policy in ("shadow", "promote")
+                and version is not None
+                and version.state is VersionState.READY
+                and record is not None
+                and record.digest != digest
+                and digest not in record.refused
+            ):
+                try:
+                    self._parts.deployer.deploy(
+                        model, digest, None, self._cameras(), by_rule=policy == "promote"
+                    )
+                except RejectedError as error:
+                    log.warning(
+                        "version %s of model %s is not tried: %s", digest[:12], model, error
+                    )
+            del self._to_try[model]
+
+    def _upload_by_itself(self) -> None:
+        """Send what may go up by itself now."""
+        wanted = self._configuration.upload.mode != "manual"
+        if not self._may("upload", "upload", wanted=wanted) or not wanted:
+            return
+        if self._clock() < self._next_upload.at or not self._uploads.idle:
+            return
+        self._next_upload.at = self._clock() + UPLOAD_EVERY_S
+        if self._something_to_upload():
+            self._start_upload(UploadOrder(by_itself=True))
+
+    def _something_to_upload(self) -> bool:
         """Tell whether pictures wait that may go up by themselves now."""
-        wanted, now_us = self._configuration, time.time_ns() // 1000
-        sent = self._parts.samples.uploaded_bytes_since(day_start_us(now_us, None))
-        if allowance(wanted.upload, now_us, None, sent).reason:
+        wanted, uploader = self._configuration, self._parts.uploader
+        now_us = uploader.wall_us()
+        sent = self._parts.samples.uploaded_bytes_since(day_start_us(now_us, uploader.zone))
+        if allowance(wanted.upload, now_us, uploader.zone, sent).reason:
             return False
         include_new = wanted.upload.mode == "automatic"
         cameras = [camera.id for camera in wanted.cameras if camera.collect.upload != "never"]
         return bool(self._parts.samples.to_upload(cameras, 1, include_new=include_new))
 
-    def _uploaded(self, _job: Job, failure: NxaiError | None) -> None:
-        self._note(failure)
-        self._upload_failures = 0 if failure is None else self._upload_failures + 1
-        if self._upload_failures:
-            self._upload_at = self._clock() + AGAIN.delay(self._upload_failures, self._rng)
+    def _start_upload(self, order: UploadOrder) -> c.Reply:
+        return self._start(
+            self._uploads,
+            "upload",
+            lambda job: self._send(job, order),
+            partial(self._uploaded, by_itself=order.by_itself),
+            what=order,
+        )
 
-    def _trained(self, _job: Job, failure: NxaiError | None) -> None:
-        self._note(failure)
-        if failure is None and self._parts.project.link is not None:
+    def _uploaded(self, job: Job, failure: NxaiError | None, *, by_itself: bool) -> None:
+        self._note(job, failure, by_itself=by_itself)
+        if isinstance(failure, Cancelled):
+            self._next_upload.at = self._clock() + CALLED_OFF_S
+        elif failure is not None or (by_itself and not job.details.get("uploaded")):
+            # What came to nothing does so again, as when the next picture is too large for today.
+            self._next_upload.put_off(self._clock(), AGAIN, self._rng)
+        else:
+            self._next_upload.failures = 0
+
+    def _trained(self, job: Job, failure: NxaiError | None) -> None:
+        self._note(job, failure, by_itself=False)
+        if isinstance(failure, KeyRefused):
+            self._took_up_training = False  # with another key it goes on
+        if failure is None and self._parts.project.may("import"):
             self._parts.updates.hurry()
-            self._start(self._models, "check-updates", self._look_for_update, self._looked)
+            self._start_check(by_itself=True)
 
-    def _note(self, failure: NxaiError | None) -> None:
-        """Remember why the exchange with Edge Impulse does not go on; forget it when it does."""
-        self._sync_problem = "" if failure is None else str(failure)
-        if failure is not None:
+    def _may(self, name: str, to: Purpose, *, wanted: bool) -> bool:
+        """Tell whether the key lets do something; where it is `wanted`, the status says why not."""
+        try:
+            self._parts.project.require(to)
+        except RejectedError as error:
+            if wanted:
+                self._stuck = {**self._stuck, name: str(error)}
+            return False
+        return True
+
+    def _note(self, job: Job, failure: NxaiError | None, *, by_itself: bool) -> None:
+        """Remember why what goes on by itself does not, and forget it when it does.
+
+        Who asks for a job is told how it ended; that is no trouble of the box.
+        """
+        if failure is None:
+            self._unstick(job.command)
+        elif not isinstance(failure, Cancelled) and self._parts.project.link is not None:
             self._parts.project.note_failure(failure)
+            if by_itself:
+                self._stuck = {**self._stuck, job.command: str(failure)}
+
+    def _unstick(self, *names: str) -> None:
+        self._stuck = {name: why for name, why in self._stuck.items() if name not in names}
 
     # -- jobs ---------------------------------------------------------------------------------
 
@@ -431,10 +613,11 @@ class CloudSync:
         if job is None:
             return c.Reply(ok=False, reason="too many jobs wait already; ask again later")
         self._newest[name] = (job, what)
+        self._jobs = (*(other for other in self._jobs if not other.state.ended), job)
         return c.Reply(ok=True, details={"job": job.id})
 
     def _start_pull(self, command: c.PullModel, *, by_itself: bool) -> c.Reply:
-        link = self._parts.project.require()
+        link = self._parts.project.require("import")
         artefact = command.artefact or self._artefact()
 
         def work(job: Job) -> Details:
@@ -450,17 +633,17 @@ class CloudSync:
             self._models,
             "pull",
             work,
-            lambda job, failure: self._pulled(job, failure, by_itself=by_itself),
+            partial(self._pulled, by_itself=by_itself),
             what=(artefact, command.model),
         )
 
     def _send(self, job: Job, order: UploadOrder) -> Details:
         project = self._parts.project
-        link = project.require()
+        link = project.require("upload")
         with contextlib.ExitStack() as closing:
             ingestion = closing.enter_context(contextlib.closing(project.ingestion()))
             studio = None
-            if Role(link.role).reads_models:  # finds the ids of pictures that were there before
+            if project.may("import"):  # finds the ids of pictures that were there before
                 studio = closing.enter_context(contextlib.closing(project.studio()))
             summary = self._parts.uploader.run(
                 order, job, Destination(ingestion, studio, link.project)
@@ -478,10 +661,18 @@ class CloudSync:
     # -- commands: the link -------------------------------------------------------------------
 
     def _link(self, command: c.LinkProject) -> c.Reply:
+        before = self._parts.project.link
+
         def ended(_job: Job, failure: NxaiError | None) -> None:
-            if failure is None:
-                self._sync_problem = ""
-                self._parts.updates.hurry()
+            link = self._parts.project.link
+            if failure is not None or link is None:
+                return
+            if before is not None and before.model and before.project != link.project:
+                self._parts.deployer.offer(before.model, "")
+            self._stuck = {}
+            self._took_up_training = False
+            self._next_upload.at_once()
+            self._hurry()
 
         return self._start(
             self._models,
@@ -491,9 +682,23 @@ class CloudSync:
             what=command,
         )
 
+    def _hurry(self) -> None:
+        """Look for a new model soon, and closely."""
+        self._parts.updates.hurry()
+        self._next_check.at_once()
+
     def _unlink(self, _command: c.UnlinkProject) -> c.Reply:
-        self._parts.project.forget()
-        self._sync_problem = ""
+        link = self._parts.project.link
+        try:
+            self._parts.project.forget()
+        finally:
+            for job in self._jobs:
+                if job.command in ONLINE:
+                    job.cancel()
+            self._stuck = {}
+            self._to_try.clear()
+            if link is not None and link.model:
+                self._parts.deployer.offer(link.model, "")
         return c.Reply(ok=True)
 
     def _show_link(self, _command: c.ShowLink) -> c.Reply:
@@ -520,7 +725,10 @@ class CloudSync:
             imported = self._parts.importer.import_file(job, path, command)
             return _what_came(job, imported.version, imported.text)
 
-        return self._start(self._models, "import", work, what=name)
+        def ended(_job: Job, _failure: NxaiError | None) -> None:
+            _remove(path)
+
+        return self._start(self._models, "import", work, ended, what=command)
 
     def _list_models(self, _command: c.ListModels) -> c.Reply:
         return _json_reply(
@@ -627,7 +835,7 @@ class CloudSync:
             boxes,
             confirm_predictions=command.confirm_predictions,
         )
-        self._upload_at = self._clock()
+        self._next_upload.at_once()
         reason = "; ".join(f"{name}: {why}" for name, why in list(refused.items())[:5])
         return c.Reply(
             ok=len(refused) < len(command.samples) or not command.samples,
@@ -635,22 +843,16 @@ class CloudSync:
             details={"changed": len(command.samples) - len(refused)},
         )
 
-    def _upload(self, command: c.UploadSamples) -> c.Reply:
-        self._parts.project.require()
-        return self._start(
-            self._uploads,
-            "upload",
-            lambda job: self._send(
-                job, UploadOrder(samples=command.samples, include_new=command.include_new)
-            ),
-            self._uploaded,
-            what=(command.samples, command.include_new),
+    def _upload_samples(self, command: c.UploadSamples) -> c.Reply:
+        self._parts.project.require("upload")
+        return self._start_upload(
+            UploadOrder(samples=command.samples, include_new=command.include_new)
         )
 
     # -- commands: training -------------------------------------------------------------------
 
     def _retrain(self, command: c.RetrainModel) -> c.Reply:
-        link = self._parts.project.require()
+        link = self._parts.project.require("train")
         if not command.confirm:
             return self._ask_about_training(link.name)
         studio = self._parts.project.studio
@@ -673,13 +875,15 @@ class CloudSync:
         )
 
     def _check_updates(self, _command: c.CheckUpdates) -> c.Reply:
-        self._parts.project.require()
-        self._parts.updates.hurry()
-        return self._start(self._models, "check-updates", self._look_for_update, self._looked)
+        self._parts.project.require("import")
+        self._hurry()
+        return self._start_check(by_itself=False)
 
     def _cancel(self, command: c.CancelJob) -> c.Reply:
         for lane in (self._models, self._uploads):
             job = lane.get(command.job)
+            if job is not None and job.state.ended:
+                raise RejectedError(f"job {command.job!r} is over: {job.text or job.state.value}")
             if job is not None:
                 job.cancel()
                 return c.Reply(ok=True)
@@ -699,6 +903,34 @@ class CloudSync:
 COMMANDS: Final[tuple[type[c.CloudSyncCommand], ...]] = tuple(
     sorted(c.CloudSyncCommand.__subclasses__(), key=lambda kind: kind.__name__)
 )
+
+
+@contextlib.contextmanager
+def _together(*parts: AbstractContextManager[object]) -> Iterator[None]:
+    """Open parts, and close them all at the same time: each may need seconds to say goodbye."""
+    goodbyes: list[threading.Thread] = []
+    try:
+        for part in parts:
+            opened = contextlib.ExitStack()
+            opened.enter_context(part)
+            goodbyes.append(threading.Thread(target=opened.close, name="goodbye"))
+        yield
+    finally:
+        for goodbye in goodbyes:
+            goodbye.start()
+        for goodbye in goodbyes:
+            goodbye.join()
+
+
+def _nothing() -> None:
+    """Have nothing to do."""
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:  # a folder, or somebody else's
+        log.warning("%s cannot be removed: %s", path, error.strerror)
 
 
 def _name_of(kind: type[c.CloudSyncCommand]) -> str:
