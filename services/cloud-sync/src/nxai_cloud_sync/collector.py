@@ -36,8 +36,9 @@ from nxai_common.retry import RetryPolicy
 
 log = logging.getLogger(__name__)
 
-MOST_HELD: Final = 256
-"""Pictures that wait at most: a quarter of what the broker hands out before an acknowledgement."""
+MOST_HELD: Final = 64
+"""Pictures that wait at most; a broker that keeps to `CloudSyncSettings.receive_maximum` has fewer
+in flight, so that it is never said no."""
 MOST_HELD_BYTES: Final = 64_000_000
 """Of them: 200 of 1080p, and at least one of any size."""
 PRUNE_EVERY_S: Final = 60.0
@@ -275,28 +276,30 @@ class Collector:
             closing = self._closing
         if wanted is None:
             return
+        policy = None if held is None else wanted.policies.get(held.sample.camera)
+        if held is not None and (policy is None or not policy.enabled):
+            self._histories.pop(held.sample.camera, None)
+            self._finish(held, LeftOut.UNKNOWN_CAMERA if policy is None else LeftOut.SWITCHED_OFF)
+            return
         if not closing and self._clock.monotonic() >= self._prune_at:
             # First, so that a disk gets room that is too full for another picture.
             self._prune(wanted)
-        if held is not None:
-            outcome = self._decide(held.sample, wanted)
-            with self._condition:
-                self._counts[outcome] += 1
-                newest = self._waiting.remove(held)
-            newest.delivery.acknowledge()
-            if outcome in _WITHOUT_STORE:
-                return
+        if held is not None and policy is not None:
+            self._finish(held, self._decide(held.sample, policy))
         if self._problem is not None:
             log.info("pictures are stored again; %d wait", len(self._waiting.held))
             self._problem = None
             self._attempts = 0
 
-    def _decide(self, sample: Sample, wanted: _Wanted) -> str:
+    def _finish(self, held: _Held, outcome: str) -> None:
+        """Count what became of a picture, and acknowledge it."""
+        with self._condition:
+            self._counts[outcome] += 1
+            newest = self._waiting.remove(held)
+        newest.delivery.acknowledge()
+
+    def _decide(self, sample: Sample, policy: CollectPolicy) -> str:
         """Keep a picture or leave it out; return under which name that counts."""
-        policy = wanted.policies.get(sample.camera)
-        if policy is None or not policy.enabled:
-            self._histories.pop(sample.camera, None)
-            return (LeftOut.UNKNOWN_CAMERA if policy is None else LeftOut.SWITCHED_OFF).value
         try:
             new = new_sample(
                 sample,
@@ -372,8 +375,6 @@ class Collector:
 
 
 _COUNTED: Final = ("stored", "duplicates", "refused", "turned_away", "failures", "removed")
-_WITHOUT_STORE: Final = (LeftOut.UNKNOWN_CAMERA, LeftOut.SWITCHED_OFF, "refused")
-"""What is decided without a look into the store says nothing of its health."""
 
 
 def _word(why: LeftOut) -> str:

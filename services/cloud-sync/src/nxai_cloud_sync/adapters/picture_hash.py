@@ -4,7 +4,7 @@ import io
 from typing import Final
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from nxai_cloud_sync.core.perceptual_hash import COLUMNS, ROWS, difference_hash
 from nxai_common.errors import RejectedError
@@ -43,6 +43,8 @@ class JpegHasher:
                     )
                 picture.draft("L", (2 * COLUMNS, 2 * ROWS))
                 gray = picture.convert("L").resize((COLUMNS, ROWS), Image.Resampling.BOX)
+        except UnidentifiedImageError as error:
+            raise RejectedError("no whole JPEG: it does not begin as one") from error
         except _UNREADABLE as error:
             raise RejectedError(f"no whole JPEG: {error}") from error
         return difference_hash(np.asarray(gray))
