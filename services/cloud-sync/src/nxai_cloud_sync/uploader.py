@@ -328,8 +328,11 @@ class _Upload:
                         under_way.send(batch)
                 if not under_way.count:
                     break
-                self._land(under_way.wait())
+                # While these travel there is time for the store.
+                if not begun and not self._stopped():
+                    begun = self._begun(planned)
                 self._note(at_last=False)
+                self._land(under_way.wait())
             self._note()
             if begun or self._unsent:
                 self._store.release_uploads()

@@ -69,10 +69,6 @@ def in_window(window: str, now_us: int, zone: tzinfo | None) -> bool:
 
 
 def day_start_us(now_us: int, zone: tzinfo | None) -> int:
-    """Return when the local day began, in Unix microseconds.
-
-    After a clock was put back, what was sent "tomorrow" counts as today's: too little goes up
-    rather than too much.
-    """
+    """Return when the local day began, in Unix microseconds."""
     today = datetime.fromtimestamp(now_us / _US, zone).date()
     return int(datetime.combine(today, time(), zone).timestamp() * _US)
