@@ -278,6 +278,17 @@ def test_a_job_that_runs_is_cancelled_where_it_waits(line: Line) -> None:
     assert (line.lane.done, line.lane.failed) == (0, 0)  # nothing failed
 
 
+def test_a_job_waits_for_its_time_and_no_longer_than_until_it_is_cancelled() -> None:
+    job = Heard().job
+    began = time.monotonic()
+    job.wait(0.05)
+    assert time.monotonic() - began >= 0.05
+    threading.Timer(0.01, job.cancel).start()
+    with pytest.raises(Cancelled):
+        job.wait(60)
+    assert time.monotonic() - began < 30
+
+
 def test_a_job_that_waits_is_cancelled_at_once(line: Line) -> None:
     gate = Gate()
     began = threading.Event()

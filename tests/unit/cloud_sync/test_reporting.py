@@ -89,6 +89,7 @@ def test_a_version_that_is_gone_is_told_by_its_digest() -> None:
 @pytest.mark.parametrize(
     ("written", "meant"),
     [
+        ("2026-11-28T16:02:00+02:00", datetime(2026, 11, 28, 14, 2, tzinfo=UTC)),
         ("2026-11-28T14:02:00", datetime(2026, 11, 28, 14, 2, tzinfo=UTC)),
         ("", None),
         ("yesterday", None),
