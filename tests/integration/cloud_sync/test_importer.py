@@ -652,6 +652,25 @@ def test_downloads_of_the_dashboard_run_with_labels(
     assert changed.version.labels == labels
 
 
+def test_a_title_that_is_said_stands_over_all(box: World, tmp_path: Path) -> None:
+    path = tmp_path / "m.tflite"
+    path.write_bytes(float32())
+    first = box.take(path, labels=LABELS, title="First").version
+    box.importer.rename(first.digest, title="Second", documentation=None)
+    assert box.take(path).version.title == "Second"
+    assert box.take(path, title="Third").version.title == "Third"
+    assert box.catalogue.versions()[0].title == "Third"
+
+
+def test_importing_again_mends_a_damaged_record(box: World, tmp_path: Path) -> None:
+    path = tmp_path / "m.tflite"
+    path.write_bytes(float32())
+    first = box.take(path, labels=LABELS).version
+    (box.folder / first.digest / "about.json").write_text("{")
+    assert box.take(path, labels=LABELS).version.state is VersionState.READY
+    assert [each.model for each in box.catalogue.versions()] == ["m"]
+
+
 def test_a_package_of_another_box_runs(box: World, tmp_path: Path) -> None:
     manifest = PackageManifest(labels=LABELS, name="Dosen", version="7", threshold=0.3)
     path = tmp_path / "package.zip"

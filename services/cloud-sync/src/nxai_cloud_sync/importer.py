@@ -373,14 +373,11 @@ def _check_key(key: KeyInfo, link: Link) -> None:
 
 def _told(version: CatalogueVersion, before: CatalogueVersion | None, waits: str) -> str:
     name = f"version {version.version} of model {version.model}"
-    match version.state:
-        case VersionState.FETCHED:
-            return f"{name} is here and waits for its test: {waits}"
-        case VersionState.REFUSED:
-            return f"{name} was refused: {version.reason}"
-        case VersionState.READY:
-            changed = changes(before, version).text
-            told = (*((changed,) if changed else ()), *version.notes, *version.warnings)
-            notes = "; ".join(told)
-            speed = "" if version.engine_ms is None else f", {version.engine_ms:.3g} ms a run"
-            return f"{name} is ready ({version.engine}{speed})" + (f"; {notes}" if notes else "")
+    if version.state is VersionState.FETCHED:
+        return f"{name} is here and waits for its test: {waits}"
+    if version.state is VersionState.REFUSED:
+        return f"{name} was refused: {version.reason}"
+    speed = "" if version.engine_ms is None else f", {version.engine_ms:.3g} ms a run"
+    told = (changes(before, version).text, *version.notes, *version.warnings)
+    ready = f"{name} is ready ({version.engine}{speed})"
+    return "; ".join((ready, *(text for text in told if text)))
