@@ -999,7 +999,8 @@ def test_frames_flow_as_soon_as_inference_offers_the_model(line: Line) -> None:
     source = line.source()
     source.steps.put(flat())
     line.reaches(lambda s: s.skipped == 1)
-    assert "inference does not offer its model m" in line.service.report().problems[0].reason
+    (problem,) = line.service.report().problems
+    assert problem.reason == "inference does not offer its model m (yet): it gets no frame"
     line.offer("m")
     wait_for(lambda: not line.service.report().problems)
     assert line.outside.request(TakeSnapshot(camera="front")).ok  # the new plan is in force

@@ -130,7 +130,7 @@ class RunningCamera:
             reasons.append(link.reason)
         if self.routes.waiting_for:
             names = ", ".join(self.routes.waiting_for)
-            reasons.append(f"inference does not offer its model {names} (yet): nothing is sent to it")
+            reasons.append(f"inference does not offer its model {names} (yet): it gets no frame")
         reasons += self.sender.failures()
         return tuple(Problem(about=f"camera {self.options.id}", reason=r) for r in reasons)
 
