@@ -109,7 +109,7 @@ class World:
     def send(self, *samples: Sample) -> list[Delivered]:
         new = [Delivered(sample) for sample in samples]
         for delivery in new:
-            assert self.collector.offer(delivery)
+            self.collector.offer(delivery)
         self.deliveries += new
         return new
 
@@ -171,7 +171,7 @@ def test_a_picture_is_stored_before_it_is_acknowledged(folder: Path) -> None:
     with running(folder, wanted()) as world:
         deliveries = [Delivered(message(n, "nut"), world.kept) for n in range(20)]
         for delivery in deliveries:
-            assert world.collector.offer(delivery)
+            world.collector.offer(delivery)
         wait_for(lambda: all(delivery.acknowledged for delivery in deliveries))
         for number, delivery in enumerate(deliveries):
             (kept,) = delivery.seen_at_acknowledgement
@@ -290,7 +290,7 @@ def test_what_is_delivered_again_while_it_waits_is_acknowledged_as_the_broker_kn
         trouble(world)
         (second,) = world.send(message(1))
         copy = Delivered(message(1), owed=False)
-        assert world.collector.offer(copy)
+        world.collector.offer(copy)
         assert world.count("held") == 1
         assert first.acknowledged  # the broker waits for the newer one
         assert not second.acknowledged
@@ -342,47 +342,81 @@ def test_only_pictures_are_taken(folder: Path) -> None:
 
 
 def test_pictures_are_held_while_the_store_takes_none(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(collector_module, "MOST_HELD", 4)
-    deliveries = [Delivered(message(n)) for n in range(5)]
     with blocked(folder) as unblock, running(folder, wanted()) as world:
-        taken = [world.collector.offer(delivery) for delivery in deliveries]
-        assert taken == [True, True, True, True, False]
+        deliveries = world.send(*(message(n) for n in range(5)))
         assert str(folder) in trouble(world).reason
         wait_for(lambda: world.count("failures") > 3)
         assert not any(delivery.acknowledged for delivery in deliveries)
-        assert (world.count("held"), world.count("turned_away")) == (4, 1)
+        assert world.count("held") == 5
         unblock()
-        wait_for(lambda: all(delivery.acknowledged for delivery in deliveries[:4]))
+        world.done()
         wait_for(lambda: world.collector.problems == ())
-        assert not deliveries[4].acknowledged  # the broker has it still
-        assert world.kept() == [0, 1, 2, 3]
+        assert world.kept() == [0, 1, 2, 3, 4]
     assert caplog.text.count("no picture is stored") == 1
     assert "pictures are stored again" in caplog.text
+
+
+def test_when_too_many_are_held_those_that_are_worth_least_are_left_out(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collector_module, "MOST_HELD", 4)
+    monkeypatch.setattr(collector_module, "WAIT_FOR_ROOM_S", 1e6)  # not waited for: it is no use
+    with blocked(folder) as unblock, running(folder, wanted()) as world:
+        (first,) = world.send(message(0, value=0.0))
+        trouble(world)
+        values = [0.5, 0.2, 0.9, 0.2, 0.1, 0.7]
+        deliveries = world.send(*(message(n, value=v) for n, v in enumerate(values, 1)))
+        assert world.count("held") == 4
+        assert world.count("left_out_no_room") == 3
+        left_out = [delivery.acknowledged for delivery in deliveries]
+        # The first is in hand, whatever it is worth; of two that are worth the same the older goes.
+        assert left_out == [False, True, False, True, True, False]
+        assert not first.acknowledged
+        unblock()
+        world.done()
+        assert world.kept() == [0, 1, 3, 6]
 
 
 def test_large_pictures_are_bounded_by_their_bytes(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(collector_module, "MOST_HELD_BYTES", 2 * len(jpeg(0)) + 100)
-    large = Delivered(message(9, attachment=bytes(10_000)))
-    with blocked(folder) as unblock, running(folder, wanted()) as world:
-        assert world.collector.offer(large)  # one of any size
-        assert not world.collector.offer(Delivered(message(1)))
-        unblock()
-        wait_for(lambda: world.count("held") == 0)
-        assert world.count("refused") == 1
-    monkeypatch.setattr(collector_module, "MOST_HELD_BYTES", 2 * len(jpeg(0)) + 100)
     with running(folder) as world:
+        (large,) = world.send(message(9, value=0.1, attachment=bytes(10_000)))
+        assert world.count("held") == 1  # one of any size
         same_size = [message(n, attachment=jpeg(0)) for n in range(3)]
-        taken = [world.collector.offer(Delivered(one)) for one in same_size]
-        assert taken == [True, True, False]
-        assert world.collector.offer(Delivered(same_size[1]))  # waits already
-        world.collector.configure(wanted())
-        wait_for(lambda: world.count("held") == 0)
-        assert world.collector.offer(Delivered(message(4)))
+        world.send(*same_size)
+        assert large.acknowledged
+        assert world.count("held") == 2
+        world.send(same_size[2])  # waits already
+        assert world.count("left_out_no_room") == 2
+
+
+def test_while_the_store_works_who_offers_waits_for_room(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collector_module, "MOST_HELD", 2)
+    monkeypatch.setattr(collector_module, "WAIT_FOR_ROOM_S", 60)
+    with running(folder, wanted()) as world:
+        world.send(*(message(n) for n in range(40)))
+        world.done()
+        assert world.count("left_out_no_room") == 0
+        assert world.kept() == list(range(40))
+
+
+def test_who_offers_does_not_wait_for_long(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collector_module, "MOST_HELD", 2)
+    monkeypatch.setattr(collector_module, "WAIT_FOR_ROOM_S", 0.01)
+    look = threading.Event()
+    monkeypatch.setattr(JpegHasher, "hash_of", lambda *_: int(look.wait(30)))
+    with running(folder, wanted()) as world:
+        world.send(*(message(n) for n in range(5)))
+        assert world.count("left_out_no_room") == 3
+        look.set()
+        world.done()
 
 
 def test_who_is_switched_off_waits_for_no_store(folder: Path) -> None:

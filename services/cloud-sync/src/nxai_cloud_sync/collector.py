@@ -1,8 +1,9 @@
 """The collector's thread: decides which pictures are kept, stores them, then acknowledges them.
 
 While the store takes nothing, or nobody has said yet what shall be kept, pictures are held
-unacknowledged (a bounded number); the store is tried again with back-off. What does not fit stays
-with the broker, which delivers it again after a reconnect.
+unacknowledged; the store is tried again with back-off. When too many are held, those that are
+worth least are left out: what is neither held nor acknowledged would take the place of another one
+at the broker until the connection breaks, and in the end nothing would come any more.
 """
 
 import logging
@@ -36,11 +37,14 @@ from nxai_common.retry import RetryPolicy
 
 log = logging.getLogger(__name__)
 
-MOST_HELD: Final = 64
-"""Pictures that wait at most; a broker that keeps to `CloudSyncSettings.receive_maximum` has fewer
-in flight, so that it is never said no."""
+MOST_HELD: Final = 256
+"""Pictures that wait at most. The broker hands out few before an acknowledgement
+(`CloudSyncSettings.receive_maximum`), but Mosquitto 2.0 does not keep to it in a session that was
+resumed: there, hundreds come at once."""
 MOST_HELD_BYTES: Final = 64_000_000
 """Of them: 200 of 1080p, and at least one of any size."""
+WAIT_FOR_ROOM_S: Final = 1.0
+"""How long who offers a picture is held up while the store works: it takes a hundred a second."""
 PRUNE_EVERY_S: Final = 60.0
 """Between two rounds of retention: a minute's pictures are nothing against a day or 2 GB."""
 RETRY: Final = RetryPolicy(first_s=0.5, factor=2.0, longest_s=30.0)
@@ -95,6 +99,19 @@ class _Waiting:
         more = self.bytes + len(sample.attachment)
         return not self.held or (len(self.held) < MOST_HELD and more <= MOST_HELD_BYTES)
 
+    @property
+    def too_much(self) -> bool:
+        """Whether more wait than may."""
+        beyond = len(self.held) > MOST_HELD or self.bytes > MOST_HELD_BYTES
+        return beyond and len(self.held) > 1
+
+    def least(self, in_hand: _Held | None) -> _Held:
+        """Return the one that is worth least, of those the oldest; but for one that is in hand."""
+        return min(
+            (held for held in self.held.values() if in_hand is None or held.key != in_hand.key),
+            key=lambda held: held.sample.value,
+        )
+
     def put(self, new: _Held) -> None:
         """Keep one delivery of each picture: the newest of those that the broker waits for."""
         old = self.held.get(new.key)
@@ -147,6 +164,8 @@ class Collector:
         self._condition = threading.Condition()
         self._wanted: _Wanted | None = None
         self._waiting = _Waiting()
+        self._in_hand: _Held | None = None
+        """What the thread decides on now."""
         self._closing = False
         self._end_by = float("inf")
         self._prune_at = 0.0
@@ -172,27 +191,33 @@ class Collector:
         with self._condition:
             self._closing = True
             self._end_by = time.monotonic() + GOODBYE_S
-            self._condition.notify()
+            self._condition.notify_all()
         self._thread.join(2 * GOODBYE_S)  # what is under way at the end of that time may finish
 
-    def offer(self, delivery: Delivery[Message]) -> bool:
+    def offer(self, delivery: Delivery[Message]) -> None:
         """Take a `Sample`; it is acknowledged once it is stored, or decided against.
 
-        Returns:
-            False when too many are held. It is left unacknowledged: the broker delivers it again
-            after a reconnect.
+        When too many are held, waits for a moment if that helps; then the one that is worth least
+        is left out, which may be this one.
         """
         sample = delivery.message
         if not isinstance(sample, Sample):
             raise TypeError(f"a {type(sample).__name__} is no picture to collect")
         held = _Held(sample, delivery)
+        left_out: list[_Held] = []
         with self._condition:
-            if held.key not in self._waiting.held and not self._waiting.has_room(sample):
-                self._counts["turned_away"] += 1
-                return False
+            if held.key not in self._waiting.held:
+                self._condition.wait_for(
+                    lambda: self._waiting.has_room(sample) or not self._at_work, WAIT_FOR_ROOM_S
+                )
             self._waiting.put(held)
-            self._condition.notify()
-        return True
+            while self._waiting.too_much:
+                least = self._waiting.least(self._in_hand)
+                left_out.append(self._waiting.remove(least))
+                self._counts[LeftOut.NO_ROOM] += 1
+            self._condition.notify_all()
+        for one in left_out:
+            one.delivery.acknowledge()
 
     def configure(self, configuration: CloudSyncConfiguration) -> None:
         """Change what is kept, from the next picture on."""
@@ -207,7 +232,7 @@ class Collector:
         with self._condition:
             self._wanted = wanted
             self._prune_at = 0.0
-            self._condition.notify()
+            self._condition.notify_all()
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -263,6 +288,11 @@ class Collector:
                 and time.monotonic() < self._end_by
             )
 
+    @property
+    def _at_work(self) -> bool:
+        """Whether what waits becomes less."""
+        return self._wanted is not None and self._problem is None and not self._closing
+
     def _due(self) -> bool:
         if self._wanted is None:  # nobody has said yet what shall be kept
             return False
@@ -272,7 +302,7 @@ class Collector:
         """Remove a slice of what is too much when it is time, and decide on one picture."""
         with self._condition:
             wanted = self._wanted
-            held = self._waiting.first() if self._waiting.held else None
+            held = self._in_hand = self._waiting.first() if self._waiting.held else None
             closing = self._closing
         if wanted is None:
             return
@@ -296,6 +326,8 @@ class Collector:
         with self._condition:
             self._counts[outcome] += 1
             newest = self._waiting.remove(held)
+            self._in_hand = None
+            self._condition.notify_all()
         newest.delivery.acknowledge()
 
     def _decide(self, sample: Sample, policy: CollectPolicy) -> str:
@@ -374,7 +406,7 @@ class Collector:
                 self._condition.wait(left)
 
 
-_COUNTED: Final = ("stored", "duplicates", "refused", "turned_away", "failures", "removed")
+_COUNTED: Final = ("stored", "duplicates", "refused", "failures", "removed")
 
 
 def _word(why: LeftOut) -> str:

@@ -42,6 +42,8 @@ class LeftOut(enum.StrEnum):
     PER_DAY = "per-day"
     LABEL_PER_DAY = "label-per-day"
     NEAR_DUPLICATE = "near-duplicate"
+    NO_ROOM = "no-room"
+    """Too many waited to be stored, and others were worth more."""
 
 
 @dataclass(frozen=True, slots=True)
