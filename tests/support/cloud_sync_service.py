@@ -300,7 +300,8 @@ class Box:
         """Let time pass; what is started meanwhile is done before it goes on."""
         end = self.clock.now + seconds
         while self.clock.now < end:
-            self.turn(step_s)
+            self.clock.advance(step_s)
+            self.service.turn(0)
             self.until(lambda: self.idle, step_s=0)
 
     @property

@@ -65,6 +65,8 @@ LEFT_OVER_S: Final = 86_400.0
 """A file that was to be imported, and is so old when the service starts, belongs to no job."""
 ONLINE: Final = frozenset({"link", "pull", "check-updates", "retrain", "upload"})
 """Jobs that ask Edge Impulse for something."""
+EDGE_IMPULSE: Final = "edge impulse"
+"""What most problems of jobs are about."""
 TAKING: Final = frozenset({"import", "shadow", "promote"})
 """Policies by which a new model is fetched."""
 
@@ -183,7 +185,7 @@ class CloudSync:
         """Models of which the broker keeps a report; looked through with each tick."""
         # What other threads read is replaced as a whole.
         self._disk_problem = ""
-        self._stuck: Mapping[str, str] = {}
+        self._stuck: Mapping[str, Problem] = {}
         """Why something that goes on by itself does not, by the name of its jobs."""
         self._faults: Mapping[str, Problem] = {}
         """Parts of the loop that failed."""
@@ -248,8 +250,9 @@ class CloudSync:
             problems.append(Problem(about="disk", reason=self._disk_problem))
         problems += self._faults.values()
         trouble = parts.project.trouble
-        for reason in (trouble,) if trouble else self._stuck.values():
-            problems.append(Problem(about="edge impulse", reason=reason))
+        if trouble:
+            problems.append(Problem(about=EDGE_IMPULSE, reason=trouble))
+        problems += (p for p in self._stuck.values() if not (trouble and p.about == EDGE_IMPULSE))
         # What is wrong with the disk, several parts find out.
         told = {problem.reason: problem for problem in reversed(problems)}
         return Report(
@@ -488,9 +491,12 @@ class CloudSync:
 
     def _try_versions(self) -> None:
         """Begin the trial of what came by itself, once it has passed its test."""
+        if not self._to_try:
+            return
         policy = self._configuration.updates.policy
+        versions = {version.digest: version for version in self._parts.catalogue.versions()}
         for model, digest in tuple(self._to_try.items()):
-            version = self._parts.catalogue.get(digest)
+            version = versions.get(digest)
             if version is not None and version.state is VersionState.FETCHED:
                 continue
             record = self._parts.deployer.record(model)
@@ -567,7 +573,7 @@ class CloudSync:
             self._parts.project.require(to)
         except RejectedError as error:
             if wanted:
-                self._stuck = {**self._stuck, name: str(error)}
+                self._stuck = {**self._stuck, name: _problem(error)}
             return False
         return True
 
@@ -581,7 +587,7 @@ class CloudSync:
         elif not isinstance(failure, Cancelled) and self._parts.project.link is not None:
             self._parts.project.note_failure(failure)
             if by_itself:
-                self._stuck = {**self._stuck, job.command: str(failure)}
+                self._stuck = {**self._stuck, job.command: _problem(failure)}
 
     def _unstick(self, *names: str) -> None:
         self._stuck = {name: why for name, why in self._stuck.items() if name not in names}
@@ -920,6 +926,11 @@ def _together(*parts: AbstractContextManager[object]) -> Iterator[None]:
             goodbye.start()
         for goodbye in goodbyes:
             goodbye.join()
+
+
+def _problem(failure: NxaiError) -> Problem:
+    about = "disk" if isinstance(failure, StorageUnavailable) else EDGE_IMPULSE
+    return Problem(about=about, reason=str(failure))
 
 
 def _nothing() -> None:
