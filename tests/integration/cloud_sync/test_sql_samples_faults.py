@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from nxai_cloud_sync.adapters import sql_database, sql_samples
+from nxai_cloud_sync.adapters.disk_reserve import RESERVE_BYTES, DiskReserve
 from nxai_cloud_sync.adapters.sql_samples import GONE, SqlSamples
 from nxai_cloud_sync.core.sample import SampleFilter, SampleState
 from nxai_cloud_sync.core.uploading import FileOutcome
@@ -249,6 +250,39 @@ def test_a_full_disk_can_be_opened(disk: SmallDisk) -> None:
         assert store.prune(lower, NOW_US).pictures > 0
 
 
+def test_a_full_disk_without_a_reserve_says_so(disk: SmallDisk) -> None:
+    disk.resize("3m")  # the log cannot grow to its usual 4 MB, and each write makes it larger
+    folder = disk.path / "samples"
+    with opened(folder) as store:
+        store.usage()
+        (folder / "samples.reserve").unlink()
+        count = fill(store, 20_000)
+        with suppress(OSError), (disk.path / "others").open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+        lower = ROOMY.model_copy(update={"keep_pictures": count // 2})
+        with pytest.raises(StorageUnavailable, match="the disk is full"):
+            store.prune(lower, NOW_US)
+        assert store.usage().pictures == count
+        assert len(files_of(folder)) == count
+        disk.resize("8m")
+        assert store.prune(lower, NOW_US).pictures == count - count // 2
+
+
+def test_there_is_a_reserve_only_where_there_is_room(disk: SmallDisk) -> None:
+    disk.resize("1m")
+    reserve = DiskReserve(disk.path / "reserve")
+    reserve.take()
+    assert list(disk.path.iterdir()) == []
+    assert not reserve.give_up()
+    disk.resize("8m")
+    reserve.take()
+    reserve.take()
+    assert (disk.path / "reserve").stat().st_blocks * 512 >= RESERVE_BYTES
+    assert reserve.give_up()
+    assert list(disk.path.iterdir()) == []
+
+
 def test_a_new_store_on_a_full_disk_says_so(disk: SmallDisk) -> None:
     disk.resize("16k")
     with (
@@ -284,9 +318,14 @@ def test_pictures_without_a_record_are_removed_at_the_start(folder: Path) -> Non
     another.write_bytes(b"left")
     unfinished = path.with_suffix(".part")
     unfinished.write_bytes(b"half of it")
+    for odd in ("odd.part", "odd.jpg"):  # somebody's: they cannot be deleted as files
+        (path.parent / odd / "kept").mkdir(parents=True)
     with opened(folder) as store:
         assert store.usage().pictures == 1
-        assert files_of(folder) == {one.id: b"picture 1"}
+    for odd in ("odd.part", "odd.jpg"):
+        (path.parent / odd / "kept").rmdir()
+        (path.parent / odd).rmdir()
+    assert files_of(folder) == {one.id: b"picture 1"}
 
 
 def test_many_pictures_without_a_record_are_left_alone(

@@ -259,9 +259,9 @@ class Collector:
 
     def _run(self) -> None:
         try:
-            while self._await_work():
+            while (wanted := self._await_work()) is not None:
                 try:
-                    self._work()
+                    self._work(wanted)
                 except StorageUnavailable as error:
                     self._fail(error)
                     self._pause(RETRY.delay(self._attempts, self._rng))
@@ -272,21 +272,21 @@ class Collector:
             log.exception("the collector stopped")
             raise
 
-    def _await_work(self) -> bool:
-        """Wait until there is something to do; False when it is time to end."""
+    def _await_work(self) -> _Wanted | None:
+        """Wait until there is something to do for a configuration; None when it is time to end."""
         with self._condition:
             while not self._closing and not self._due():
                 known = self._wanted is not None
                 self._condition.wait(self._prune_at - self._clock.monotonic() if known else None)
             if not self._closing:
-                return True
+                return self._wanted
             # After a failure there is no time for another try: the broker keeps the pictures.
-            return (
-                self._wanted is not None
-                and bool(self._waiting.held)
+            goes_on = (
+                bool(self._waiting.held)
                 and self._problem is None
                 and time.monotonic() < self._end_by
             )
+            return self._wanted if goes_on else None
 
     @property
     def _at_work(self) -> bool:
@@ -298,14 +298,11 @@ class Collector:
             return False
         return bool(self._waiting.held) or self._clock.monotonic() >= self._prune_at
 
-    def _work(self) -> None:
+    def _work(self, wanted: _Wanted) -> None:
         """Remove a slice of what is too much when it is time, and decide on one picture."""
         with self._condition:
-            wanted = self._wanted
             held = self._in_hand = self._waiting.first() if self._waiting.held else None
             closing = self._closing
-        if wanted is None:
-            return
         policy = None if held is None else wanted.policies.get(held.sample.camera)
         if held is not None and (policy is None or not policy.enabled):
             self._histories.pop(held.sample.camera, None)

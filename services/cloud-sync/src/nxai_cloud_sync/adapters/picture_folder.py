@@ -79,9 +79,10 @@ class PictureFolder:
         folder = self.root / shard
         with translated(self.root):
             names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-            for name in names:
-                if name.endswith(UNFINISHED):
-                    (folder / name).unlink(missing_ok=True)
+        for name in names:
+            if name.endswith(UNFINISHED):
+                with contextlib.suppress(OSError):  # it is found again the next time
+                    (folder / name).unlink()
         return frozenset(name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX))
 
 

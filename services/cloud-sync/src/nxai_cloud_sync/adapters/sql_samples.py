@@ -385,11 +385,7 @@ class SqlSamples:
             if not self._reserve.give_up():
                 raise
             removed = _remove(store, limits, now_us, SMALL_SLICE)
-        for name in removed.names:
-            try:
-                store.pictures.remove(name)
-            except StorageUnavailable as error:  # found again when the store is opened
-                log.warning("a picture that was removed is left on the disk: %s", error)
+        _remove_files(store, removed.names)
         self._reserve.take()
         return Pruned(len(removed.names), more=removed.more)
 
@@ -477,6 +473,15 @@ def _sweep(store: _Open) -> None:
     _note_back(store, back)
 
 
+def _remove_files(store: _Open, names: Sequence[str]) -> None:
+    """Delete pictures without a record; those that cannot be are found again at the next start."""
+    for name in names:
+        try:
+            store.pictures.remove(name)
+        except StorageUnavailable as error:
+            log.warning("a picture that was removed is left on the disk: %s", error)
+
+
 def _remove_left_over(store: _Open, left_over: Sequence[str]) -> None:
     if len(left_over) > MOST_LEFT_OVER:
         log.warning(
@@ -487,10 +492,9 @@ def _remove_left_over(store: _Open, left_over: Sequence[str]) -> None:
             store.pictures.path(left_over[0]),
         )
         return
-    for name in left_over:
-        store.pictures.remove(name)
     if left_over:
-        log.info("removed %d pictures that were left without a record", len(left_over))
+        log.info("%d pictures were left without a record and are removed", len(left_over))
+    _remove_files(store, left_over)
 
 
 def _note_gone(store: _Open, gone: Sequence[int]) -> None:
