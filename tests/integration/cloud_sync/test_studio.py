@@ -836,6 +836,14 @@ def test_a_server_that_hangs_is_given_up(
     assert took(lambda: studio.downloads(project.id, 1), "nothing came from .* for 0.5 s") < 5
 
 
+def test_a_server_that_hangs_has_no_longer_than_the_whole_answer(
+    emulator: ei.Emulator, connect: Connect, project: ei.Project
+) -> None:
+    refused(emulator, ei.Hang())
+    studio = connect(limits=HttpLimits(silence_s=30, answer_s=0.5))
+    assert took(lambda: studio.downloads(project.id, 1), "too slow") < 10
+
+
 def test_a_server_that_sends_a_byte_now_and_then_is_given_up(
     emulator: ei.Emulator, studio: StudioHttp, project: ei.Project
 ) -> None:

@@ -673,8 +673,9 @@ def large(number: int) -> bytes:
     return jpeg(number)[:-2] + bytes(250_000) + b"\xff\xd9"
 
 
-def test_by_itself_no_more_goes_than_the_megabytes_of_a_day(world: World) -> None:
-    world.set(mode="approved", mb_per_day=1)
+@pytest.mark.parametrize("batch", [1, 2, 4])
+def test_by_itself_no_more_goes_than_the_megabytes_of_a_day(world: World, batch: int) -> None:
+    world.set(mode="approved", mb_per_day=1, batch=batch)
     for number in range(10):
         world.add(data=large(number))
     first = world.run(by_itself=True)
@@ -756,7 +757,7 @@ def test_a_fault_of_this_program_leaves_the_store_as_it_was(world: World) -> Non
 
 
 def test_killed_again_and_again_nothing_is_lost_or_doubled(world: World, tmp_path: Path) -> None:
-    ids = world.add(80)
+    ids = world.add(60)
     world.store.close()
     world.fault(ei.Delay(0.03), count=None)
     folder = str(tmp_path / "samples")
@@ -764,7 +765,7 @@ def test_killed_again_and_again_nothing_is_lost_or_doubled(world: World, tmp_pat
     chance = random.Random(7)  # noqa: S311 - when to kill
     kills = 0
     while len(world.there()) < len(ids):
-        target = len(world.there()) + chance.randrange(1, 20)
+        target = len(world.there()) + chance.randrange(2, 20)
         with subprocess.Popen(work, cwd=ROOT / "tests") as process:
             wait_for(partial(_beyond, world, target, process), 60)
             kills += process.poll() is None

@@ -348,7 +348,6 @@ class _Upload:
 
     def _begun(self, planned: deque[UploadBatch]) -> deque[UploadBatch]:
         """Take the next batches, and mark their pictures; return those with pictures to send."""
-        cameras = _may_leave(self._uploader.configuration())
         made: deque[UploadBatch] = deque()
         while planned and not made:
             taken: list[UploadBatch] = []
@@ -357,7 +356,7 @@ class _Upload:
                 taken.append(planned.popleft())
                 count += len(taken[-1].samples)
                 size += _bytes_of(taken[-1])
-            wanted = [s.id for batch in taken for s in batch.samples if s.camera in cameras]
+            wanted = [sample.id for batch in taken for sample in batch.samples]
             may = self._store.begin_upload(wanted)
             for sample in wanted:
                 if sample not in may:
