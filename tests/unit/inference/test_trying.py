@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from nxai_common.bus.memory import MemoryBroker, MemoryBus
-from nxai_common.contracts.commands import Reply, TryModel
+from nxai_common.contracts.commands import BUSY, Reply, TryModel
 from nxai_common.contracts.configuration import DesiredModel
 from nxai_common.contracts.models import ModelManifest
 from nxai_inference.core.engine_trial import EngineTrial
@@ -161,6 +161,7 @@ def test_no_more_wait_than_may() -> None:
             wait_for(lambda: on.service.report().counters["models_tried"] == MOST_TRIALS + 1)
             refused = ask(on)
             assert not refused.ok
+            assert refused.details == {BUSY: True}  # no verdict: whoever asks keeps the model
             assert refused.reason == (
                 "4 models wait to be tried already: ask again in some seconds"
             )

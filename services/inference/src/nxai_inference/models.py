@@ -18,7 +18,7 @@ from typing import Final, Self
 
 import numpy as np
 
-from nxai_common.contracts.commands import Reply
+from nxai_common.contracts.commands import BUSY, Reply
 from nxai_common.contracts.configuration import DesiredModel, UncertainRule
 from nxai_common.contracts.frames import Frame
 from nxai_common.contracts.models import ModelManifest
@@ -359,7 +359,7 @@ class Models:
             self._put(_Rank.TRY, _Asked(desired, answer))
         else:
             reason = f"{MOST_TRIALS} models wait to be tried already: ask again in some seconds"
-            answer(Reply(ok=False, reason=reason))
+            answer(Reply(ok=False, reason=reason, details={BUSY: True}))
 
     def collect(self) -> list[Model]:
         """Put loads that have ended in force; return the models they were for."""

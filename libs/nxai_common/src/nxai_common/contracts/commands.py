@@ -1,7 +1,7 @@
 """Requests to a service; the answer goes to the MQTT 5 response topic of the request."""
 
 from datetime import datetime
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
@@ -55,10 +55,15 @@ class TriggerCamera(Command):
     camera: Level
 
 
+BUSY: Final = "busy"
+"""In the details of an answer: not a verdict, too much waits already."""
+
+
 class TryModel(Command):
     """Load, convert, self-test and time a model without offering it to cameras.
 
-    The answer carries the `ModelManifest` as JSON in its attachment, or says why not.
+    The answer carries the `ModelManifest` as JSON in its attachment, or says why not; `busy` in
+    its details: nothing was tried, ask again.
     """
 
     service: Literal["inference"] = "inference"

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 from nxai_cloud_sync.ports import TrialOutcome, TrialUnanswered
 from nxai_common.bus.ports import Bus
 from nxai_common.contracts.base import Value, explain
-from nxai_common.contracts.commands import TryModel
+from nxai_common.contracts.commands import BUSY, TryModel
 from nxai_common.contracts.configuration import DesiredModel
 from nxai_common.contracts.models import CATALOGUE, ModelManifest, PackageManifest
 from nxai_common.errors import BrokerUnavailable, RejectedError
@@ -16,8 +16,6 @@ from nxai_common.errors import BrokerUnavailable, RejectedError
 TIMEOUT_S: Final = 120.0
 """To convert, test and time a large model on a small board takes a minute; it may wait for another
 one before."""
-BUSY: Final = "busy"
-"""In the details of an answer: nothing was tested, ask again later."""
 
 
 class _Trial(Value):
