@@ -20,6 +20,7 @@ from nxai_cloud_sync.importer import KEEP_PER_MODEL, Imported, Importer, Outcome
 from nxai_cloud_sync.ports import StorageUnavailable, TrialOutcome, TrialUnanswered
 from nxai_common.bus.ports import Subscription
 from nxai_common.contracts.commands import ImportModel, Reply, TryModel
+from nxai_common.contracts.configuration import DesiredModel
 from nxai_common.contracts.models import PackageManifest, Task
 from nxai_common.errors import (
     BrokerUnavailable,
@@ -60,6 +61,7 @@ from support.models_for_import import (
     model_manifest,
     noise,
 )
+from support.probing import in_force
 from support.retrained import retrained
 from support.samples import small_disk
 from support.shared import shared
@@ -741,6 +743,7 @@ def answered(broker: Broker, reply: Reply | None, timeout_s: float = 5) -> Trial
         assert there.wait_connected(10)
         assert here.wait_connected(10)
         inbox = there.subscribe(Subscription(TryModel))
+        in_force(here, inbox, lambda n: TryModel(desired=DesiredModel(id=f"probe-{n}", path="p")))
         trial = BusModelTrial(here, lambda: True, timeout_s)
         outcome = pool.submit(trial.run, "beers", "a" * 64, PackageManifest(labels=LABELS))
         delivery = inbox.receive(5)
