@@ -59,8 +59,8 @@ from nxai_common.errors import RejectedError
 log = logging.getLogger(__name__)
 
 SLICE: Final = 200
-"""Pictures removed in one go: some 25 ms in the database, 150 ms with files of 200 kB, so that a new
-one never waits for long."""
+"""Pictures removed in one go: some 25 ms in the database, 150 ms with files of 200 kB, so that a
+new one never waits for long."""
 SMALL_SLICE: Final = 20
 """On a full disk, where there is little room to note what is removed."""
 MOST_LEFT_OVER: Final = 1000
