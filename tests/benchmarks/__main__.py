@@ -20,8 +20,24 @@ from pathlib import Path
 import psutil
 from benchmarks import bare
 from benchmarks.bare import BenchModel
-from benchmarks.line import Measured, camera, measure, median, percentile, running
+from benchmarks.line import (
+    UNLIMITED,
+    Measured,
+    camera,
+    measure,
+    median,
+    percentile,
+    running,
+)
 
+from nxai_common.contracts.collecting import (
+    CollectPolicy,
+    EntropyStrategy,
+    FlickerStrategy,
+    IntervalStrategy,
+    LeastConfidenceStrategy,
+    MarginStrategy,
+)
 from nxai_common.contracts.models import ResizeMode, ResizeQuality
 from support.demo_clip import demo_clip
 from support.shared import ROOT, SHARED
@@ -265,12 +281,101 @@ def logger(options: Options, folder: Path) -> Iterator[Row]:
         )
 
 
+NOTHING_DOUBTFUL = CollectPolicy(
+    enabled=True,
+    strategies=(
+        LeastConfidenceStrategy(above=1),
+        MarginStrategy(below=0),
+        EntropyStrategy(above=1),
+        FlickerStrategy(changes=1000, within_s=1),
+    ),
+)
+"""Looks at every raw tensor and never finds a reason."""
+ONE_A_SECOND = CollectPolicy(
+    enabled=True,
+    strategies=(IntervalStrategy(every_s=1),),
+    min_gap_s=0,
+    quotas=UNLIMITED,
+    near_duplicate_bits=0,
+)
+
+
+def collecting(options: Options, folder: Path) -> Iterator[Row]:
+    """What collecting costs the frame path, and cloud-sync the box."""
+    del folder
+    model = fomo()
+    clip = options.clips.get(640, 480)
+    frames = [camera(1, clip, model, ResizeQuality.EXACT, pace="fast")]
+    ways = (
+        ("nothing doubtful", NOTHING_DOUBTFUL, 0.98),
+        ("one sample a second", ONE_A_SECOND, 0.90),
+    )
+    ratios: dict[str, list[float]] = {name: [] for name, *_ in ways}
+    memory = 0.0
+    for _ in range(options.rounds):
+        with running(frames, model, collect=CollectPolicy()) as stack:
+            off = measure(stack, options.seconds).fps
+        for name, policy, _goal in ways:
+            with running(frames, model, collect=policy) as stack:
+                line = measure(stack, options.seconds)
+                kept = stack.status("cloud-sync").counters["samples_stored"]
+            ratios[name].append(line.fps / off)
+            memory = max(memory, line.rss_mb["cloud-sync"])
+            if policy is ONE_A_SECOND and kept < options.seconds / 2:
+                raise AssertionError(f"only {kept} pictures were collected")
+    for name, _policy, goal in ways:
+        ratio = median(ratios[name])
+        yield Row(
+            f"collecting, {name}: frames a second against collecting off",
+            f"{ratio:.3f} x",
+            f"{goal:g} x",
+            ratio >= goal,
+            {f"round_{number}": value for number, value in enumerate(ratios[name], 1)},
+        )
+    yield Row("cloud-sync: resident memory", f"{memory:.0f} MB", "150 MB", memory <= 150)
+
+
+def samples(options: Options, folder: Path) -> Iterator[Row]:
+    """Listing and filtering 100,000 stored samples."""
+    del options, folder
+    from benchmarks.samples_bench import measure as measure_samples  # noqa: PLC0415 - slow
+
+    result = measure_samples()
+    yield Row(
+        "100,000 stored samples: slowest list or filter, p95",
+        f"{result['list_worst_p95_ms']:.0f} ms "
+        f"({result['list_median_ratio']:.1f} x SQL written by hand)",
+        "200 ms",
+        result["list_worst_p95_ms"] < 200,
+        result,
+    )
+
+
+def upload(options: Options, folder: Path) -> Iterator[Row]:
+    """Uploading 1,000 pictures of 200 kB to a local server, against curl."""
+    del options, folder
+    from benchmarks.upload_bench import measure as measure_upload  # noqa: PLC0415 - slow
+
+    result = measure_upload()
+    yield Row(
+        "upload of 1,000 pictures of 200 kB, against curl with the same batches",
+        f"{result['ratio']:.2f} x ({result['uploader_mb_per_s']:.0f} against "
+        f"{result['curl_mb_per_s']:.0f} MB a second)",
+        "0.8 x",
+        result["ratio"] >= 0.8,
+        result,
+    )
+
+
 CASES: dict[str, Callable[[Options, Path], Iterator[Row]]] = {
     "throughput": throughput,
     "live": live,
     "overload": overload,
     "scale": scale,
     "logger": logger,
+    "collecting": collecting,
+    "samples": samples,
+    "upload": upload,
 }
 
 

@@ -15,10 +15,18 @@ import psutil
 from benchmarks.bare import BenchModel
 
 from nxai_common.bus.ports import Subscription
-from nxai_common.contracts.configuration import CaptureCamera, DesiredModel, FileSource
+from nxai_common.contracts.collecting import CollectPolicy, Quotas
+from nxai_common.contracts.configuration import (
+    Assignment,
+    CaptureCamera,
+    CloudSyncCamera,
+    CloudSyncConfiguration,
+    DesiredModel,
+    FileSource,
+)
 from nxai_common.contracts.models import ResizeQuality
 from nxai_common.contracts.outputs import Detections, Output
-from support.stack import Stack
+from support.stack import SERVICES, Stack
 from support.waiting import wait_for
 
 WARM_UP_S = 3.0
@@ -101,6 +109,10 @@ def desired(model: BenchModel) -> DesiredModel:
     )
 
 
+UNLIMITED: Quotas = Quotas(per_minute=0, per_hour=0, per_day=0, label_per_day=0)
+"""For a policy whose strategies alone decide how many pictures there are."""
+
+
 class Subscriber:
     """Two outside programs, `mosquitto_sub` on `detections` and on `output`, writing to files."""
 
@@ -150,6 +162,7 @@ def running(
     *,
     workers: int = 1,
     stagger_s: float = 0.0,
+    collect: CollectPolicy | None = None,
 ) -> Iterator[Stack]:
     """Start the stack and wait until every camera gives results.
 
@@ -159,14 +172,30 @@ def running(
         workers: Inference processes.
         stagger_s: Time from one camera's pictures to the next one's. Cameras in the field are
             not in step; files opened in the same instant would be.
+        collect: What is collected, by cloud-sync beside the line; None: it does not run.
     """
+    services = SERVICES if collect is None else (*SERVICES, "cloud-sync")
+    assignments: list[Assignment] = []
+    if collect is not None:
+        on = {"samples": collect.enabled, "samples_gap_s": collect.min_gap_s}
+        cameras = [camera.model_copy(update=on) for camera in cameras]
+        assignments = [
+            Assignment(camera=camera.id, model=model.id, collect=collect.strategies)
+            for camera in cameras
+            if collect.enabled
+        ]
     with (
         tempfile.TemporaryDirectory(prefix="nxai-bench-") as folder,
-        Stack(Path(folder) / "stack", workers=workers) as stack,
+        Stack(Path(folder) / "stack", services=services, workers=workers) as stack,
     ):
         stack.wait_running()
+        if collect is not None:
+            wanted = [CloudSyncCamera(id=camera.id, collect=collect) for camera in cameras]
+            stack.bus.publish(CloudSyncConfiguration(revision="1", cameras=tuple(wanted)))
         for count in range(1 if stagger_s else len(cameras), len(cameras) + 1):
-            stack.configure(cameras[:count], [desired(model)], revision=str(count))
+            stack.configure(
+                cameras[:count], [desired(model)], assignments=assignments, revision=str(count)
+            )
             time.sleep(1.0 + stagger_s if stagger_s else 0.0)
         waiting = {camera.id for camera in cameras}
         inbox = stack.bus.subscribe(Subscription(Detections), volatile=True)
