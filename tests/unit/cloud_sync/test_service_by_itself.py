@@ -62,7 +62,7 @@ def kept(box: Box, count: int, **changes: Any) -> list[str]:
     """Collect pictures; return their ids, the newest first."""
     for number in range(count):
         box.outside.publish(message(number, **changes))
-    box.until(lambda: box.service.report().counters["samples_stored"] == count, step_s=0.1)
+    box.until(lambda: box.service.report().counters["samples_stored"] >= count, step_s=0.1)
     return [sample["id"] for sample in box.json(c.ListSamples())["samples"]]
 
 
@@ -346,9 +346,8 @@ def test_automatically_everything_goes_but_what_never_may(here: Box) -> None:
         updates={"policy": "off"},
         cameras={"front": KEEP_ALL, "back": secret},
     )
-    here.outside.publish(message(7, camera="back"))
-    kept_here = kept(here, 3)
-    assert len(kept_here) == 3
+    kept(here, 3)
+    kept_more(here, 1, camera="back")
     here.passes(120)
     cameras = {sample.metadata["camera"] for sample in here.project.uploaded()}
     assert cameras == {"front"}
@@ -378,13 +377,13 @@ def test_the_window_is_kept_whatever_the_clock_does(here: Box) -> None:
     assert len(sent(here)) == 2
 
 
-def kept_more(box: Box, count: int) -> list[str]:
+def kept_more(box: Box, count: int, **changes: Any) -> list[str]:
     """Collect more pictures; return their ids."""
     before = {sample["id"] for sample in box.json(c.ListSamples())["samples"]}
     stored = box.service.report().counters["samples_stored"]
     for number in range(count):
-        box.outside.publish(message(1000 + number))
-    box.until(lambda: box.service.report().counters["samples_stored"] == stored + count, step_s=0.1)
+        box.outside.publish(message(1000 + number, **changes))
+    box.until(lambda: box.service.report().counters["samples_stored"] >= stored + count, step_s=0.1)
     return [
         sample["id"]
         for sample in box.json(c.ListSamples())["samples"]
@@ -411,7 +410,7 @@ def test_a_days_bytes_are_not_exceeded_and_asked_about_now_and_then(here: Box) -
     here.passes(10 * HOUR_S, 30)  # until 22:00
     assert len(sent(here)) == 3
     assert sum(sample.size for sample in here.project.uploaded()) <= 1_000_000
-    assert 2 <= len(here.ended("upload")) < 30, "a job that has nothing to do comes seldom"
+    assert 2 <= len(here.ended("upload")) < 60, "a job that has nothing to do comes seldom"
     assert here.ended("upload")[-1].details["left"] == "no more fits into the 1 MB of today"
     assert here.told() == []
     here.passes(4 * HOUR_S, 60)

@@ -57,7 +57,11 @@ def unreadable(path: Path) -> Iterator[None]:
         yield
     finally:
         path.unlink() if was_folder else path.rmdir()
-        aside.rename(path)
+        while aside.exists():
+            try:
+                aside.rename(path)
+            except OSError:  # the service was faster, and made one anew
+                shutil.rmtree(path)
 
 
 def collects(box: Box, number: int) -> None:

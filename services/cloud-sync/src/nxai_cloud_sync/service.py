@@ -487,7 +487,6 @@ class CloudSync:
             self._parts.deployer.offer(model, "")
         if by_itself:
             self._to_try[model] = digest
-            self._try_versions()
 
     def _try_versions(self) -> None:
         """Begin the trial of what came by itself, once it has passed its test."""
