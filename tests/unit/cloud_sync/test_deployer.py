@@ -1,6 +1,7 @@
 """Deployments on a bus in memory, with inference and capture that say what the test says."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -432,7 +433,7 @@ def test_a_trial_runs_beside_the_version_in_force_and_ends(box: Box) -> None:
     box.both_run()
     box.frames(3, before=("nut",), after=("nut",))
     assert box.progress() == 0.75
-    assert not box.told.promotable
+    assert (box.told.promotable, box.told.reason) == (False, "")
     box.frames(1, before=("nut",))
     box.look()
     assert box.wanted.models[0].candidate is None
@@ -474,6 +475,19 @@ def test_the_end_of_a_trial_is_the_end_of_its_results(box: Box, end: str) -> Non
     }
     ends[end]()
     assert box.listens_to == []
+
+
+def test_a_look_goes_on_with_what_is_received_and_waits_for_nobody(box: Box) -> None:
+    box.runs()
+    box.deploy(NEW)
+    results = box.deployer._results
+    began = time.monotonic()
+    for _ in range(5):
+        box.look()
+    assert time.monotonic() - began < 4
+    assert box.deployer._results is results
+    box.deployer.end_shadow("nuts")
+    assert box.deployer._results is None
 
 
 def test_every_camera_must_give_its_frames(box: Box) -> None:
@@ -571,6 +585,17 @@ def test_frames_that_the_new_version_could_not_look_at_forbid_its_promotion(box:
         "version bbbbbbbbbbbb was not put in force: the new version failed on 2 frames"
     )
     assert (box.told.promotable, box.told.report and box.told.report.errors) == (False, 2)
+
+
+def test_a_new_version_that_looks_at_no_frame_is_not_tried_for_ever(box: Box) -> None:
+    box.runs()
+    box.deploy(NEW)
+    box.both_run()
+    box.says(model("nuts", OLD), model(TRY, NEW, errors=900))
+    box.look(600)
+    assert (box.record.shadow, box.told.phase) == (None, Phase.RUNNING)
+    assert (box.told.promotable, box.told.reason) == (False, "")
+    assert (box.told.report and box.told.report.errors) == 900
 
 
 def test_by_rule_a_version_that_finds_the_same_takes_over(box: Box) -> None:
@@ -1107,6 +1132,7 @@ def test_a_file_that_is_gone_takes_no_model_away(
         assert later.wanted == wanted
         later.look()
         assert later.wanted == wanted
+        assert list(later.bus.router.mailboxes()) == []
         assert (later.record.phase, later.record.threshold) == (Phase.STARTING, 0.25)
         assert "going on with what the broker kept" in caplog.text
         later.says(model("nuts", OLD))
@@ -1125,6 +1151,15 @@ def test_at_the_very_first_start_nothing_is_deployed() -> None:
         assert box.wanted.models == ()
         box.deploy(OLD, "front")
         assert len(box.wanted.models) == 1
+
+
+def test_that_nothing_was_deployed_is_no_loss(box: Box, caplog: pytest.LogCaptureFixture) -> None:
+    box.kept.content = None
+    with opened(Box(box.broker, box.kept)) as later:
+        later.look()
+        assert later.wanted.models == ()
+        later.deploy(OLD, "front")
+    assert caplog.text == ""
 
 
 def test_what_the_broker_keeps_is_waited_for_until_it_is_there(box: Box) -> None:
@@ -1271,6 +1306,13 @@ def test_a_deployed_version_that_somebody_deleted_is_told(box: Box) -> None:
     assert "is deployed, and manifest.json is missing; it runs until" in problems(box)[0]
 
 
+def test_versions_have_their_names_from_the_first_word_on(box: Box) -> None:
+    box.runs()
+    with again(box) as later:
+        (told,) = retained(later.outside, Deployment)
+        assert told.installed.version == "v-aa"
+
+
 def test_the_latest_version_follows_the_catalogue(box: Box) -> None:
     box.runs()
     newest = replace(version(THIRD), version="v-new")
@@ -1285,4 +1327,7 @@ def test_the_reason_of_a_change_is_logged_once(box: Box, caplog: pytest.LogCaptu
     box.says(fails("nuts", OLD, "2 labels"))
     for _ in range(5):
         box.look()
-    assert caplog.text.count("model nuts: 2 labels") == 1
+    box.says(model("nuts", OLD))
+    box.look()
+    assert box.told.reason == ""
+    assert [record.getMessage() for record in caplog.records] == ["model nuts: 2 labels"]

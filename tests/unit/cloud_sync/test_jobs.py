@@ -108,6 +108,7 @@ def test_a_job_is_done_and_told(line: Line) -> None:
         3,
         10,
     )
+    assert (last.done, last.total) == (0, 0)
     assert (first.details, last.details) == ({}, {"answer": 42, "name": "x", "nothing": None})
     assert (job.state, job.details) == (DONE, last.details)
     assert line.ends == [("upload", None)]
@@ -142,6 +143,7 @@ def test_a_job_that_waits_says_for_what(line: Line) -> None:
         second = line.submit("pull", quick)
         assert line.steps(second) == [(WAITING, "waits until retrain is done")]
         assert (second.state, second.text) == (WAITING, "waits until retrain is done")
+        assert (line.told[-1].done, line.told[-1].total) == (0, 0)
         gate.open.set()
         line.settle(first, second)
     assert line.steps(second)[1:] == [(DONE, "")]
@@ -218,7 +220,7 @@ def test_a_mistake_is_logged_with_its_place_and_told_without(
         job, after = line.submit("pull", fail), line.submit("import", quick)
         line.settle(job, after)
     assert line.steps(job) == [(FAILED, "unexpected ValueError; see the log")]
-    assert line.told[0].details == {}
+    assert [step.details for step in line.told if step.job == job.id] == [{}]
     assert "Traceback" in caplog.text
     assert line.ends == [("pull", "unexpected ValueError; see the log"), ("import", None)]
 
@@ -257,7 +259,9 @@ def test_how_a_job_ended_is_logged(line: Line, caplog: pytest.LogCaptureFixture)
         raise CloudUnavailable("no network")
 
     with caplog.at_level(logging.INFO), line.lane:
-        line.settle(line.submit("pull", fail), line.submit("import", quick))
+        job = line.lane.submit("import", quick)  # nobody waits for its end
+        assert job is not None
+        line.settle(line.submit("pull", fail), job)
     levels = {record.getMessage().split("-")[0]: record.levelname for record in caplog.records}
     assert levels == {"pull": "WARNING", "import": "INFO"}
 

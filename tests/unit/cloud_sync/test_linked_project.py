@@ -328,6 +328,7 @@ def test_the_apis_are_opened_with_the_key_of_now(room: Room) -> None:
 
 
 def test_a_key_that_was_refused_is_trouble_until_a_person_acts(room: Room) -> None:
+    assert room.project.trouble == ""
     room.link()
     room.project.note_failure(CloudUnavailable("no network"))
     assert room.project.trouble == ""
@@ -365,6 +366,16 @@ def test_project_and_key_are_forgotten(room: Room) -> None:
     assert room.project.compute_ms_left is None
     assert room.restarted().link is None
     room.project.forget()  # nothing is nothing
+
+
+def test_a_key_that_is_not_ours_to_delete_is_no_trouble_any_more(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room.keys, "forget", lambda: None)  # a secret that somebody else keeps
+    room.link()
+    room.project.note_failure(REFUSED)
+    room.project.forget()
+    assert (room.project.link, room.project.trouble) == (None, "")
 
 
 def test_nothing_is_sent_any_more_whatever_cannot_be_removed(room: Room) -> None:

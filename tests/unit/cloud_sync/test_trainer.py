@@ -1,6 +1,7 @@
 """Trainings, started and followed; Edge Impulse says what the test says."""
 
 import random
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -163,7 +164,10 @@ def test_a_line_is_cut_where_nobody_reads_on(room: Room) -> None:
     assert room.heard.texts[1] == "x" * LONGEST_LINE
 
 
-def test_a_job_that_waits_for_hours_says_so_once(room: Room) -> None:
+def test_a_job_that_waits_for_hours_says_so_once(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "monotonic", lambda: sum(room.job.waits))
     room.studio.states = [*[QUEUED] * 500, SUCCEEDED]
     room.go_on()
     assert room.heard.texts[1:] == ["job 42 is queued"]
@@ -188,7 +192,8 @@ def test_a_training_that_fails_without_a_word(room: Room) -> None:
     assert room.fails(CloudRejected) == "the training failed: no reason was given"
 
 
-def test_hours_without_internet_end_nothing(room: Room) -> None:
+def test_hours_without_internet_end_nothing(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "monotonic", lambda: sum(room.job.waits))
     room.studio.states = [RUNNING, *[OFFLINE] * 200, RUNNING, SUCCEEDED]
     room.studio.logs = [lines("a"), lines("a", "b"), lines("a", "b", "c")]
     assert room.go_on() == {"training": 42}

@@ -395,9 +395,7 @@ class Deployer:
     def _go_on_trial(self, record: Deployed, seen: Seen, candidate: Seen, look: Look) -> Deployed:
         """Return a record after what its trial showed since the last look."""
         under = self._trials.get(record.model)
-        if not self._decides or record.trial is None:
-            return record
-        if under is None or not under.belongs_to(record):
+        if not self._decides or record.trial is None or under is None:
             return record
         under.comparison.fail(candidate.errors)
         report = under.comparison.report(record.trial.rate_before)

@@ -274,10 +274,9 @@ def _link_of(
 
 
 def _lets(link: Link, to: Purpose) -> bool:
-    role = _role(link)
     if to == "import":
-        return role.reads_models and bool(link.learn_block)
-    return role.uploads if to == "upload" else role.trains and bool(link.learn_block)
+        return bool(link.learn_block)
+    return _role(link).uploads if to == "upload" else _role(link).trains
 
 
 def _role(link: Link) -> Role:

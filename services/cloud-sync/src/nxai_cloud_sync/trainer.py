@@ -215,7 +215,6 @@ def _texts(lines: Iterable[LogLine]) -> Iterator[str]:
 
 def _say(job: Job, text: str) -> None:
     """Say something that may be so for hours: once."""
-    job.check()
     if job.text != text:
         job.step(text)
 
