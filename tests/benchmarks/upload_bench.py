@@ -1,6 +1,7 @@
-"""The upload of pictures: by the `Uploader`, and by curl with the same requests.
+"""The upload of pictures: by the `Uploader`, by `IngestionHttp` alone (nothing is noted in the
+store), and by curl with the same requests.
 
-Both send to the emulator in a process of its own, alternately, each round to a project without
+All send to the emulator in a process of its own, alternately, each round to a project without
 samples. `python -m benchmarks.upload_bench`, in the folder of the tests, prints JSON.
 """
 
@@ -34,6 +35,7 @@ PICTURES: Final = 1000
 BYTES: Final = 200_000
 BATCH: Final = 20
 ROUNDS: Final = 3
+WHO: Final = ("uploader", "http", "curl")
 MB = 1_000_000
 
 _SERVER: Final = """
@@ -60,8 +62,8 @@ def measure(
     rounds: int = ROUNDS,
 ) -> dict[str, float]:
     """Return megabytes a second of both, and the ratio."""
-    names = [f"{who}-{number}" for number in range(rounds) for who in ("ours", "curl")]
-    seconds: dict[str, list[float]] = {"ours": [], "curl": []}
+    names = [f"{who}-{number}" for number in range(rounds) for who in WHO]
+    seconds: dict[str, list[float]] = {who: [] for who in WHO}
     with tempfile.TemporaryDirectory(dir=folder) as made, _emulator(names) as server:
         store = SqlSamples(Path(made))
         with store:
@@ -72,26 +74,27 @@ def measure(
                 _approve(store)
                 samples = store.to_upload(("front",), pictures)
                 started = time.perf_counter()
-                if who == "ours":
-                    _ours(store, options, server.ingestion, f"ei_{name}")
+                if who == "uploader":
+                    _upload(store, options, server.ingestion, f"ei_{name}")
+                elif who == "http":
+                    _send(store, _requests(samples, options), server.ingestion, f"ei_{name}")
                 else:
                     _curl(Path(made), store, _requests(samples, options), server.ingestion, name)
                 seconds[who].append(time.perf_counter() - started)
                 arrived = server.count(name)
                 if arrived != pictures:
                     raise AssertionError(f"{arrived} of {pictures} pictures arrived at {name}")
-    ours, curl = (statistics.median(seconds[who]) for who in ("ours", "curl"))
+    middle = {who: statistics.median(seconds[who]) for who in WHO}
+    curl = middle["curl"]
     return {
         "pictures": pictures,
         "bytes_each": size,
         "pictures_per_request": batch,
         "rounds": rounds,
-        "uploader_s": ours,
-        "curl_s": curl,
-        "uploader_mb_per_s": pictures * size / MB / ours,
-        "curl_mb_per_s": pictures * size / MB / curl,
-        "ratio": curl / ours,
-        "ratio_worst": min(c / o for o, c in zip(seconds["ours"], seconds["curl"], strict=True)),
+        **{f"{who}_s": middle[who] for who in WHO},
+        **{f"{who}_mb_per_s": pictures * size / MB / middle[who] for who in WHO},
+        "ratio": curl / middle["uploader"],
+        "ratio_http": curl / middle["http"],
         "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
 
@@ -150,7 +153,7 @@ class _Quiet:
         raise AssertionError(f"it does not go well: told to wait {seconds} s")
 
 
-def _ours(store: SqlSamples, options: UploadOptions, ingestion: str, key: str) -> None:
+def _upload(store: SqlSamples, options: UploadOptions, ingestion: str, key: str) -> None:
     configuration = CloudSyncConfiguration(
         revision="1", cameras=(CloudSyncCamera(id="front"),), upload=options
     )
@@ -166,6 +169,17 @@ def _requests(samples: Sequence[StoredSample], options: UploadOptions) -> tuple[
     return batches(
         samples, device="box", category=options.category, size=options.batch, predictions=False
     )
+
+
+def _send(store: SqlSamples, requests: Sequence[UploadBatch], ingestion: str, key: str) -> None:
+    """Send the same requests, and tell the store nothing."""
+    server = IngestionHttp(ingestion, key)
+    try:
+        for request in requests:
+            outcomes = server.send(request, store.picture)
+            assert all(outcome.accepted for outcome in outcomes)
+    finally:
+        server.close()
 
 
 def _curl(

@@ -302,8 +302,8 @@ class Once:
             self._path.write_bytes(b"short")
         return found
 
-    def open(self, mode: str) -> Any:
-        return self._path.open(mode)
+    def open(self, mode: str, **options: Any) -> Any:
+        return self._path.open(mode, **options)
 
 
 def test_what_was_there_before_counts_as_done(

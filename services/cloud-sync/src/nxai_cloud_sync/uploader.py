@@ -42,7 +42,7 @@ BYTES_BEGUN_AT_ONCE: Final = 8_000_000
 NOTED_EVERY_S: Final = 1.0
 """What was uploaded is noted at least so often; after a crash the rest is sent again, and the far
 side has it already."""
-TAKEN_AT_ONCE: Final = 500
+TAKEN_AT_ONCE: Final = 1000
 """Pictures whose records are held and sorted into requests together; some kB each."""
 MOST_TRIES: Final = 6
 """That come to nothing, one after the other, before the job gives up; with `RETRY` after a minute,

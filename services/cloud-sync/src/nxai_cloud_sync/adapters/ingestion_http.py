@@ -146,7 +146,7 @@ def _content(file: _File) -> Iterator[bytes]:
     """
     left = file.size
     try:
-        with file.path.open("rb") as opened:
+        with file.path.open("rb", buffering=0) as opened:
             while left > 0:
                 chunk = opened.read(min(_CHUNK, left))
                 if not chunk:

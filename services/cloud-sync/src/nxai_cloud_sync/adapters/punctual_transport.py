@@ -62,9 +62,11 @@ class _Stream(httpcore.NetworkStream):
         return self._stream.read(max_bytes, self._current.cut(timeout, httpcore.ReadTimeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        for at in range(0, len(buffer), _PIECE):
-            piece = buffer if len(buffer) <= _PIECE else buffer[at : at + _PIECE]
-            self._stream.write(piece, self._current.cut(timeout, httpcore.WriteTimeout))
+        # httpcore cuts off what was sent, which copies the rest of bytes.
+        view = memoryview(buffer)
+        for at in range(0, len(view), _PIECE):
+            left = self._current.cut(timeout, httpcore.WriteTimeout)
+            self._stream.write(view[at : at + _PIECE], left)  # type: ignore[arg-type] # any buffer
 
     def close(self) -> None:
         self._stream.close()
