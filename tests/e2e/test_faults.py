@@ -14,7 +14,9 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from nxai_capture.core.demo_scene import DemoScene
 from nxai_common.contracts.base import Message
+from nxai_common.contracts.collecting import UncertainStrategy
 from nxai_common.contracts.configuration import (
+    Assignment,
     CameraSource,
     CaptureCamera,
     DemoSource,
@@ -296,7 +298,11 @@ def test_pictures_are_pushed_over_mqtt_and_rubbish_among_them_is_refused(stack: 
 def test_doubtful_frames_are_kept_at_full_size_and_marked(stack: Stack) -> None:
     model = demo_model().model_copy(update={"uncertain": UncertainRule(threshold=1.0)})
     with listening(stack, Sample, Output, Event) as listener:
-        stack.configure([demo_camera().model_copy(update={"samples": True})], [model])
+        stack.configure(
+            [demo_camera().model_copy(update={"samples": True})],
+            [model],
+            assignments=[Assignment(camera="good", model=model.id, collect=(UncertainStrategy(),))],
+        )
         kinds: dict[type[Message], Message] = {}
 
         def all_three() -> bool:

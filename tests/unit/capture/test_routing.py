@@ -58,6 +58,15 @@ def test_models_not_offered_are_named() -> None:
     assert route(camera(models=("a",)), {}) == Routes((), ("a",))
 
 
+def test_nobody_waits_for_a_model_that_is_only_tried() -> None:
+    wanted = camera(models=("a", "next"), shadows=("next",))
+    routes = route(wanted, {"a": manifest("a")})
+    assert [r.models for r in routes.inputs] == [("a",)]
+    assert routes.waiting_for == ()
+    both = route(wanted, {"a": manifest("a"), "next": manifest("next")})
+    assert [r.models for r in both.inputs] == [("a", "next")]
+
+
 @pytest.mark.parametrize(
     "change",
     [

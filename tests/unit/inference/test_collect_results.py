@@ -49,7 +49,7 @@ def test_a_result_says_why_its_picture_is_worth_keeping() -> None:
         found = on.ask(frame())
         assert found.collect == CollectReason(
             strategy="least-confidence",
-            reason="a cell: no more than nut 0.500, and 0.500 for all else > 0.4",
+            reason="a cell: nut 0.500 at best, which leaves 0.500 > 0.4",
             value=0.75,
         )
         assert on.ask(frame(camera="back")).collect is None

@@ -242,7 +242,8 @@ def test_candidate_runs_beside_its_model_on_the_same_cameras() -> None:
     assert found.inference.shadows == (Shadow(model="parts-new", of="parts"),)
     front, back = found.capture.cameras
     assert front.models == ("m5-nut", "m5-washer", "parts", "parts-new")
-    assert back.models == ("m5-nut",)
+    assert front.shadows == ("parts-new",)
+    assert (back.models, back.shadows) == (("m5-nut",), ())
 
 
 def test_pictures_are_collected_for_an_imported_model_and_not_for_its_candidate() -> None:

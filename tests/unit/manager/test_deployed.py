@@ -105,18 +105,14 @@ def test_candidate_without_a_name_of_its_own_is_not_tried(
     )
 
 
-@pytest.mark.parametrize("half", [{"candidate": NEW}, {"candidate_model": "parts-new"}])
-def test_candidate_that_is_half_told_is_none(half: dict[str, str]) -> None:
-    assert fit(SETTINGS, [deployed(**half)]) == Deployed((deployed(),))
-
-
 names = st.sampled_from(["nut", "parts", "bolts", "new", "front"])
 models = st.builds(
-    DeployedModel,
+    lambda candidate_model, **rest: DeployedModel(
+        candidate=None if candidate_model is None else NEW, candidate_model=candidate_model, **rest
+    ),
     model=names,
     cameras=st.lists(st.sampled_from(["front", "back", "side"]), max_size=4).map(tuple),
     digest=st.just(OLD),
-    candidate=st.none() | st.just(NEW),
     candidate_model=st.none() | names,
     threshold=st.none() | st.floats(0, 1),
 )

@@ -201,6 +201,8 @@ class CaptureCamera(CameraOptions):
     credentials_revision: str = ""
     """Changes when the secret does, so that capture reconnects."""
     models: tuple[Level, ...] = ()
+    shadows: tuple[Level, ...] = ()
+    """Those of `models` that are only tried: nothing waits for them and nobody misses them."""
     samples: bool = False
     """Publish the full-size JPEG of frames whose result says `collect`."""
     samples_gap_s: SecondsOrOff = 0

@@ -21,7 +21,7 @@ class Routes:
 
     inputs: tuple[Route, ...] = ()
     waiting_for: tuple[str, ...] = ()
-    """Models that inference does not offer (yet)."""
+    """Models that inference does not offer (yet), without those that are only tried."""
 
 
 def route(camera: CaptureCamera, manifests: Mapping[str, ModelManifest]) -> Routes:
@@ -31,7 +31,8 @@ def route(camera: CaptureCamera, manifests: Mapping[str, ModelManifest]) -> Rout
     for model in camera.models:
         manifest = manifests.get(model)
         if manifest is None:
-            missing.append(model)
+            if model not in camera.shadows:
+                missing.append(model)
             continue
         spec = InputSpec(
             width=manifest.width,

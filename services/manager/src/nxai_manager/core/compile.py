@@ -230,6 +230,11 @@ def _camera(
             if name is not None
         ),
     )
+    options["shadows"] = tuple(
+        model.candidate_model
+        for model in deployed.models
+        if camera.id in model.cameras and model.candidate_model is not None
+    )
     if camera.collect.enabled:
         options["samples"] = True
         options["samples_gap_s"] = camera.collect.min_gap_s

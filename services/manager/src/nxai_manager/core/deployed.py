@@ -43,12 +43,10 @@ def fit(settings: Settings, wanted: Iterable[DeployedModel]) -> Deployed:
     for name, deployed in models.items():
         fitted = _without_strangers(deployed, cameras, problems)
         candidate = fitted.candidate_model
-        if candidate is None or fitted.candidate is None:
-            fitted = fitted.model_copy(update={"candidate": None, "candidate_model": None})
-        elif candidate in taken:
+        if candidate in taken:
             fitted = fitted.model_copy(update={"candidate": None, "candidate_model": None})
             problems.append(_problem(deployed, _CANDIDATE.format(candidate)))
-        else:
+        elif candidate is not None:
             taken.add(candidate)
         models[name] = fitted
     return Deployed(tuple(models.values()), tuple(problems))

@@ -84,7 +84,7 @@ class LeastConfidence:
 
     def explain(self, figure: float, first: str, second: str) -> str:  # noqa: ARG002 - part of the port
         """Return why a picture is wanted."""
-        return f"no more than {first}, and {figure:.3f} for all else > {self.above:g}"
+        return f"{first} at best, which leaves {figure:.3f} > {self.above:g}"
 
 
 @dataclass(frozen=True, slots=True)
