@@ -1,3 +1,4 @@
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,6 +38,31 @@ def test_pictures_are_for_this_user_alone(folder: PictureFolder) -> None:
     folder.put(ID, b"jpeg")
     folder.make()  # once more changes nothing
     assert folder.path(ID).exists()
+
+
+def test_a_picture_is_on_the_disk_before_it_has_its_name_and_the_name_after(
+    folder: PictureFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut cannot be caused here; what it takes to survive one can be seen."""
+    folder.put(ID, b"jpeg")
+    done: list[tuple[str, str]] = []
+    sync, replace = os.fsync, Path.replace
+
+    def note_sync(descriptor: int) -> None:
+        done.append(("sync", Path(f"/proc/self/fd/{descriptor}").readlink().name))
+        sync(descriptor)
+
+    def note_replace(path: Path, target: Path) -> Path:
+        done.append(("name", target.name))
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", note_sync)
+    monkeypatch.setattr(Path, "replace", note_replace)
+    folder.put(ID, b"jpeg")
+    assert done == [("sync", f"{ID}{UNFINISHED}"), ("name", f"{ID}.jpg"), ("sync", "cd")]
+    done.clear()
+    folder.put(f"{ID}ef", b"jpeg")
+    assert done[0] == ("sync", "pictures")  # the new folder has its name, too
 
 
 def test_putting_again_replaces(folder: PictureFolder) -> None:

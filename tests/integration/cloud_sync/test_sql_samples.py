@@ -3,17 +3,18 @@ import json
 import random
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from nxai_cloud_sync.adapters import sql_samples
+from nxai_cloud_sync.adapters import sql_database, sql_samples
 from nxai_cloud_sync.adapters.sql_database import METADATA, SAMPLES, Database
 from nxai_cloud_sync.adapters.sql_samples import GONE, SqlSamples
 from nxai_cloud_sync.core.collecting import HASHES, KeptPicture
@@ -127,32 +128,95 @@ def test_what_comes_again_is_kept_once(store: SqlSamples, folder: Path) -> None:
     assert len(store.kept_lately("front", 100)) == 4
 
 
+def together(*works: Callable[[], object]) -> None:
+    """Run all at once; show the first that fails."""
+    errors: list[BaseException] = []
+
+    def run(work: Callable[[], object]) -> None:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001 - shown below
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(work,)) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for error in errors:
+        raise error
+
+
+@pytest.fixture
+def _never_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads take turns of their own accord: none waits for SQLite to try again."""
+    monkeypatch.setattr(sql_database, "BUSY_TIMEOUT_S", 0.0)
+
+
+@pytest.mark.usefixtures("_never_wait")
 def test_many_threads_keep_each_picture_once(store: SqlSamples, folder: Path) -> None:
     added: list[int] = []
-    errors: list[BaseException] = []
 
     def work(seed: int) -> None:
         rng = random.Random(seed)  # noqa: S311 - an order
         numbers = list(range(40))
         rng.shuffle(numbers)
-        try:
-            for number in numbers:
-                if store.add(sample(number)) is not None:
-                    added.append(number)
-                store.page(SampleFilter(camera="front"), 5, 0)
-                store.usage()
-        except BaseException as error:  # noqa: BLE001 - shown by the test
-            errors.append(error)
+        for number in numbers:
+            if store.add(sample(number)) is not None:
+                added.append(number)
+            store.page(SampleFilter(camera="front"), 5, 0)
 
-    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
+    together(*(partial(work, seed) for seed in range(6)))
     assert sorted(added) == list(range(40))
     assert sequences(store) == list(range(39, -1, -1))
     assert sorted(files_of(folder).values()) == sorted(sample(n).jpeg for n in range(40))
+
+
+@pytest.mark.usefixtures("_never_wait")
+def test_all_at_once(store: SqlSamples, folder: Path) -> None:
+    keeping = threading.Event()
+    left = [3]
+
+    def keep(first: int) -> None:
+        for number in range(first, first + 40):
+            kept(store, number, "nut")
+        left[0] -= 1
+        if left[0] == 0:
+            keeping.set()
+
+    def until_all_are_kept(work: Callable[[], object]) -> None:
+        while not keeping.is_set():
+            work()
+
+    def send() -> None:
+        found = store.to_upload(["front"], 3, include_new=True)
+        begun = store.begin_upload([one.id for one in found])
+        store.end_upload([FileOutcome(name, accepted=True) for name in begun], START_US)
+
+    def decide() -> None:
+        names = [one.id for one in store.page(ALL, 5, 0).samples]
+        store.review(names, SampleState.APPROVED, confirm_predictions=True)
+
+    def remove() -> None:
+        store.prune(ROOMY.model_copy(update={"keep_pictures": 20}), None)
+
+    together(
+        *(partial(keep, first) for first in (0, 1000, 2000)),
+        *(partial(until_all_are_kept, work) for work in (send, decide, remove, store.usage)),
+    )
+    usage = store.usage()
+    assert {one.id for one in store.page(ALL, 1000, 0).samples} == set(files_of(folder))
+    assert len(store.kept_lately("front", 1000)) == 120
+    assert usage.pictures < 120
+
+
+def test_who_changes_something_has_the_database_for_itself(store: SqlSamples, folder: Path) -> None:
+    with (
+        store._opened().database.writing(),
+        closing(sqlite3.connect(folder / "samples.db", timeout=0)) as other,
+        pytest.raises(sqlite3.OperationalError, match="locked"),
+    ):
+        other.execute("BEGIN IMMEDIATE")
 
 
 def test_it_is_all_there_after_a_start(store: SqlSamples, folder: Path) -> None:
