@@ -18,6 +18,8 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from nxai_capture.__main__ import build as build_capture
 from nxai_capture.settings import CaptureSettings
+from nxai_cloud_sync.composition import build as build_cloud_sync
+from nxai_cloud_sync.settings import CloudSyncSettings
 from nxai_common.bus.memory import MemoryBroker, MemoryBus
 from nxai_common.bus.ports import Inbox, Subscription
 from nxai_common.bus.routing import filter_of
@@ -105,6 +107,7 @@ STARTS: dict[str, tuple[type[ServiceSettings], Callable[..., Any]]] = {
     "inference": (InferenceSettings, build_inference),
     "publisher": (PublisherSettings, build_publisher),
     "manager": (ManagerSettings, build_manager),
+    "cloud-sync": (CloudSyncSettings, build_cloud_sync),
 }
 
 Connect = Callable[[str], "Client"]
@@ -254,6 +257,8 @@ def subscriptions_of(service: str, folder: Path) -> list[str]:
         "NXAI_RUN_DIR": str(folder),
         "NXAI_MANAGER_SETTINGS": str(folder / "settings.json"),
         "NXAI_MANAGER_SECRETS_DIR": str(folder / "secrets"),
+        "NXAI_CLOUD_SYNC_STATE_DIR": str(folder / "cloud-sync"),
+        "NXAI_CLOUD_SYNC_CATALOGUE_DIR": str(folder / "catalogue"),
     }
     stop = Stop()
     stop.set()

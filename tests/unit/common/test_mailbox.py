@@ -20,6 +20,9 @@ class NoNetwork:
     def wait_for_mail(self, mailbox: Mailbox, timeout: float | None) -> None:
         raise AssertionError(f"{mailbox} has mail, no need to wait {timeout}")
 
+    def rouse(self) -> None:
+        pass
+
     def forget(self, mailbox: Mailbox) -> None:
         """Nothing to unsubscribe."""
 
