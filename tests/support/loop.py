@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -13,17 +14,26 @@ from typing import Any
 from nxai_common.bus.mqtt import MqttBus
 from nxai_common.bus.ports import Inbox, Subscription
 from nxai_common.contracts import commands as c
+from nxai_common.contracts.configuration import CloudSyncConfiguration
 from nxai_common.contracts.deployments import Deployment
 from nxai_common.contracts.outputs import Detections
 from nxai_common.contracts.progress import JobState, Progress
 from support.edge_impulse import Emulator, Impulse, Project, running
 from support.edge_impulse.server import Urls
+from support.samples import message
 from support.stack import Stack
 from support.waiting import wait_for
 
 KEY = "ei_0123456789abcdef0123456789abcdef"
 SERVICES = ("capture", "inference", "publisher", "manager", "cloud-sync")
 JOB_S = 120.0
+KEEP_ALL = {
+    "enabled": True,
+    "min_gap_s": 0,
+    "near_duplicate_bits": 0,
+    "quotas": {"per_minute": 0, "per_hour": 0, "per_day": 0, "label_per_day": 0},
+}
+"""Of what is sent everything is kept, but for what was kept before."""
 
 
 @dataclass
@@ -49,20 +59,48 @@ class Loop:
         document = {"version": 1, "cameras": list(cameras), "edge_impulse": edge_impulse}
         (self.stack.folder / "settings.json").write_text(json.dumps(document))
 
-    def cli(self, *words: str, text: str = "", code: int = 0) -> str:
-        """Run `nxai-cloud-sync WORDS` as a person does; return what it printed."""
-        environment = {
+    def configure(self, **options: Any) -> None:
+        """Tell cloud-sync what is wanted, in the place of a manager that does not run."""
+        cameras = options.pop("cameras", {"front": KEEP_ALL})
+        about = {"cameras": [{"id": name, "collect": of} for name, of in cameras.items()]}
+        revision = f"r{time.monotonic_ns()}"
+        self.bus.publish(
+            CloudSyncConfiguration.model_validate({"revision": revision, **about, **options})
+        )
+        wait_for(
+            lambda: self.stack.status("cloud-sync").configuration_revision == revision,
+            what="the configuration is in force",
+        )
+
+    def collect(self, count: int, first: int = 0, **changes: Any) -> None:
+        """Send pictures as capture does; return once they are kept."""
+        before = self.ask_json(c.ListSamples(limit=1))["total"]
+        for number in range(first, first + count):
+            self.bus.publish(message(number, **changes))
+        wait_for(
+            lambda: self.ask_json(c.ListSamples(limit=1))["total"] >= before + count,
+            60,
+            f"{count} pictures are kept",
+        )
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The settings of the command line, and of a person's shell what is no setting."""
+        return {
             **{k: v for k, v in os.environ.items() if not k.startswith("NXAI_")},  # noqa: TID251
             **self.stack.broker.environment,
             "NXAI_CLOUD_SYNC_STATE_DIR": str(self.stack.folder / "cloud-sync"),
             "NXAI_CLOUD_SYNC_CATALOGUE_DIR": str(self.stack.folder / "catalogue"),
         }
+
+    def cli(self, *words: str, text: str = "", code: int = 0) -> str:
+        """Run `nxai-cloud-sync WORDS` as a person does; return what it printed."""
         run = subprocess.run(
             [sys.executable, "-m", "nxai_cloud_sync", *words],
             input=text,
             capture_output=True,
             text=True,
-            env=environment,
+            env=self.environment,
             timeout=JOB_S,
             check=False,
         )

@@ -25,7 +25,7 @@ from nxai_cloud_sync.settings import CloudSyncSettings
 from nxai_common.bus.mqtt import MqttBus
 from nxai_common.bus.ports import Bus, Inbox, Subscription
 from nxai_common.contracts import commands as c
-from nxai_common.contracts.base import explain
+from nxai_common.contracts.base import Message, explain
 from nxai_common.contracts.models import InputScaling, ResizeMode, Task
 from nxai_common.contracts.progress import JobState, Progress
 from nxai_common.contracts.status import ServiceState, Status
@@ -39,7 +39,10 @@ SERVICE_S: Final = 20.0
 ANSWER_S: Final = 15.0
 """A quick command waits at most for another quick one."""
 SILENCE_S: Final = 900.0
-"""A job that says nothing for so long is asked about no more; it goes on all the same."""
+"""A job that says nothing for so long is waited for no more; it goes on all the same."""
+GONE_S: Final = 10.0
+"""A service that loses the broker for a moment is called offline until it is back."""
+RUNS: Final = (ServiceState.RUNNING, ServiceState.DEGRADED)
 SHORT: Final = 12
 """Digits of a digest that a person sees; any beginning that fits one version will do."""
 
@@ -66,6 +69,7 @@ def main(argv: Sequence[str], commands: Mapping[str, str]) -> int:
         settings = load(CloudSyncSettings)
         with _asking(settings) as desk:
             options.run(desk, options)
+            sys.stdout.flush()
     except (ConfigurationError, BrokerUnavailable) as error:
         return _fail(error, EXIT_CONFIGURATION)
     except ValidationError as error:
@@ -73,7 +77,7 @@ def main(argv: Sequence[str], commands: Mapping[str, str]) -> int:
     except NxaiError as error:
         return _fail(error, EXIT_CRASHED)
     except KeyboardInterrupt:
-        return _fail("interrupted; a job that was started goes on", EXIT_CRASHED)
+        return _fail("interrupted", EXIT_CRASHED)
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the exit complains
     return EXIT_OK
@@ -87,9 +91,13 @@ def _fail(reason: object, code: int) -> int:
 class Desk:
     """Asks the service."""
 
-    def __init__(self, bus: Bus, settings: CloudSyncSettings, progress: Inbox) -> None:
+    def __init__(
+        self, bus: Bus, settings: CloudSyncSettings, progress: Inbox, service: Status
+    ) -> None:
         self._bus = bus
         self._progress = progress
+        """Of jobs, and what the service says of itself."""
+        self._service = service
         self.settings = settings
 
     def ask(self, command: c.CloudSyncCommand) -> c.Reply:
@@ -115,16 +123,29 @@ class Desk:
         """Start a job, show how it goes on, return its end.
 
         Raises:
-            Refused: it failed.
+            Refused: it failed, or is not waited for any more.
         """
-        job = self.ask(command).details["job"]
+        job = str(self.ask(command).details["job"])
+        try:
+            return self._follow(job)
+        except KeyboardInterrupt:
+            raise Refused(
+                f"interrupted; the job goes on, and `nxai-cloud-sync cancel {job}` ends it"
+            ) from None
+
+    def _follow(self, job: str) -> Progress:
         heard_at = time.monotonic()
+        gone_at: float | None = None
         while time.monotonic() - heard_at < SILENCE_S:
+            if gone_at is not None and time.monotonic() - gone_at >= GONE_S:
+                raise Refused("the service ended meanwhile, and the job with it")
             delivery = self._progress.receive(1.0)
             if delivery is None:
                 continue
             step = delivery.message
             delivery.acknowledge()
+            if isinstance(step, Status):
+                gone_at = self._gone(step, gone_at)
             if not isinstance(step, Progress) or step.job != job:
                 continue
             heard_at = time.monotonic()
@@ -134,6 +155,18 @@ class Desk:
             if step.state is JobState.DONE:
                 return step
         raise Refused(f"job {job} has said nothing for {SILENCE_S:.0f} s; it may still go on")
+
+    def _gone(self, status: Status, before: float | None) -> float | None:
+        """Return since when the service that was asked is gone; None: it is there.
+
+        Raises:
+            Refused: another process took its place.
+        """
+        if status.state in RUNS:
+            if status.started_at != self._service.started_at:
+                raise Refused("the service was started anew meanwhile; the job ended with it")
+            return None
+        return time.monotonic() if before is None else before
 
     def digest(self, beginning: str) -> str:
         """Return the digest of the one version that begins so.
@@ -166,16 +199,17 @@ def _asking(settings: CloudSyncSettings) -> Iterator[Desk]:
                 f"the broker at {settings.broker} does not answer, or refuses this account; check "
                 "NXAI_BROKER, NXAI_BROKER_USERNAME and NXAI_BROKER_PASSWORD_FILE"
             )
-        _await_service(bus, settings.instance)
-        progress = bus.subscribe(
-            Subscription(Progress, {"service": settings.instance}), volatile=True
-        )
+        service = _await_service(bus, settings.instance)
+        wanted: list[Subscription[Message]] = [
+            Subscription(kind, {"service": settings.instance}) for kind in (Progress, Status)
+        ]
+        progress = bus.subscribe(*wanted, volatile=True)
         with contextlib.closing(progress):
-            yield Desk(bus, settings, progress)
+            yield Desk(bus, settings, progress, service)
 
 
-def _await_service(bus: Bus, instance: str) -> None:
-    """Return once the service says that it runs: it may just be starting.
+def _await_service(bus: Bus, instance: str) -> Status:
+    """Return what the service says of itself once it runs: it may just be starting.
 
     Raises:
         BrokerUnavailable: it does not.
@@ -188,8 +222,8 @@ def _await_service(bus: Bus, instance: str) -> None:
             if delivery is None or not isinstance(delivery.message, Status):
                 continue
             delivery.acknowledge()
-            if delivery.message.state in (ServiceState.RUNNING, ServiceState.DEGRADED):
-                return
+            if delivery.message.state in RUNS:
+                return delivery.message
             state = delivery.message.state.value
     raise BrokerUnavailable(f"the service {instance!r} does not run here ({state}); start it")
 
@@ -198,21 +232,36 @@ def _await_service(bus: Bus, instance: str) -> None:
 
 
 def _link(desk: Desk, options: argparse.Namespace) -> None:
-    key = _key(options.key_file)
-    if key is not None:
-        KeyFile(desk.settings.key_path, read_only=desk.settings.key_file is not None).write(key)
-    ended = desk.do(
-        c.LinkProject(
-            project=options.project,
-            impulse=options.impulse,
-            learn_block=options.learn_block,
-            studio=options.studio,
-            ingestion=options.ingestion,
-        )
+    command = c.LinkProject(
+        project=options.project,
+        impulse=options.impulse,
+        learn_block=options.learn_block,
+        studio=options.studio,
+        ingestion=options.ingestion,
     )
+    key = _key(options.key_file)
+    with _new_key(desk.settings, key) if key is not None else contextlib.nullcontext():
+        ended = desk.do(command)
     if ended.details.get("note"):
         _note(str(ended.details["note"]))
     _show_link(desk.ask_json(c.ShowLink()))
+
+
+@contextlib.contextmanager
+def _new_key(settings: CloudSyncSettings, key: str) -> Iterator[None]:
+    """Replace the key; with one that cannot be linked, the key from before comes back."""
+    file = KeyFile(settings.key_path, read_only=settings.key_file is not None)
+    before = None
+    with contextlib.suppress(ConfigurationError):  # what is no key is no loss
+        before = file.read()
+    file.write(key)
+    try:
+        yield
+    except NxaiError as error:
+        if before is None or before == key:
+            raise
+        file.write(before)
+        raise Refused(f"{error}; the key from before stays") from None
 
 
 def _key(path: str | None) -> str | None:
@@ -221,12 +270,18 @@ def _key(path: str | None) -> str | None:
         return sys.stdin.readline().strip()
     if path is not None:
         try:
-            return Path(path).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"{path} cannot be read: {error}") from None
+            # An editor may have put a byte order mark there.
+            return Path(path).read_text(encoding="utf-8-sig").strip()
+        except OSError as error:
+            raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise ConfigurationError(f"{path} holds no text, and so no API key") from None
     if not sys.stdin.isatty():
         return None
-    typed = getpass.getpass("API key (Dashboard > Keys; empty: keep the one that is there): ")
+    try:
+        typed = getpass.getpass("API key (Dashboard > Keys; empty: keep the one that is there): ")
+    except EOFError:
+        raise Refused("nothing was linked") from None
     return typed.strip() or None
 
 
@@ -272,23 +327,30 @@ def _import(desk: Desk, options: argparse.Namespace) -> None:
     source: Path = options.file
     incoming = desk.settings.incoming_dir
     target = incoming / f"{uuid.uuid4().hex[:8]}-{source.name}"
+    labels = options.labels
+    command = c.ImportModel(
+        file=target.name,
+        model=options.model,
+        title=options.title,
+        labels=None if labels is None else tuple(label.strip() for label in labels.split(",")),
+        task=options.task,
+        resize_mode=options.resize_mode,
+        input_scaling=options.input_scaling,
+        threshold=options.threshold,
+    )
     try:
         incoming.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            target.unlink(missing_ok=True)
         raise ConfigurationError(f"{source} cannot be handed to the service: {error}") from None
-    desk.do(
-        c.ImportModel(
-            file=target.name,
-            model=options.model,
-            title=options.title,
-            labels=None if options.labels is None else tuple(options.labels.split(",")),
-            task=options.task,
-            resize_mode=options.resize_mode,
-            input_scaling=options.input_scaling,
-            threshold=options.threshold,
-        )
-    )
+    try:
+        desk.do(command)
+    except NxaiError:
+        with contextlib.suppress(OSError):  # the service removes it, too
+            target.unlink(missing_ok=True)
+        raise
 
 
 def _models(desk: Desk, options: argparse.Namespace) -> None:
@@ -351,6 +413,8 @@ def _report_line(entry: Mapping[str, Any]) -> str:
 
 
 def _rename(desk: Desk, options: argparse.Namespace) -> None:
+    if options.title is None and options.documentation is None:
+        raise ConfigurationError("say what changes: --title, --documentation, or both")
     digest = desk.digest(options.version)
     desk.ask(c.EditModel(digest=digest, title=options.title, documentation=options.documentation))
 
@@ -413,12 +477,12 @@ def _samples(desk: Desk, options: argparse.Namespace) -> None:
 
 def _review(decision: str) -> Callable[..., None]:
     def run(desk: Desk, options: argparse.Namespace) -> None:
-        names: list[str] = list(options.sample)
-        if options.all:
-            while page := desk.ask_json(
-                c.ListSamples(state="new", limit=c.MAX_PAGE, offset=len(names))
-            )["samples"]:
-                names += [sample["id"] for sample in page]
+        everything = getattr(options, "all", False)
+        if not options.sample and not everything:
+            raise ConfigurationError("say which pictures" + (", or --all" * ("all" in options)))
+        names: list[str] = [*options.sample, *(_looked_at_by_nobody(desk) if everything else ())]
+        names = list(dict.fromkeys(names))  # a new one moves the pages of the list
+        changed = 0
         for begin in range(0, len(names), c.MAX_IDS):
             reply = desk.ask(
                 c.ReviewSamples.model_validate(
@@ -429,11 +493,21 @@ def _review(decision: str) -> Callable[..., None]:
                     }
                 )
             )
+            changed += int(reply.details["changed"] or 0)
             if reply.reason:
                 _note(reply.reason)
-        _print(f"{len(names)} pictures")
+        _print(f"{changed} pictures")
 
     return run
+
+
+def _looked_at_by_nobody(desk: Desk) -> Iterator[str]:
+    offset = 0
+    while page := desk.ask_json(c.ListSamples(state="new", limit=c.MAX_PAGE, offset=offset))[
+        "samples"
+    ]:
+        offset += len(page)
+        yield from (sample["id"] for sample in page)
 
 
 def _picture(desk: Desk, options: argparse.Namespace) -> None:
@@ -457,9 +531,16 @@ def _retrain(desk: Desk, options: argparse.Namespace) -> None:
         _print(desk.ask(c.RetrainModel(confirm=False)).reason)
         if not sys.stdin.isatty():
             raise Refused("nothing was started; say --yes")
-        if input("Start? [y/N] ").strip().lower() not in ("y", "yes"):
+        if _typed("Start? [y/N] ") not in ("y", "yes"):
             raise Refused("nothing was started")
     desk.do(c.RetrainModel(confirm=True))
+
+
+def _typed(question: str) -> str:
+    try:
+        return input(question).strip().lower()
+    except EOFError:
+        return ""
 
 
 def _check(desk: Desk, _options: argparse.Namespace) -> None:
@@ -515,7 +596,8 @@ def _parser(texts: Mapping[str, str]) -> Parser:
     for name, decision in (("approve", "approved"), ("discard", "discarded"), ("reopen", "new")):
         review = add(name, _review(decision))
         review.add_argument("sample", nargs="*")
-        review.add_argument("--all", action="store_true", help="all that nobody looked at yet")
+        if decision != "new":
+            review.add_argument("--all", action="store_true", help="all that nobody looked at yet")
         if name == "approve":
             review.add_argument(
                 "--confirm", action="store_true", help="the boxes found are right: send as labels"
