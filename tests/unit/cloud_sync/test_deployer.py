@@ -427,6 +427,7 @@ def test_a_trial_runs_beside_the_version_in_force_and_ends(box: Box) -> None:
     box.runs()
     record = box.deploy(NEW)
     assert (record.digest, record.shadow) == (OLD, NEW)
+    assert set(box.deployer.names) == {"nuts", TRY}
     (wanted,) = box.wanted.models
     assert (wanted.digest, wanted.candidate, wanted.candidate_model) == (OLD, NEW, TRY)
     assert (box.told.phase, box.told.progress) == (Phase.SHADOW, 0)

@@ -92,7 +92,11 @@ def build(settings: CloudSyncSettings, bus: Bus, beat: Beat) -> Iterator[Service
                 collector=Collector(samples, JpegHasher()),
                 deployer=deployer,
                 importer=Importer(
-                    catalogue, BusModelTrial(bus, inference.any), in_use=deployer.in_use
+                    catalogue,
+                    BusModelTrial(bus, inference.any),
+                    # What runs and was not deployed from here is a model of settings.json.
+                    names=lambda: inference.models() - set(deployer.names),
+                    in_use=deployer.in_use,
                 ),
                 uploader=Uploader(samples, lambda: wanted.configuration, device=settings.device),
                 trainer=Trainer(StateFile(state / "training.json", TRAINING)),

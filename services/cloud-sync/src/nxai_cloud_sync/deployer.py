@@ -203,6 +203,13 @@ class Deployer:
         """Names of the deployed models. From any thread."""
         return tuple(self._records)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names under which their versions run, those that are tried too. From any thread."""
+        records = self._records.values()
+        tried = (candidate_name(r.model, r.trial.candidate) for r in records if r.trial is not None)
+        return (*self.models, *tried)
+
     def told(self) -> tuple[Deployment, ...]:
         """Return what was last said of each deployed model."""
         return tuple(self._told.reports.values())

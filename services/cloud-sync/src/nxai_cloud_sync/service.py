@@ -82,20 +82,25 @@ class Presence:
 
     def __init__(self, role: str) -> None:
         self._role = role
-        self._here: frozenset[str] = frozenset()
+        self._here: Mapping[str, frozenset[str]] = {}
+        """Its models, by process. Never changed, only replaced: other threads read it."""
 
     def see(self, status: Status) -> None:
         """Take what a process says of itself."""
         if status.role != self._role:
             return
+        others = {name: models for name, models in self._here.items() if name != status.service}
         if status.state in (ServiceState.RUNNING, ServiceState.DEGRADED):
-            self._here |= {status.service}
-        else:
-            self._here -= {status.service}
+            others[status.service] = frozenset(model.model for model in status.models)
+        self._here = others
 
     def any(self) -> bool:
         """Tell whether one does."""
         return bool(self._here)
+
+    def models(self) -> frozenset[str]:
+        """Return the names of all models that they run."""
+        return frozenset().union(*self._here.values())
 
 
 @dataclass(slots=True)
