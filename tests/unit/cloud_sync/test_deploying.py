@@ -89,8 +89,10 @@ def tried(*, by_rule: bool = False) -> Deployed:
 
 
 def test_another_version_is_tried_first() -> None:
-    record = deploy(running(), NEW, at_once=False, by_rule=True, now_us=NOW, rate=15)
+    before = running(reason="rolled back")
+    record = deploy(before, NEW, at_once=False, by_rule=True, now_us=NOW, rate=15)
     assert (record.digest, record.shadow, record.phase) == (OLD, NEW, Phase.RUNNING)
+    assert record.reason == ""
     assert record.trial == Trial(NEW, by_rule=True, rate_before=15)
 
 
@@ -201,11 +203,12 @@ def test_ending_a_trial_leaves_the_model_in_force() -> None:
 
 
 def test_rolling_back() -> None:
-    promoted = replace(at_once(running()), failing_s=5.0, withdrawn=True)
-    record = roll_back(promoted, "too slow", NOW)
+    promoted = replace(at_once(running()), failing_s=5.0, withdrawn=True, trial=Trial(THIRD))
+    record = roll_back(promoted, "too slow", NOW + 1)
     assert (record.digest, record.previous, record.phase) == (OLD, None, Phase.STARTING)
     assert (record.reason, record.refused, record.probation) == ("too slow", (NEW,), None)
-    assert (record.since_us, record.failing_s, record.withdrawn) == (NOW, 0, False)
+    assert (record.since_us, record.failing_s, record.withdrawn) == (NOW + 1, 0, False)
+    assert record.trial is None
 
 
 def test_without_a_version_before_only_the_reason_is_kept() -> None:
@@ -588,6 +591,7 @@ def test_a_trial_goes_on_until_it_has_seen_enough() -> None:
 def test_a_trial_ends_after_its_time_if_it_saw_anything(report: ShadowReport) -> None:
     record = try_on(tried(), ShadowReport(), passed_s=599)
     assert try_on(record, report, passed_s=0.5).shadow == NEW
+    assert try_on(record, report, passed_s=1).shadow is None
     record = try_on(record, ShadowReport(), passed_s=6000)
     assert record.shadow == NEW
     record = try_on(record, report)

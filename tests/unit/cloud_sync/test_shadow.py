@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from nxai_cloud_sync.core.shadow import (
     WAITING,
     ShadowComparison,
+    distance,
     match,
     same_place,
     verdict,
@@ -213,12 +214,16 @@ def test_speed_is_the_median_and_load_what_it_means_at_the_cameras_rate() -> Non
     assert (report.engine_ms_before, report.engine_ms_after) == (2.0, 20.0)
     assert (report.load_before, report.load_after) == (0.06, 0.6)
     assert comparison.report().load_after is None
+    assert ShadowComparison("old", "new").report(frames_a_second=30) == ShadowReport()
 
 
 def test_labels_that_come_and_go_are_named_once_both_are_known() -> None:
     comparison = ShadowComparison("old", "new")
     comparison.see(result("old", 1, labels=("nut", "bolt")))
     assert comparison.report().labels_removed == ()
+    other = ShadowComparison("old", "new")
+    other.see(result("new", 1, labels=("bolt", "washer")))
+    assert other.report().labels_added == ()
     comparison.see(result("new", 1, labels=("bolt", "washer")))
     report = comparison.report()
     assert (report.labels_added, report.labels_removed) == (("washer",), ("nut",))
@@ -296,6 +301,30 @@ def test_places() -> None:
     assert same_place(empty, empty)
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ((0, 0, 10, 10), (0, 6, 10, 10), False),  # one below the other
+        ((0, 0, 10, 10), (30, 30, 10, 10), False),  # apart in both directions
+        ((0, 0, 10, 10), (0, 0, 2, 2), False),  # a dot in the corner
+        ((0, 0, 10, 10), (4, 4, 2, 2), True),  # a dot in the middle
+        ((0, 0, 20, 20), (0, 0, 12, 11), True),  # a third of it
+        ((0, 0, 20, 20), (0, 0, 9, 9), False),  # a fifth of it
+    ],
+)
+def test_one_place_or_two(one: tuple[float, ...], other: tuple[float, ...], same: bool) -> None:
+    first, second = (
+        Box(x=x, y=y, width=width, height=height) for x, y, width, height in (one, other)
+    )
+    assert same_place(first, second) == same
+    assert same_place(second, first) == same
+
+
+def test_distances_are_those_of_the_centres() -> None:
+    one, other = Box(x=10, y=20, width=6, height=8), Box(x=1, y=2, width=4, height=20)
+    assert distance(one, other) == distance(other, one) == 10**2 + 12**2
+
+
 def test_the_closest_objects_are_taken_for_each_other() -> None:
     left, right = found("nut", 0.5, 0, 0), found("nut", 0.5, 4, 0)
     moved_left, moved_right = found("nut", 0.6, 1, 0), found("nut", 0.6, 5, 0)
@@ -304,6 +333,7 @@ def test_the_closest_objects_are_taken_for_each_other() -> None:
         (right, moved_right),
     ]
     assert match([left, right], [moved_left]) == [(left, moved_left)]
+    assert match([left], [found("nut", 0.5, 40, 0)]) == []
 
 
 detections = st.lists(
@@ -369,7 +399,8 @@ GOOD = ShadowReport(frames=100, agreeing=90, engine_ms_before=1.0, engine_ms_aft
                 "there is"
             ),
         ),
-        ({"engine_ms_before": None, "engine_ms_after": None}, ""),
+        ({"engine_ms_before": None, "engine_ms_after": 9.0}, ""),
+        ({"engine_ms_before": 9.0, "engine_ms_after": None}, ""),
         (
             {"errors": 1, "agreeing": 0},
             (

@@ -251,10 +251,8 @@ def watch(record: Deployed, seen: Seen, candidate: Seen, look: Look) -> Deployed
     """
     if record.withdrawn:
         return record
-    after = _watch_version(record, seen, look)
-    if after.digest != record.digest or after.withdrawn:
-        return after  # a trial beside what was taken back went with it
-    return _watch_trial(after, candidate, seen.crashes)
+    # A trial beside a version that is taken back goes with it.
+    return _watch_trial(_watch_version(record, seen, look), candidate, seen.crashes)
 
 
 def go_on_trial(
