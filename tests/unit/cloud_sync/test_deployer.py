@@ -1154,6 +1154,19 @@ def test_at_the_very_first_start_nothing_is_deployed() -> None:
         assert len(box.wanted.models) == 1
 
 
+@pytest.mark.parametrize("before", [True, False])
+def test_who_asks_for_something_need_not_wait_until_it_is_found_out(box: Box, before: bool) -> None:
+    if before:
+        box.deployer.deploy("bolts", THIRD, ("back",), ("back",))
+    else:
+        box.bus.clear(Deployments, service="cloud-sync")
+    box.kept.content = None
+    with opened(Box(box.broker, box.kept)) as later:
+        later.deploy(OLD, "front")
+        assert later.names() == (["bolts", "nuts"] if before else ["nuts"])
+        assert len(later.wanted.models) == len(later.names())
+
+
 def test_that_nothing_was_deployed_is_no_loss(box: Box, caplog: pytest.LogCaptureFixture) -> None:
     box.kept.content = None
     with opened(Box(box.broker, box.kept)) as later:

@@ -519,9 +519,14 @@ class Deployer:
                     ),
                 )
 
-    def _recall(self, recalling: _Recalling) -> None:
-        """Take up what the broker retains; nothing, once it had the time to tell."""
-        delivery = recalling.inbox.receive(0)
+    def _recall(self, recalling: _Recalling, wait_s: float = 0.0) -> None:
+        """Take up what the broker retains; nothing, once it had the time to tell.
+
+        Args:
+            recalling: What is waited for.
+            wait_s: Longest wait here and now, where the broker is there.
+        """
+        delivery = recalling.inbox.receive(wait_s if self._bus.connected else 0.0)
         retained = None if delivery is None else delivery.message
         if not isinstance(retained, Deployments):
             if not self._bus.connected:
@@ -529,7 +534,7 @@ class Deployer:
                 return
             if recalling.connected_at is None:
                 recalling.connected_at = self._clock()
-            if self._clock() - recalling.connected_at < FIRST_WORD_S:
+            if self._clock() - recalling.connected_at + wait_s < FIRST_WORD_S:
                 return
         recalling.inbox.close()
         self._recalling = None
@@ -641,6 +646,9 @@ class Deployer:
         )
 
     def _must_know(self) -> None:
+        """Find out what is deployed, if that is not known yet."""
+        if self._recalling is not None:
+            self._recall(self._recalling, FIRST_WORD_S)
         if self._recalling is not None:
             raise RejectedError("it is still being found out what is deployed; ask again soon")
 
