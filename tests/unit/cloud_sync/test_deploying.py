@@ -111,6 +111,10 @@ def test_nothing_is_tried_beside_a_model_that_does_not_run() -> None:
     assert record.previous == THIRD  # the last good one, not the broken one
 
 
+def test_the_way_back_is_the_version_that_ran_well_last() -> None:
+    assert at_once(running(previous=THIRD)).previous == OLD
+
+
 def test_a_version_that_is_watched_still_is_no_way_back_where_a_better_one_is_known() -> None:
     assert at_once(on_probation()).previous == THIRD
     assert at_once(on_probation(phase=Phase.STARTING)).previous == THIRD
@@ -450,11 +454,14 @@ def test_errors_of_the_version_before_do_not_count() -> None:
     assert (record.phase, errors_of(record)) == (Phase.PROBATION, 0)
 
 
-@pytest.mark.parametrize(("previous", "way_back"), [(None, True), (THIRD, False)])
+@pytest.mark.parametrize(
+    ("previous", "phase", "way_back"),
+    [(None, Phase.RUNNING, True), (THIRD, Phase.PROBATION, False)],
+)
 def test_a_version_that_errs_runs_on_where_there_is_none_to_go_back_to(
-    previous: str | None, way_back: bool
+    previous: str | None, phase: Phase, way_back: bool
 ) -> None:
-    record = on_probation(previous=previous, phase=Phase.RUNNING)
+    record = on_probation(previous=previous, phase=phase)
     record = look(record, runs(OLD, errors=7), way_back=way_back)
     assert (record.phase, record.digest, record.probation) == (Phase.RUNNING, OLD, None)
     assert record.reason == ("it could not look at 7 frames, and there is no version to go back to")
@@ -538,6 +545,7 @@ def test_a_version_that_ends_inference_is_stopped_where_there_is_none_to_go_back
     record = on_probation(previous=previous, phase=Phase.RUNNING, trial=Trial(NEW))
     record = look(record, Seen(crashes=MOST_CRASHES), way_back=way_back)
     assert (record.phase, record.withdrawn, record.trial) == (Phase.FAILED, True, None)
+    assert record.probation is None
     assert record.reason == (
         "stopped: the inference service ended 2 times since it was put in force; deploy it again "
         "to try once more, or another version"
@@ -584,10 +592,11 @@ def test_a_trial_goes_on_until_it_has_seen_enough() -> None:
     assert record.trial is not None
     assert (record.trial.over, record.trial.elapsed_s) == (True, 2)
     assert (record.digest, record.shadow) == (OLD, None)
+    assert (record.reason, record.refused) == ("", ())  # a person decides
     assert try_on(record, ShadowReport(), enough=True) == record  # over is over
 
 
-@pytest.mark.parametrize("report", [REPORT, ShadowReport(errors=3)])
+@pytest.mark.parametrize("report", [ShadowReport(frames=1), ShadowReport(errors=1)])
 def test_a_trial_ends_after_its_time_if_it_saw_anything(report: ShadowReport) -> None:
     record = try_on(tried(), ShadowReport(), passed_s=599)
     assert try_on(record, report, passed_s=0.5).shadow == NEW
