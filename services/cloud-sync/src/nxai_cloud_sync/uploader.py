@@ -42,7 +42,7 @@ BYTES_BEGUN_AT_ONCE: Final = 8_000_000
 NOTED_EVERY_S: Final = 1.0
 """What was uploaded is noted at least so often; after a crash the rest is sent again, and the far
 side has it already."""
-TAKEN_AT_ONCE: Final = 1000
+TAKEN_AT_ONCE: Final = 200
 """Pictures whose records are held and sorted into requests together; some kB each."""
 MOST_TRIES: Final = 6
 """That come to nothing, one after the other, before the job gives up; with `RETRY` after a minute,
@@ -177,6 +177,13 @@ class _Upload:
         """Pictures that this job is done with, whatever became of them."""
         self._alone: set[str] = set()
         """Pictures that go in requests of their own."""
+        self._names: deque[str] = deque()
+        """Of named pictures, those that were not looked at yet."""
+        self._planned: deque[UploadBatch] = deque()
+        """Requests whose pictures are as they were."""
+        self._begun: deque[UploadBatch] = deque()
+        """Requests whose pictures are marked as being uploaded."""
+        self._under_way = _UnderWay(destination.ingestion, self._store)
         self._unsent = False
         """Whether pictures were marked as being uploaded that are not sent after all."""
         self._landed: list[FileOutcome] = []
@@ -190,18 +197,15 @@ class _Upload:
         self._lookups_left = MOST_LOOKUPS if destination.studio else 0
 
     def run(self) -> UploadSummary:
-        while not self._stopped():
-            self._course.step("looking for pictures to upload", *self._progress)
-            wanted = self._wanted()
-            if not wanted:
-                break
+        while True:
             try:
-                self._send_all(self._planned(wanted))
+                self._send_all()
             except CloudUnavailable as error:
                 self._pause(error)
             except _RefusedTogetherError as error:
                 log.warning("upload: %s; sending these pictures singly", error)
-        return self._summary
+            else:
+                return self._summary
 
     def _stopped(self) -> bool:
         """Whether what is left has to stay for now."""
@@ -213,68 +217,65 @@ class _Upload:
 
     # -- what to send -------------------------------------------------------------------------
 
-    def _wanted(self) -> tuple[StoredSample, ...]:
-        """Return the next pictures to send, and count how many there are in all."""
+    def _plan(self) -> None:
+        """Plan requests for the next pictures, if there are any."""
+        self._course.step("looking for pictures to upload", *self._progress)
         configuration = self._uploader.configuration()
-        cameras = _may_leave(configuration)
-        include_new = self._order.include_new
-        if self._order.by_itself:
-            include_new = configuration.upload.mode == "automatic"
-            if self._room(configuration) == 0:
-                return ()
-        if self._order.samples:
-            return self._named(cameras, include_new=include_new)
-        found = self._store.to_upload(cameras, TAKEN_AT_ONCE, include_new=include_new)
-        wanted = tuple(sample for sample in found if sample.id not in self._ended)
-        states = (SampleState.APPROVED, *((SampleState.NEW,) if include_new else ()))
-        waiting = sum(
-            self._store.page(SampleFilter(state=state, camera=camera), 1, 0).total
-            for camera in cameras
-            for state in states
-        )
-        self._total = len(self._ended) + max(waiting, len(wanted))
-        return wanted
-
-    def _named(self, cameras: Sequence[str], *, include_new: bool) -> tuple[StoredSample, ...]:
-        """Return those of the named pictures that can be sent; the others are kept back."""
-        named = dict.fromkeys(self._order.samples)
-        self._total = len(named)
-        states = {SampleState.APPROVED, SampleState.FAILED}
-        if include_new:
-            states.add(SampleState.NEW)
-        wanted: list[StoredSample] = []
-        for name in named:
-            if name in self._ended:
-                continue
-            sample = self._store.get(name)
-            if sample is not None and sample.camera in cameras and sample.state in states:
-                wanted.append(sample)
-                if len(wanted) == TAKEN_AT_ONCE:
-                    break
-            else:
-                self._keep_back(name)
-        return tuple(wanted)
-
-    def _keep_back(self, sample: str) -> None:
-        self._ended.add(sample)
-        self._summary = replace(self._summary, kept_back=self._summary.kept_back + 1)
-
-    def _planned(self, wanted: Sequence[StoredSample]) -> deque[UploadBatch]:
-        """Return the requests for these pictures."""
-        options = self._uploader.configuration().upload
+        options = configuration.upload
+        wanted = self._wanted(configuration)
         alone = [sample for sample in wanted if sample.id in self._alone]
         together = [sample for sample in wanted if sample.id not in self._alone]
-        return deque(
-            batch
-            for samples, size in ((together, options.batch), (alone, 1))
-            for batch in batches(
+        for samples, size in ((together, options.batch), (alone, 1)):
+            self._planned += batches(
                 samples,
                 device=self._uploader.device,
                 category=options.category,
                 size=size,
                 predictions=options.predictions,
             )
+
+    def _wanted(self, configuration: CloudSyncConfiguration) -> Sequence[StoredSample]:
+        """Return the next pictures to send, and count how many there are in all."""
+        cameras = _may_leave(configuration)
+        include_new = self._order.include_new
+        if self._order.by_itself:
+            include_new = configuration.upload.mode == "automatic"
+            if self._room(configuration) == 0:
+                return ()
+        limit = max(TAKEN_AT_ONCE, configuration.upload.batch)
+        if self._order.samples:
+            return self._named(cameras, limit, include_new=include_new)
+        found = self._store.to_upload(cameras, limit, include_new=include_new)
+        states = (SampleState.APPROVED, *((SampleState.NEW,) if include_new else ()))
+        waiting = sum(
+            self._store.page(SampleFilter(state=state, camera=camera), 1, 0).total
+            for camera in cameras
+            for state in states
         )
+        marked = sum(len(batch.samples) for batch in self._begun) + self._under_way.pictures
+        self._total = len(self._ended) + marked + waiting
+        return [sample for sample in found if sample.id not in self._ended]
+
+    def _named(
+        self, cameras: Sequence[str], limit: int, *, include_new: bool
+    ) -> Sequence[StoredSample]:
+        """Return the next named pictures that can be sent; others are kept back."""
+        states = {SampleState.APPROVED, SampleState.FAILED}
+        if include_new:
+            states.add(SampleState.NEW)
+        wanted: list[StoredSample] = []
+        while self._names and len(wanted) < limit:
+            name = self._names.popleft()
+            sample = self._store.get(name)
+            if sample is not None and sample.camera in cameras and sample.state in states:
+                wanted.append(sample)
+            else:
+                self._keep_back(name)
+        return wanted
+
+    def _keep_back(self, sample: str) -> None:
+        self._ended.add(sample)
+        self._summary = replace(self._summary, kept_back=self._summary.kept_back + 1)
 
     def _room(self, configuration: CloudSyncConfiguration) -> int | None:
         """Return the bytes that may go by themselves (None: any number); note why none may."""
@@ -307,55 +308,59 @@ class _Upload:
 
     # -- sending ------------------------------------------------------------------------------
 
-    def _send_all(self, planned: deque[UploadBatch]) -> None:
-        """Send batches, a few at a time, until one fails.
+    def _send_all(self) -> None:
+        """Send all there is, a few requests at a time, until one fails.
 
         Then the others that are under way are waited for, and what was not sent is as before.
         """
-        begun: deque[UploadBatch] = deque()
-        under_way = _UnderWay(self._to.ingestion, self._store)
+        self._planned.clear()
+        self._begun.clear()
         self._unsent = False
+        named = dict.fromkeys(self._order.samples)
+        self._names = deque(name for name in named if name not in self._ended)
+        self._total = len(named) or self._total
         try:
-            while True:
-                while under_way.count < AT_ONCE and not self._stopped():
-                    begun = begun or self._begun(planned)
-                    if not begun:
-                        break
-                    self._course.step("uploading pictures", *self._progress)
-                    size = under_way.bytes + self._landed_bytes
-                    batch = self._permitted(begun.popleft(), size)
-                    if batch.samples:
-                        under_way.send(batch)
-                if not under_way.count:
-                    break
-                # While these travel there is time for the store.
-                if not begun and not self._stopped():
-                    begun = self._begun(planned)
+            while self._fill():
                 self._note(at_last=False)
-                self._land(under_way.wait())
+                self._land(self._under_way.wait())
             self._note()
-            if begun or self._unsent:
+            if self._begun or self._unsent:
                 self._store.release_uploads()
         except BaseException:
-            while under_way.count:
+            while self._under_way.count:
                 with contextlib.suppress(Exception):  # the first one is told
-                    self._land(under_way.wait())
+                    self._land(self._under_way.wait())
             with contextlib.suppress(NxaiError):  # else they are sent again, which does no harm
                 self._note()
             with contextlib.suppress(NxaiError):  # else the next job does it
                 self._store.release_uploads()
             raise
 
-    def _begun(self, planned: deque[UploadBatch]) -> deque[UploadBatch]:
-        """Take the next batches, and mark their pictures; return those with pictures to send."""
-        made: deque[UploadBatch] = deque()
-        while planned and not made:
+    def _fill(self) -> bool:
+        """Keep requests under way; return whether there are any."""
+        while self._under_way.count < AT_ONCE and not self._stopped() and self._begin():
+            self._course.step("uploading pictures", *self._progress)
+            size = self._under_way.bytes + self._landed_bytes
+            batch = self._permitted(self._begun.popleft(), size)
+            if batch.samples:
+                self._under_way.send(batch)
+        if self._under_way.count and not self._stopped():
+            self._begin()  # the next ones now, while these travel
+        return self._under_way.count > 0
+
+    def _begin(self) -> bool:
+        """Mark pictures as being uploaded, unless some are; return whether there are any."""
+        while not self._begun:
+            if not self._planned:
+                self._plan()
             taken: list[UploadBatch] = []
             count = size = 0
-            while planned and count < BEGUN_AT_ONCE and size < BYTES_BEGUN_AT_ONCE:
-                taken.append(planned.popleft())
+            while self._planned and count < BEGUN_AT_ONCE and size < BYTES_BEGUN_AT_ONCE:
+                taken.append(self._planned.popleft())
                 count += len(taken[-1].samples)
                 size += _bytes_of(taken[-1])
+            if not taken:
+                return False
             wanted = [sample.id for batch in taken for sample in batch.samples]
             may = self._store.begin_upload(wanted)
             for sample in wanted:
@@ -364,8 +369,8 @@ class _Upload:
             for batch in taken:
                 samples = tuple(sample for sample in batch.samples if sample.id in may)
                 if samples:
-                    made.append(replace(batch, samples=samples))
-        return made
+                    self._begun.append(replace(batch, samples=samples))
+        return True
 
     def _land(self, landed: "_Landed") -> None:
         """Count what became of a request."""
@@ -458,11 +463,13 @@ class _UnderWay:
         self._store = store
         self._landed: queue.SimpleQueue[_Landed] = queue.SimpleQueue()
         self.count = 0
+        self.pictures = 0
         self.bytes = 0
 
     def send(self, batch: UploadBatch) -> None:
         """Begin to send."""
         self.count += 1
+        self.pictures += len(batch.samples)
         self.bytes += _bytes_of(batch)
         threading.Thread(target=self._send, args=(batch,), name="upload", daemon=True).start()
 
@@ -470,6 +477,7 @@ class _UnderWay:
         """Return the next one that is over."""
         landed = self._landed.get()
         self.count -= 1
+        self.pictures -= len(landed.batch.samples)
         self.bytes -= _bytes_of(landed.batch)
         return landed
 
