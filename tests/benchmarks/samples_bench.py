@@ -95,6 +95,7 @@ def measure(rows: int = ROWS, folder: Path | None = None) -> dict[str, float]:
         store = SqlSamples(Path(made))
         _fill(store, rows)
         store.close()
+        store = SqlSamples(Path(made))
         os.sync()  # else the first commits wait for the disk to take what the filling left
         figures["open_ms"] = _ms(store.usage)
         before = psutil.Process().memory_info().rss

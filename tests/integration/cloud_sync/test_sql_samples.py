@@ -26,6 +26,7 @@ from nxai_cloud_sync.core.sample import (
     Usage,
 )
 from nxai_cloud_sync.core.uploading import FileOutcome
+from nxai_cloud_sync.ports import StorageUnavailable
 from nxai_common.contracts.collecting import SampleLimits
 from support.results import SECOND_US, START_US
 from support.samples import files_of, kept, sample, totals_are_true
@@ -226,6 +227,14 @@ def test_it_is_all_there_after_a_start(store: SqlSamples, folder: Path) -> None:
         assert other.get(first.id) == first
         assert other.picture(first).read_bytes() == b"picture 1"
         assert other.add(sample(1)) is None
+
+
+def test_a_closed_store_is_not_opened_again(store: SqlSamples) -> None:
+    kept(store, 1)
+    store.close()
+    store.close()
+    with pytest.raises(StorageUnavailable, match="closed"):
+        store.usage()
 
 
 def test_a_restart_in_between_does_not_move_the_pictures(folder: Path) -> None:

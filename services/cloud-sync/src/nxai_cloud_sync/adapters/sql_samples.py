@@ -135,6 +135,7 @@ class SqlSamples:
         self._reserve = DiskReserve(folder / "samples.reserve")
         self._lock = threading.Lock()
         self._open: _Open | None = None
+        self._closed = False
 
     def __enter__(self) -> Self:
         """Leave the opening to the first call."""
@@ -150,8 +151,9 @@ class SqlSamples:
         self.close()
 
     def close(self) -> None:
-        """Close the database; no other thread may be at work."""
+        """Close the database for good: who still works with it is told so."""
         with self._lock:
+            self._closed = True
             if self._open is not None:
                 self._open.close()
                 self._open = None
@@ -400,6 +402,8 @@ class SqlSamples:
                 raise StorageUnavailable(
                     f"{self._folder}: the database was moved or deleted; it is opened anew"
                 )
+            if self._closed:
+                raise StorageUnavailable(f"{self._folder}: closed, as the service ends")
             if self._open is None:
                 try:
                     self._open = _open(self._folder)
