@@ -229,10 +229,11 @@ def test_it_is_all_there_after_a_start(store: SqlSamples, folder: Path) -> None:
         assert other.add(sample(1)) is None
 
 
-def test_a_closed_store_is_not_opened_again(store: SqlSamples) -> None:
-    kept(store, 1)
-    store.close()
-    store.close()
+def test_a_store_that_has_ended_is_not_opened_again(folder: Path) -> None:
+    with again(folder) as store:
+        kept(store, 1)
+        store.close()
+        assert store.usage().pictures == 1
     with pytest.raises(StorageUnavailable, match="closed"):
         store.usage()
 

@@ -135,7 +135,7 @@ class SqlSamples:
         self._reserve = DiskReserve(folder / "samples.reserve")
         self._lock = threading.Lock()
         self._open: _Open | None = None
-        self._closed = False
+        self._ended = False
 
     def __enter__(self) -> Self:
         """Leave the opening to the first call."""
@@ -147,13 +147,14 @@ class SqlSamples:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close."""
+        """Close for good: who still works with it is told so."""
+        with self._lock:
+            self._ended = True
         self.close()
 
     def close(self) -> None:
-        """Close the database for good: who still works with it is told so."""
+        """Let another process have the folder; a later call opens it again."""
         with self._lock:
-            self._closed = True
             if self._open is not None:
                 self._open.close()
                 self._open = None
@@ -402,7 +403,7 @@ class SqlSamples:
                 raise StorageUnavailable(
                     f"{self._folder}: the database was moved or deleted; it is opened anew"
                 )
-            if self._closed:
+            if self._ended:
                 raise StorageUnavailable(f"{self._folder}: closed, as the service ends")
             if self._open is None:
                 try:
