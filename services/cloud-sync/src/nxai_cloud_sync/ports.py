@@ -100,6 +100,7 @@ class Studio(Protocol):
         Raises:
             CloudRejected: larger than `limit` bytes, or an HTML page instead of a file.
             CloudUnavailable: cut short (fewer bytes than announced), too slow.
+            StorageUnavailable: the disk does not take it.
         """
         ...
 
@@ -139,7 +140,7 @@ class Studio(Protocol):
 class Ingestion(Protocol):
     """Edge Impulse's ingestion API, for one key. Implemented by `adapters.ingestion_http`.
 
-    Raises as `Studio` does.
+    Raises as `Studio` does. Safe from several threads.
     """
 
     def send(

@@ -24,7 +24,7 @@ _CHUNK: Final = 1 << 18
 
 
 class IngestionHttp:
-    """Implements `Ingestion`. For one thread at a time.
+    """Implements `Ingestion`. May be used by several threads.
 
     Args:
         base: Base URL, such as `https://ingestion.edgeimpulse.com`.
