@@ -437,8 +437,9 @@ def test_a_kill_at_any_moment_loses_and_doubles_nothing(folder: Path, processes:
     for seed in range(KILLS):
         before = len(journal.lines())
         pid = processes.start("work", folder, seed)
-        wait_for(partial(journal.longer_than, before), what="the process works")
-        pause.wait(rng.uniform(0.0, 0.1))
+        enough = before + rng.randrange(1, 14)
+        wait_for(partial(journal.longer_than, enough), 30, "the process works")
+        pause.wait(rng.uniform(0.0, 0.02))
         os.kill(pid, signal.SIGKILL)
         assert processes.end_of(pid) == -signal.SIGKILL
         look_over(folder)
