@@ -35,7 +35,7 @@ from nxai_cloud_sync.trainer import TRAINING, Trainer
 from nxai_cloud_sync.updates import UpdateWatch
 from nxai_cloud_sync.uploader import Uploader
 from nxai_common.bus.memory import MemoryBroker, MemoryBus, _Packet
-from nxai_common.bus.ports import Subscription
+from nxai_common.bus.ports import Bus, Subscription
 from nxai_common.contracts import commands as c
 from nxai_common.contracts.configuration import CloudSyncConfiguration
 from nxai_common.contracts.progress import JobState, Progress
@@ -90,12 +90,11 @@ class Connection:
 class Inference:
     """Says of each model that it is what was said of it, unless the test knows better."""
 
-    def __init__(self, broker: MemoryBroker) -> None:
-        self._bus = MemoryBus(broker)
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
         self.refuse = ""
         """Why models fail their test; empty: they do not."""
         self.tested: list[str] = []
-        self._lives = 0
 
     def __enter__(self) -> Self:
         self._bus.__enter__()
@@ -159,7 +158,7 @@ class Box:
             ingestion=self.urls.ingestion,
         )
         self.outside = MemoryBus(self.broker)
-        self.inference = Inference(self.broker)
+        self.inference = Inference(MemoryBus(self.broker))
         self._running: ExitStack | None = None
         self.service: CloudSync
 
@@ -193,7 +192,7 @@ class Box:
             self._put_together(stack)
             stack.callback(self.service._inbox.close)
             stack.callback(self.deployer.close)
-            for part in (self.parts.collector, self.service._models, self.service._uploads):
+            for part in (self.parts.collector, *self.service._lanes):
                 stack.enter_context(part)
             self._running = stack.pop_all()
         return self
@@ -250,6 +249,7 @@ class Box:
             importer=Importer(
                 self.catalogue,
                 BusModelTrial(self.bus, inference.any, 10),
+                names=lambda: inference.models() - set(self.deployer.names),
                 in_use=self.deployer.in_use,
                 now_us=self.now_us,
             ),
@@ -308,7 +308,7 @@ class Box:
     def idle(self) -> bool:
         """Whether no job waits or runs, and nothing is left to be done after one."""
         service = self.service
-        return service._models.idle and service._uploads.idle and service._ended.empty()
+        return all(lane.idle for lane in service._lanes) and service._ended.empty()
 
     # -- asking ---------------------------------------------------------------------------------
 

@@ -394,6 +394,19 @@ def test_a_job_is_cancelled_while_it_waits_and_while_it_runs(linked: Box) -> Non
     assert linked.service.report().counters["jobs_failed"] == 0
 
 
+def test_what_a_cancelled_job_fails_of_afterwards_does_not_matter(linked: Box) -> None:
+    hanging = Hang()
+    linked.emulator.faults.add(Fault("*/api-key-info", hanging))
+    asked = linked.asked("api-key-info")
+    job = linked.started(c.PullModel())
+    linked.until(lambda: linked.asked("api-key-info") > asked, step_s=0)
+    linked.yes(c.CancelJob(job=job))
+    linked.project.revoke(KEY)  # what it hears now is a no
+    hanging.until.set()
+    assert linked.end_of(job).text == "cancelled"
+    assert linked.told() == []
+
+
 def test_jobs_are_counted(linked: Box) -> None:
     counters = linked.service.report().counters
     assert (counters["jobs_done"], counters["jobs_failed"], counters["deployed"]) == (1, 0, 0)

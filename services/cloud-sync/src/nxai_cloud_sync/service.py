@@ -173,6 +173,9 @@ class CloudSync:
         self._inbox: Inbox = self._subscribe()
         self._models = Lane("models", bus, settings.instance, self._inbox.wake)
         self._uploads = Lane("uploads", bus, settings.instance, self._inbox.wake)
+        # A training is followed for hours: nothing waits behind it.
+        self._trainings = Lane("trainings", bus, settings.instance, self._inbox.wake)
+        self._lanes = (self._models, self._uploads, self._trainings)
         self._jobs: tuple[Job, ...] = ()
         """Those that wait or run, and some that have just ended."""
         self._newest: dict[str, tuple[Job, Hashable]] = {}
@@ -227,7 +230,7 @@ class CloudSync:
             ConfigurationError: another process works in the state folder.
         """
         try:
-            with _together(self._parts.collector, self._models, self._uploads):
+            with _together(self._parts.collector, *self._lanes):
                 while not stop.is_set():
                     self.turn(POLL_S)
         finally:
@@ -265,8 +268,8 @@ class CloudSync:
             counters={
                 **parts.collector.counters,
                 **parts.deployer.counters,
-                "jobs_done": self._models.done + self._uploads.done,
-                "jobs_failed": self._models.failed + self._uploads.failed,
+                "jobs_done": sum(lane.done for lane in self._lanes),
+                "jobs_failed": sum(lane.failed for lane in self._lanes),
                 "deployed": len(parts.deployer.models),
             },
             configuration_revision=self._revision,
@@ -400,7 +403,7 @@ class CloudSync:
 
     def _look_at_deployments(self) -> None:
         wanted = self._configuration
-        self._parts.deployer.look(wanted.shadow, wanted.rollback)
+        self._parts.deployer.look(wanted.shadow if self._revision else None, wanted.rollback)
         for model in self._reported.difference(self._parts.deployer.models):
             self._bus.clear(Deployment, model=model)
         self._reported.clear()
@@ -416,7 +419,7 @@ class CloudSync:
             return
         studio = self._parts.project.studio
         reply = self._start(
-            self._models,
+            self._trainings,
             "retrain",
             lambda job: self._parts.trainer.go_on(job, studio, left),
             self._trained,
@@ -619,7 +622,16 @@ class CloudSync:
             if ended is not None and not job.service_ends:
                 self._ended.put(lambda: ended(job, failure))
 
-        job = lane.submit(name, work, leave)
+        def done(job: Job) -> Details:
+            try:
+                return work(job)
+            except Cancelled:
+                raise
+            except NxaiError:
+                job.check()  # whatever it failed of since: it was cancelled
+                raise
+
+        job = lane.submit(name, done, leave)
         if job is None:
             return c.Reply(ok=False, reason="too many jobs wait already; ask again later")
         self._newest[name] = (job, what)
@@ -867,7 +879,7 @@ class CloudSync:
             return self._ask_about_training(link.name)
         studio = self._parts.project.studio
         return self._start(
-            self._models,
+            self._trainings,
             "retrain",
             lambda job: self._parts.trainer.run(job, studio, link.project, link.impulse),
             self._trained,
@@ -890,7 +902,7 @@ class CloudSync:
         return self._start_check(by_itself=False)
 
     def _cancel(self, command: c.CancelJob) -> c.Reply:
-        for lane in (self._models, self._uploads):
+        for lane in self._lanes:
             job = lane.get(command.job)
             if job is not None and job.state.ended:
                 raise RejectedError(f"job {command.job!r} is over: {job.text or job.state.value}")

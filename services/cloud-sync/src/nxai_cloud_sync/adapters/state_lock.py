@@ -1,5 +1,6 @@
 """One process a state folder."""
 
+import contextlib
 import fcntl
 import os
 from collections.abc import Iterator
@@ -33,7 +34,7 @@ def state_lock(folder: Path) -> Iterator[None]:
                 f"another process{f' ({holder})' if holder else ''} works in {folder}; stop it, or "
                 "give this one another NXAI_CLOUD_SYNC_STATE_DIR"
             ) from None
-        with storage(folder):
+        with contextlib.suppress(OSError):  # a courtesy: on a full disk it is held all the same
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"pid {os.getpid()}\n".encode(), 0)
         yield
