@@ -92,7 +92,7 @@ READS = {
     | {"deployments", "deployment", "progress", "command to manager"}
     | of_all("status of")
     | of_all("configuration of"),
-    "cloud-sync": {"result", "sample", "deployment", "progress", "answer"}
+    "cloud-sync": {"result", "sample", "deployments", "deployment", "progress", "answer"}
     | {"configuration of cloud-sync", "command to cloud-sync"}
     | of_all("status of"),
     "viewer": {"result", "output", "detections", "state", "event", "snapshot", "preview"}

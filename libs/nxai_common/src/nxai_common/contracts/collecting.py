@@ -113,9 +113,10 @@ class CollectPolicy(Value):
     min_gap_s: float = Field(default=5.0, ge=0, le=LONGEST_S)
     """At least so long between two pictures of the camera."""
     quotas: Quotas = Quotas()
-    near_duplicate_bits: NonNegativeInt = Field(default=6, le=32)
+    near_duplicate_bits: NonNegativeInt = Field(default=3, le=32)
     """A picture whose 64-bit perceptual hash differs from a recent one of the camera in no more
-    bits is left out. 0: only the same picture again."""
+    bits is left out. 0: only the same picture again. Noise moves 0 to 3 bits; 6 would take two of
+    three pictures of a busy belt for the same."""
     upload: Literal["as-configured", "never"] = "as-configured"
     """never: what this camera sees does not leave the box, whatever else is set."""
 

@@ -331,27 +331,27 @@ class SqlSamples:
         by_id = {outcome.sample: outcome for outcome in outcomes}
         with self._opened().database.writing() as connection:
             sent = 0
+            accepted: list[dict[str, Any]] = []
+            refused: list[dict[str, Any]] = []
             for row in _by_ids(connection, tuple(by_id)):
                 outcome = by_id[row["id"]]
                 sent += row["bytes"]
                 if outcome.accepted:
-                    changes: dict[str, Any] = {
-                        "state": SampleState.UPLOADED.value,
-                        "state_reason": "",
-                        "remote_id": outcome.remote_id,
-                        "uploaded_at_us": at_us,
-                        "duplicate": int(outcome.duplicate),
-                    }
+                    accepted.append(
+                        {
+                            "row": row["number"],
+                            "id_there": outcome.remote_id,
+                            "at_us": at_us,
+                            "was_there": int(outcome.duplicate),
+                        }
+                    )
                 elif row["state"] == SampleState.UPLOADING:
-                    changes = {
-                        "state": SampleState.FAILED.value,
-                        "state_reason": outcome.reason or "refused without a reason",
-                    }
-                else:
-                    continue
-                connection.execute(
-                    sa.update(SAMPLES).where(SAMPLES.c.number == row["number"]).values(changes)
-                )
+                    reason = outcome.reason or "refused without a reason"
+                    refused.append({"row": row["number"], "because": reason})
+            # One statement for all: compiling one for each takes longer than sending them.
+            for update, rows in ((_ACCEPT, accepted), (_REFUSE, refused)):
+                if rows:
+                    connection.execute(update, rows)
             if sent:
                 connection.execute(sa.insert(SENT).values(at_us=at_us, bytes=sent))
                 _forget_sent(connection, at_us)
@@ -545,6 +545,22 @@ _ADD: Final = (
     .execution_options(preserve_rowcount=True)
 )
 _NOTE_KEPT: Final = sa.insert(KEPT)
+_ACCEPT: Final = (
+    sa.update(SAMPLES)
+    .where(SAMPLES.c.number == sa.bindparam("row"))
+    .values(
+        state=SampleState.UPLOADED.value,
+        state_reason="",
+        remote_id=sa.bindparam("id_there"),
+        uploaded_at_us=sa.bindparam("at_us"),
+        duplicate=sa.bindparam("was_there"),
+    )
+)
+_REFUSE: Final = (
+    sa.update(SAMPLES)
+    .where(SAMPLES.c.number == sa.bindparam("row"))
+    .values(state=SampleState.FAILED.value, state_reason=sa.bindparam("because"))
+)
 
 
 def _each(values: Sequence[object]) -> sa.Select[Any]:
