@@ -438,6 +438,12 @@ def test_a_model_file_is_imported(shell: Shell, tmp_path: Path) -> None:
     assert file.exists()
 
 
+def test_a_file_without_more_words_is_known_by_its_own_name(shell: Shell, tmp_path: Path) -> None:
+    file = tmp_path / "Beer Cans.tflite"
+    file.write_bytes(float32(77))
+    assert "of model beer-cans is ready" in shell.does("import", str(file), "--labels", "a,b")
+
+
 def test_an_archive_of_edge_impulse_is_imported(shell: Shell, tmp_path: Path) -> None:
     file = tmp_path / "openmv.zip"
     file.write_bytes(zipped(openmv(float32(21), LABELS)))

@@ -43,6 +43,7 @@ SILENCE_S: Final = 900.0
 GONE_S: Final = 10.0
 """A service that loses the broker for a moment is called offline until it is back."""
 RUNS: Final = (ServiceState.RUNNING, ServiceState.DEGRADED)
+BARE: Final = (".tflite", ".lite", ".onnx")
 SHORT: Final = 12
 """Digits of a digest that a person sees; any beginning that fits one version will do."""
 
@@ -328,10 +329,12 @@ def _import(desk: Desk, options: argparse.Namespace) -> None:
     incoming = desk.settings.incoming_dir
     target = incoming / f"{uuid.uuid4().hex[:8]}-{source.name}"
     labels = options.labels
+    # A bare file says no more of itself than its name; an archive names its project.
+    bare = source.suffix.lower() in BARE
     command = c.ImportModel(
         file=target.name,
         model=options.model,
-        title=options.title,
+        title=options.title or (source.stem if bare else ""),
         labels=None if labels is None else tuple(label.strip() for label in labels.split(",")),
         task=options.task,
         resize_mode=options.resize_mode,
