@@ -540,6 +540,8 @@ class CloudSync:
         """Tell whether pictures wait that may go up by themselves now."""
         wanted, uploader = self._configuration, self._parts.uploader
         now_us = uploader.wall_us()
+        if allowance(wanted.upload, now_us, uploader.zone, 0).reason:
+            return False  # whatever was sent
         sent = self._parts.samples.uploaded_bytes_since(day_start_us(now_us, uploader.zone))
         if allowance(wanted.upload, now_us, uploader.zone, sent).reason:
             return False
