@@ -438,7 +438,7 @@ def test_deployments_that_vanish_from_the_broker_stay_in_force(good: Path) -> No
     with manager(good) as box:
         box.settle(applied=1)
         box.deploy(deployments(PARTS))
-        box.bus.clear(Deployments)
+        box.bus.clear(Deployments, service="cloud-sync")
         box.take()
         box.write(GOOD | {"models": [{"id": "m5-nut", "path": "other.tflite"}]})
         box.settle(applied=3)
