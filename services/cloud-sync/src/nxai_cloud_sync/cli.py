@@ -551,7 +551,7 @@ def _check(desk: Desk, _options: argparse.Namespace) -> None:
 
 
 def _cancel(desk: Desk, options: argparse.Namespace) -> None:
-    desk.ask(c.CancelJob(job=options.job))
+    _print(desk.ask(c.CancelJob(job=options.job)).reason or "cancelled")
 
 
 # -- words ----------------------------------------------------------------------------------------

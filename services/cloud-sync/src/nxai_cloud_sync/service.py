@@ -910,7 +910,9 @@ class CloudSync:
                 raise RejectedError(f"job {command.job!r} is over: {job.text or job.state.value}")
             if job is not None:
                 job.cancel()
-                return c.Reply(ok=True)
+                if job.state.ended:
+                    return c.Reply(ok=True)
+                return c.Reply(ok=True, reason="it ends once the request that is under way is over")
         raise RejectedError(f"there is no job {command.job!r}")
 
     @property
