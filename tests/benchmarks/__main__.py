@@ -281,7 +281,9 @@ def logger(options: Options, folder: Path) -> Iterator[Row]:
         )
 
 
-NOTHING_DOUBTFUL = CollectPolicy(
+DEFAULT_POLICY = CollectPolicy(enabled=True)
+"""The documented rule alone; its threshold is 0 here, so that it never finds a reason."""
+FOUR_STRATEGIES = CollectPolicy(
     enabled=True,
     strategies=(
         LeastConfidenceStrategy(above=1),
@@ -290,7 +292,7 @@ NOTHING_DOUBTFUL = CollectPolicy(
         FlickerStrategy(changes=1000, within_s=1),
     ),
 )
-"""Looks at every raw tensor and never finds a reason."""
+"""Look at every raw tensor and never find a reason."""
 ONE_A_SECOND = CollectPolicy(
     enabled=True,
     strategies=(IntervalStrategy(every_s=1),),
@@ -300,6 +302,11 @@ ONE_A_SECOND = CollectPolicy(
 )
 
 
+def _cpu_of_a_frame(line: Measured) -> float:
+    """Return seconds of CPU of the whole line, cloud-sync included."""
+    return line.cpu_total_s / max(1, line.results)
+
+
 def collecting(options: Options, folder: Path) -> Iterator[Row]:
     """What collecting costs the frame path, and cloud-sync the box."""
     del folder
@@ -307,30 +314,34 @@ def collecting(options: Options, folder: Path) -> Iterator[Row]:
     clip = options.clips.get(640, 480)
     frames = [camera(1, clip, model, ResizeQuality.EXACT, pace="fast")]
     ways = (
-        ("nothing doubtful", NOTHING_DOUBTFUL, 0.98),
-        ("one sample a second", ONE_A_SECOND, 0.90),
+        ("nothing doubtful, default strategy", DEFAULT_POLICY, 1.02),
+        ("nothing doubtful, four strategies on the raw output", FOUR_STRATEGIES, 1.02),
+        ("one sample a second", ONE_A_SECOND, 1.10),
     )
     ratios: dict[str, list[float]] = {name: [] for name, *_ in ways}
+    costs: dict[str, list[float]] = {name: [] for name, *_ in ways}
     memory = 0.0
     for _ in range(options.rounds):
         with running(frames, model, collect=CollectPolicy()) as stack:
-            off = measure(stack, options.seconds).fps
+            off = measure(stack, options.seconds)
         for name, policy, _goal in ways:
             with running(frames, model, collect=policy) as stack:
                 line = measure(stack, options.seconds)
                 kept = stack.status("cloud-sync").counters["samples_stored"]
-            ratios[name].append(line.fps / off)
+            ratios[name].append(line.fps / off.fps)
+            costs[name].append(_cpu_of_a_frame(line) / _cpu_of_a_frame(off))
             memory = max(memory, line.rss_mb["cloud-sync"])
             if policy is ONE_A_SECOND and kept < options.seconds / 2:
                 raise AssertionError(f"only {kept} pictures were collected")
     for name, _policy, goal in ways:
-        ratio = median(ratios[name])
+        # CPU, because frames a second differ by 20 % from run to run of the very same.
+        cost = median(costs[name])
         yield Row(
-            f"collecting, {name}: frames a second against collecting off",
-            f"{ratio:.3f} x",
+            f"collecting, {name}: CPU of a frame against collecting off",
+            f"{cost:.3f} x ({median(ratios[name]):.2f} x the frames a second)",
             f"{goal:g} x",
-            ratio >= goal,
-            {f"round_{number}": value for number, value in enumerate(ratios[name], 1)},
+            cost <= goal,
+            {f"round_{number}": value for number, value in enumerate(costs[name], 1)},
         )
     yield Row("cloud-sync: resident memory", f"{memory:.0f} MB", "150 MB", memory <= 150)
 
