@@ -25,6 +25,7 @@ if [ "$1" = test ]; then
     command_of ffmpeg ffmpeg
     command_of openssl openssl
     package postgresql
+    package faketime
     # The RTSP server that plays the cameras in tests.
     for name in python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base \
         gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly \
