@@ -253,6 +253,21 @@ def test_an_edge_impulse_that_is_away_is_asked_less_and_less(here: Box) -> None:
     assert here.told() == []
 
 
+def test_before_it_is_known_what_may_nothing_goes_by_itself(here: Box) -> None:
+    approve(here, *kept(here, 1))
+    here.stop()
+    here.broker.start(empty=True)  # it has lost what it kept
+    here.train(3)
+    here.start()
+    asked = here.asked()
+    here.passes(HOUR_S, 60)
+    assert here.asked() == asked
+    everything_by_itself(here)
+    here.passes(HOUR_S, 60)
+    assert len(sent(here)) == 1
+    assert NEW in known(here)
+
+
 # -- tests of models ------------------------------------------------------------------------------
 
 
@@ -453,6 +468,36 @@ def test_an_upload_that_a_person_cancels_stays_cancelled_for_a_while(here: Box) 
     assert len(sent(here)) == 3
 
 
+def test_who_approves_more_pictures_wants_them_sent(here: Box) -> None:
+    one, two, *_ = kept(here, 2)
+    hanging = Hang()
+    here.emulator.faults.add(Fault("POST /api/*/files", hanging))
+    here.configure(upload={"mode": "approved"}, updates={"policy": "off"})
+    approve(here, one)
+    here.until(lambda: here.asked("/files") == 1)
+    here.yes(c.CancelJob(job=here.heard()[-1].job))
+    hanging.until.set()
+    here.passes(CALLED_OFF_S / 4, 30)
+    assert len(here.ended("upload")) == 1
+    approve(here, two)
+    here.passes(31)
+    assert sent(here) == {one, two}
+
+
+def test_after_what_a_person_sent_nothing_is_left_of_the_day(here: Box) -> None:
+    for number in range(4):
+        picture = large_picture(number)
+        here.outside.publish(message(number, attachment=picture, width=640, height=480))
+    here.until(lambda: here.json(c.ListSamples())["total"] == 4)
+    here.do(c.UploadSamples(include_new=True))
+    assert sum(sample.size for sample in here.project.uploaded()) > 1_000_000
+    kept_more(here, 1)
+    here.configure(upload={"mode": "automatic", "mb_per_day": 1}, updates={"policy": "off"})
+    here.passes(2 * HOUR_S, 30)
+    assert len(here.ended("upload")) == 1
+    assert len(sent(here)) == 4
+
+
 # -- keys -----------------------------------------------------------------------------------------
 
 
@@ -494,7 +539,7 @@ def test_a_key_that_only_reads_goes_on_reading(here: Box) -> None:
     kept(here, 2)
     here.train(3)
     here.until(lambda: report(here).phase is Phase.SHADOW)
-    assert sent(here) == set()
+    assert here.ended("upload") == []
     (told,) = here.told()
     assert told.startswith("edge impulse: a key with role 'readonly' cannot upload pictures")
     assert here.json(c.ShowLink())["trouble"] == ""
@@ -512,6 +557,7 @@ def test_a_key_that_only_sends_goes_on_sending(here: Box) -> None:
     here.until(lambda: len(sent(here)) == 2)
     here.passes(HOUR_S, 60)
     assert here.asked("/v1/api/") == asked
+    assert here.ended("check-updates") == []
     (told,) = here.told()
     assert told.startswith("edge impulse: a key with role 'ingestiononly' can only upload")
     here.configure(upload={"mode": "automatic"}, updates={"policy": "offer"})
@@ -613,7 +659,8 @@ def test_a_training_is_followed_over_a_restart(here: Box) -> None:
     assert not (here.settings.state_dir / "training.json").exists()
 
 
-def test_a_training_is_followed_again_with_another_key(here: Box) -> None:
+@pytest.mark.parametrize("how", ["linked again", "replaced"])
+def test_a_training_is_followed_again_with_another_key(here: Box, how: str) -> None:
     here.emulator.progress = "manual"
     trains(here)
     job = here.started(c.RetrainModel(confirm=True))
@@ -622,7 +669,10 @@ def test_a_training_is_followed_again_with_another_key(here: Box) -> None:
     assert "refused the API key" in here.end_of(job).text
     here.passes(60)
     here.project.add_key("ei_0123_new")
-    here.link("ei_0123_new")
+    if how == "replaced":
+        here.key("ei_0123_new")
+    else:
+        here.link("ei_0123_new")
     here.until(lambda: any(s.command == "retrain" and s.job != job for s in here.heard()))
     here.project.finish(here.project.jobs[0])
     here.until(lambda: here.ended("retrain")[-1].state is JobState.DONE)
@@ -647,3 +697,7 @@ def test_a_training_of_another_project_is_left_alone(here: Box) -> None:
     here.passes(60)
     assert len(here.ended("retrain")) == before
     assert path.exists()
+    here.link()  # the first project again
+    here.turn(times=3)
+    here.project.finish(here.project.jobs[0])
+    here.until(lambda: not path.exists())

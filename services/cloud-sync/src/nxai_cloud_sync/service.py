@@ -621,7 +621,7 @@ class CloudSync:
             return c.Reply(ok=True, reason="under way already", details={"job": newest[0].id})
 
         def leave(job: Job, failure: NxaiError | None) -> None:
-            if ended is not None and not job.service_ends:
+            if ended is not None:
                 self._ended.put(lambda: ended(job, failure))
 
         def done(job: Job) -> Details:
