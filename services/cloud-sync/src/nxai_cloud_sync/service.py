@@ -296,7 +296,8 @@ class CloudSync:
             case CloudSyncConfiguration() as configuration:
                 self._configure(configuration)
             case Status() as status:
-                self._see_status(status)
+                self._parts.inference.see(status)
+                self._parts.deployer.see_status(status)
             case Deployment(model=model):
                 self._reported.add(model)
             case c.CloudSyncCommand() as command:
@@ -310,13 +311,6 @@ class CloudSync:
         self._revision = configuration.revision
         self._stuck = {}  # it may not be wanted any more
         self._next_upload.at_once()
-
-    def _see_status(self, status: Status) -> None:
-        before = self._parts.inference.any()
-        self._parts.inference.see(status)
-        self._parts.deployer.see_status(status)
-        if self._parts.inference.any() and not before:
-            self._next_test.at_once()
 
     def _answer(self, command: c.CloudSyncCommand) -> c.Reply:
         if not self._opened:
