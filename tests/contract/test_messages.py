@@ -15,6 +15,7 @@ from nxai_common.contracts.configuration import (
     InferenceConfiguration,
     PublisherConfiguration,
 )
+from nxai_common.contracts.deployments import DeployedModel
 from nxai_common.contracts.frames import Frame, Picture
 from nxai_common.contracts.models import InputSpec, ResizeMode, ResizeQuality
 from nxai_common.contracts.outputs import Output
@@ -247,3 +248,11 @@ def test_every_number_of_a_configuration_has_bounds(kind: type[BaseModel]) -> No
     for name, part in found:
         assert {"minimum", "exclusiveMinimum"} & part.keys(), f"{name} may be any negative number"
         assert "maximum" in part, f"{name} may be any large number"
+
+
+@pytest.mark.parametrize("half", [{"candidate": "b" * 64}, {"candidate_model": "nuts-next"}])
+def test_a_candidate_has_a_digest_and_a_name_or_is_none(half: dict[str, str]) -> None:
+    whole = {"model": "nuts", "digest": "a" * 64}
+    DeployedModel.model_validate(whole)
+    with pytest.raises(ValidationError, match="belong together"):
+        DeployedModel.model_validate(whole | half)
