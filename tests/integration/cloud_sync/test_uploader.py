@@ -22,7 +22,7 @@ from nxai_cloud_sync.adapters.ingestion_http import IngestionHttp
 from nxai_cloud_sync.adapters.sql_samples import SqlSamples
 from nxai_cloud_sync.adapters.studio_http import StudioHttp
 from nxai_cloud_sync.core.sample import LabelledBox, SampleState, StoredSample
-from nxai_cloud_sync.core.uploading import UploadSummary
+from nxai_cloud_sync.core.uploading import FileOutcome, UploadBatch, UploadSummary
 from nxai_cloud_sync.jobs import Job
 from nxai_cloud_sync.ports import StorageUnavailable
 from nxai_cloud_sync.uploader import (
@@ -271,6 +271,34 @@ def test_more_pictures_than_are_taken_at_once(
     assert world.run().uploaded == 11
     assert world.there() == names(ids)
     assert world.states() == {"uploaded": 23}
+
+
+@pytest.mark.parametrize("each_second", [2, 10])
+def test_on_a_slow_link_few_pictures_are_marked_at_a_time(
+    world: World, monkeypatch: pytest.MonkeyPatch, each_second: int
+) -> None:
+    """Those that are marked cannot be discarded; no more are than travel in two seconds."""
+    monkeypatch.setattr("nxai_cloud_sync.uploader.BEGUN_AT_FIRST", 1)
+    monkeypatch.setattr("nxai_cloud_sync.uploader.AT_ONCE", 1)
+    world.set(batch=1)
+    world.add(50)
+    now, marked = 0.0, [0]
+
+    class Slow(IngestionHttp):
+        def send(
+            self, batch: UploadBatch, picture: Callable[[StoredSample], Path]
+        ) -> tuple[FileOutcome, ...]:
+            nonlocal now
+            now += 1 / each_second
+            marked.append(world.states().get("uploading", 0))
+            return super().send(batch, picture)
+
+    slow = Slow(world.urls.ingestion, KEY, LIMITS)
+    summary = world.uploader(clock=lambda: now).run(UploadOrder(), world.course, Destination(slow))
+    slow.close()
+    assert summary.uploaded == 50
+    # What has arrived is noted once a second.
+    assert each_second < max(marked) <= (2 + 1) * each_second + 2
 
 
 def test_confirmed_boxes_go_as_labels_and_predictions_as_metadata(world: World) -> None:

@@ -35,10 +35,15 @@ log = logging.getLogger(__name__)
 AT_ONCE: Final = 2
 """Requests under way: one travels while the far side stores the pictures of the other."""
 BEGUN_AT_ONCE: Final = 100
-"""Pictures that are marked as being uploaded in one go, and noted as uploaded in one go: a commit
-each would cost as much as sending, where each picture is a request of its own."""
-BYTES_BEGUN_AT_ONCE: Final = 8_000_000
-"""Of them: a person cannot discard them meanwhile."""
+"""Pictures that are marked as being uploaded in one go: a commit each would cost as much as sending,
+where each picture is a request of its own."""
+BEGUN_FOR_S: Final = 2.0
+"""No more are marked than travel in that time, at the pace so far: a person cannot discard them
+meanwhile."""
+BEGUN_AT_FIRST: Final = 1_000_000
+"""Bytes of them, while the pace is not known, or is slow."""
+NOTED_AT_ONCE: Final = 250
+"""Pictures that are noted as uploaded in one go, at the most."""
 NOTED_EVERY_S: Final = 1.0
 """What was uploaded is noted at least so often; after a crash the rest is sent again, and the far
 side has it already."""
@@ -100,6 +105,7 @@ class Uploader:
         configuration: Callable[[], CloudSyncConfiguration],
         *,
         device: str,
+        clock: Callable[[], float] = time.monotonic,
         wall_us: Callable[[], int] = lambda: time.time_ns() // 1000,
         zone: tzinfo | None = None,
         retry: RetryPolicy = RETRY,
@@ -112,6 +118,7 @@ class Uploader:
             configuration: Returns what is wanted now; asked before every request, as a person may
                 forbid a camera's pictures to leave at any moment.
             device: Name of this box, for the metadata.
+            clock: Monotonic seconds.
             wall_us: Unix microseconds.
             zone: Of window and day; None: this machine's.
             retry: How long to wait after a failure.
@@ -120,6 +127,7 @@ class Uploader:
         self.store = store
         self.configuration = configuration
         self.device = device
+        self.clock = clock
         self.wall_us = wall_us
         self.zone = zone
         self._retry = retry
@@ -189,6 +197,7 @@ class _Upload:
         self._landed: list[FileOutcome] = []
         """What the store was not told yet."""
         self._landed_bytes = 0
+        self._started_at = uploader.clock()
         self._noted_at = float("-inf")
         self._total = 0
         self._failures = 0
@@ -355,7 +364,8 @@ class _Upload:
                 self._plan()
             taken: list[UploadBatch] = []
             count = size = 0
-            while self._planned and count < BEGUN_AT_ONCE and size < BYTES_BEGUN_AT_ONCE:
+            most = max(BEGUN_AT_FIRST, self._pace() * BEGUN_FOR_S)
+            while self._planned and count < BEGUN_AT_ONCE and size < most:
                 taken.append(self._planned.popleft())
                 count += len(taken[-1].samples)
                 size += _bytes_of(taken[-1])
@@ -371,6 +381,11 @@ class _Upload:
                 if samples:
                     self._begun.append(replace(batch, samples=samples))
         return True
+
+    def _pace(self) -> float:
+        """Return bytes a second, pauses included."""
+        seconds = self._uploader.clock() - self._started_at
+        return self._summary.bytes / seconds if seconds > 0 else 0.0
 
     def _land(self, landed: "_Landed") -> None:
         """Count what became of a request."""
@@ -436,8 +451,8 @@ class _Upload:
 
     def _note(self, *, at_last: bool = True) -> None:
         """Tell the store what became of pictures, unless that can wait."""
-        now = time.monotonic()
-        due = len(self._landed) >= BEGUN_AT_ONCE or now - self._noted_at >= NOTED_EVERY_S
+        now = self._uploader.clock()
+        due = len(self._landed) >= NOTED_AT_ONCE or now - self._noted_at >= NOTED_EVERY_S
         if self._landed and (due or at_last):
             self._store.end_upload(self._landed, self._uploader.wall_us())
             self._landed, self._landed_bytes, self._noted_at = [], 0, now

@@ -329,11 +329,15 @@ class SqlSamples:
     def end_upload(self, outcomes: Sequence[FileOutcome], at_us: int) -> None:
         """Note what became of them."""
         by_id = {outcome.sample: outcome for outcome in outcomes}
+        column = SAMPLES.c
+        known = sa.select(column.number, column.id, column.bytes, column.state).where(
+            column.id.in_(_each(tuple(by_id)))
+        )
         with self._opened().database.writing() as connection:
             sent = 0
             accepted: list[dict[str, Any]] = []
             refused: list[dict[str, Any]] = []
-            for row in _by_ids(connection, tuple(by_id)):
+            for row in connection.execute(known).mappings().all():
                 outcome = by_id[row["id"]]
                 sent += row["bytes"]
                 if outcome.accepted:
