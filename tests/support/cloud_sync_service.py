@@ -30,7 +30,8 @@ from nxai_cloud_sync.composition import Claim
 from nxai_cloud_sync.deployer import RECORDS, Deployer
 from nxai_cloud_sync.importer import Importer
 from nxai_cloud_sync.linked_project import LINK, LinkedProject
-from nxai_cloud_sync.service import CloudSync, Parts, Presence, Wanted
+from nxai_cloud_sync.parts import Parts, Presence, Wanted
+from nxai_cloud_sync.service import CloudSync
 from nxai_cloud_sync.settings import CloudSyncSettings
 from nxai_cloud_sync.trainer import TRAINING, Trainer
 from nxai_cloud_sync.updates import UpdateWatch
@@ -206,7 +207,7 @@ class Box:
             self._put_together(stack)
             stack.callback(self.service._inbox.close)
             stack.callback(self.deployer.close)
-            for part in (self.parts.collector, *self.service._lanes):
+            for part in (self.parts.collector, *self.service._jobs.lanes):
                 stack.enter_context(part)
             self._running = stack.pop_all()
         return self
@@ -282,7 +283,7 @@ class Box:
             claim=Claim(state, held),
         )
         self.service = CloudSync(settings, self.bus, self._beat, self.parts, self.clock)
-        self._left_by_jobs = self.service._ended = Counted()
+        self._left_by_jobs = self.service._jobs.left = Counted()
         self._ended_before = len([step for step in self.heard() if step.state.ended])
 
     def stop(self) -> None:
@@ -324,7 +325,7 @@ class Box:
     def idle(self) -> bool:
         """Whether no job waits or runs, and nothing is left to be done after one."""
         service = self.service
-        return all(lane.idle for lane in service._lanes) and service._ended.empty()
+        return all(lane.idle for lane in service._jobs.lanes) and service._jobs.left.empty()
 
     # -- asking ---------------------------------------------------------------------------------
 
@@ -379,7 +380,7 @@ class Box:
         # It is told before it leaves something to be done.
         ended = len([step for step in self.heard() if step.state.ended]) - self._ended_before
         self.until(lambda: self._left_by_jobs.count >= ended, step_s=0)
-        self.until(self.service._ended.empty, step_s=0)
+        self.until(self.service._jobs.left.empty, step_s=0)
         return last
 
     def heard(self) -> list[Progress]:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from nxai_cloud_sync.service import Presence
+from nxai_cloud_sync.parts import Presence
 from nxai_common.contracts.status import ModelStatus, ServiceState, Status
 
 pytestmark = pytest.mark.unit

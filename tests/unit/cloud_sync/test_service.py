@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from nxai_cloud_sync import jobs
+from nxai_cloud_sync.answers import COMMANDS
 from nxai_cloud_sync.core.project import Role
+from nxai_cloud_sync.incoming import LEFT_OVER_S
 from nxai_cloud_sync.jobs import LONGEST_QUEUE
-from nxai_cloud_sync.service import COMMANDS, LEFT_OVER_S
 from nxai_common.contracts import commands as c
 from nxai_common.contracts.collecting import RollbackOptions, ShadowOptions
 from nxai_common.contracts.deployments import Deployment, Deployments, Phase, Version
@@ -87,7 +88,7 @@ def listed(box: Box, **wanted: Any) -> Any:
 
 def test_there_is_an_answer_to_every_command(here: Box) -> None:
     """Also to one that a later version of this program adds and forgets."""
-    assert set(here.service._handlers) == set(COMMANDS)
+    assert set(here.service._answers._handlers) == set(COMMANDS)
     assert set(COMMANDS) == set(c.CloudSyncCommand.__subclasses__())
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from nxai_cloud_sync.adapters.key_file import KeyFile
 from nxai_cloud_sync.core.deploying import candidate_name
-from nxai_cloud_sync.service import CALLED_OFF_S
+from nxai_cloud_sync.routine import CALLED_OFF_S
 from nxai_common.contracts import commands as c
 from nxai_common.contracts.deployments import Deployment, Phase
 from nxai_common.contracts.progress import JobState
@@ -297,7 +297,7 @@ def test_a_model_that_turns_out_to_be_bad_is_not_tried(here: Box) -> None:
     here.until(lambda: known(here).get(NEW) == "refused")
     here.turn(times=3)
     assert report(here).candidate is None
-    assert here.service._to_try == {}
+    assert here.service._routine._to_try == {}
 
 
 def test_what_a_person_imported_waits_for_its_test_too(here: Box) -> None:

@@ -195,7 +195,7 @@ def test_a_new_version_is_tried_once_the_catalogue_can_be_read_again(
 ) -> None:
     """It went away between the import and the trial."""
     here.train(3)
-    pulled = here.service._pulled
+    pulled = here.service._routine._pulled
 
     def lose_it(*ended: object, **how: object) -> None:
         aside.append(here.settings.catalogue_dir.rename(here.folder / "aside"))
@@ -203,7 +203,7 @@ def test_a_new_version_is_tried_once_the_catalogue_can_be_read_again(
         pulled(*ended, **how)  # type: ignore[arg-type]  # whatever it takes
 
     aside: list[Path] = []
-    monkeypatch.setattr(here.service, "_pulled", lose_it)
+    monkeypatch.setattr(here.service._routine, "_pulled", lose_it)
     here.configure(updates={"policy": "promote"})
     here.until(lambda: aside)
     here.turn(times=3)

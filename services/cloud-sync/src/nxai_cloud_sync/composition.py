@@ -20,8 +20,9 @@ from nxai_cloud_sync.collector import Collector
 from nxai_cloud_sync.deployer import RECORDS, Deployer
 from nxai_cloud_sync.importer import Importer
 from nxai_cloud_sync.linked_project import LINK, LinkedProject
+from nxai_cloud_sync.parts import Parts, Presence, Wanted
 from nxai_cloud_sync.ports import Ingestion, StorageUnavailable, Studio
-from nxai_cloud_sync.service import CloudSync, Parts, Presence, Wanted
+from nxai_cloud_sync.service import CloudSync
 from nxai_cloud_sync.settings import CloudSyncSettings
 from nxai_cloud_sync.trainer import TRAINING, Trainer
 from nxai_cloud_sync.updates import UpdateWatch

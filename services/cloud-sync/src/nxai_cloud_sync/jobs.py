@@ -1,11 +1,12 @@
 """What takes longer than a moment: one thread a lane, one job after the other, told as it goes."""
 
 import logging
+import queue
 import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import TracebackType
@@ -13,7 +14,7 @@ from typing import Final, Self
 
 from nxai_common.bus.ports import Bus
 from nxai_common.contracts.progress import JobState, Progress
-from nxai_common.errors import NxaiError
+from nxai_common.errors import NxaiError, RejectedError
 
 log = logging.getLogger(__name__)
 
@@ -263,3 +264,107 @@ class Lane:
             )
         except Exception:  # what cannot be told must be done all the same
             log.exception("job %s cannot be told", job.id)
+
+
+Started = tuple[Job, bool]
+"""A job, and whether it was under way already."""
+
+
+class Jobs:
+    """All lanes, the newest job of each command, and what jobs leave for the loop to do."""
+
+    def __init__(self, bus: Bus, service: str, wake: Callable[[], None]) -> None:
+        self.models = Lane("models", bus, service, wake)
+        self.uploads = Lane("uploads", bus, service, wake)
+        # A training is followed for hours: nothing waits behind it.
+        self.trainings = Lane("trainings", bus, service, wake)
+        self.lanes = (self.models, self.uploads, self.trainings)
+        self.left: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        """What ended jobs leave for the loop to do; at most one a job."""
+        self._jobs: tuple[Job, ...] = ()
+        """Those that wait or run, and some that have just ended."""
+        self._newest: dict[str, tuple[Job, Hashable]] = {}
+        """The newest job of each name, and what was wanted of it."""
+
+    @property
+    def done(self) -> int:
+        """How many went well."""
+        return sum(lane.done for lane in self.lanes)
+
+    @property
+    def failed(self) -> int:
+        """How many did not."""
+        return sum(lane.failed for lane in self.lanes)
+
+    def start(
+        self,
+        lane: Lane,
+        name: str,
+        work: Work,
+        ended: Ended | None = None,
+        *,
+        what: Hashable = None,
+    ) -> Started:
+        """Queue a job.
+
+        Who asks for the very same that was asked for last and is under way gets that job.
+
+        Args:
+            lane: Where it waits.
+            name: The command it belongs to.
+            work: Does it, on the lane's thread.
+            ended: Called by the loop once it is over.
+            what: Tells this job from others of that name.
+
+        Returns:
+            The job, and whether it was under way already.
+
+        Raises:
+            RejectedError: too many wait already.
+        """
+        newest = self._newest.get(name)
+        if newest is not None and newest[1] == what and not newest[0].state.ended:
+            return newest[0], True
+
+        def leave(job: Job, failure: NxaiError | None) -> None:
+            if ended is not None:
+                self.left.put(lambda: ended(job, failure))
+
+        def done(job: Job) -> Details:
+            try:
+                return work(job)
+            except Cancelled:
+                raise
+            except NxaiError:
+                job.check()  # whatever it failed of since: it was cancelled
+                raise
+
+        job = lane.submit(name, done, leave)
+        if job is None:
+            raise RejectedError("too many jobs wait already; ask again later")
+        self._newest[name] = (job, what)
+        self._jobs = (*(other for other in self._jobs if not other.state.ended), job)
+        return job, False
+
+    def cancel_all(self, commands: Iterable[str]) -> None:
+        """Cancel all jobs of some commands."""
+        wanted = frozenset(commands)
+        for job in self._jobs:
+            if job.command in wanted:
+                job.cancel()
+
+    def cancel(self, name: str) -> Job:
+        """Ask a job to stop; return it.
+
+        Raises:
+            RejectedError: there is none of that name, or it is over.
+        """
+        for lane in self.lanes:
+            job = lane.get(name)
+            if job is None:
+                continue
+            if job.state.ended:
+                raise RejectedError(f"job {name!r} is over: {job.text or job.state.value}")
+            job.cancel()
+            return job
+        raise RejectedError(f"there is no job {name!r}")

@@ -35,8 +35,8 @@ log = logging.getLogger(__name__)
 AT_ONCE: Final = 2
 """Requests under way: one travels while the far side stores the pictures of the other."""
 BEGUN_AT_ONCE: Final = 100
-"""Pictures that are marked as being uploaded in one go: a commit each would cost as much as sending,
-where each picture is a request of its own."""
+"""Pictures that are marked as being uploaded in one go: a commit each would cost as much as
+sending, where each picture is a request of its own."""
 BEGUN_FOR_S: Final = 2.0
 """No more are marked than travel in that time, at the pace so far: a person cannot discard them
 meanwhile."""
@@ -99,7 +99,7 @@ class Destination:
 class Uploader:
     """Runs upload jobs over one store, one at a time."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - its collaborators, named by keyword
         self,
         store: SampleStore,
         configuration: Callable[[], CloudSyncConfiguration],

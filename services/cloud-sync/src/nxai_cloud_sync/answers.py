@@ -1,0 +1,291 @@
+"""Answers what people ask for: one method a command. What takes long becomes a job."""
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from pydantic import TypeAdapter
+
+from nxai_cloud_sync.core.catalogue import CatalogueVersion
+from nxai_cloud_sync.core.sample import LabelledBox, SampleFilter, SampleState, StoredSample
+from nxai_cloud_sync.incoming import Incoming
+from nxai_cloud_sync.jobs import Details, Job, Jobs, Started
+from nxai_cloud_sync.parts import Parts
+from nxai_cloud_sync.routine import Routine, what_came
+from nxai_cloud_sync.uploader import UploadOrder
+from nxai_common.contracts import commands as c
+from nxai_common.contracts.base import Message
+from nxai_common.errors import NxaiError, RejectedError
+
+log = logging.getLogger(__name__)
+
+COMMANDS: Final[tuple[type[c.CloudSyncCommand], ...]] = tuple(
+    sorted(c.CloudSyncCommand.__subclasses__(), key=lambda kind: kind.__name__)
+)
+VERSIONS: Final = TypeAdapter(tuple[CatalogueVersion, ...])
+SAMPLES: Final = TypeAdapter(tuple[StoredSample, ...])
+
+
+class Answers:
+    """Has an answer to every command. Called by the loop alone."""
+
+    def __init__(self, parts: Parts, jobs: Jobs, routine: Routine, incoming: Incoming) -> None:
+        self._parts = parts
+        self._jobs = jobs
+        self._routine = routine
+        self._incoming = incoming
+        self._handlers: Mapping[type[Message], Callable[[Any], c.Reply]] = {
+            c.LinkProject: self._link,
+            c.UnlinkProject: self._unlink,
+            c.ShowLink: self._show_link,
+            c.PullModel: self._pull,
+            c.ImportModel: self._import,
+            c.ListModels: self._list_models,
+            c.EditModel: self._edit_model,
+            c.DeleteModel: self._delete_model,
+            c.DeployModel: self._deploy,
+            c.UndeployModel: self._undeploy,
+            c.PromoteModel: self._promote,
+            c.EndShadow: self._end_shadow,
+            c.RollBackModel: self._roll_back,
+            c.ListSamples: self._list_samples,
+            c.ShowSample: self._show_sample,
+            c.ReviewSamples: self._review,
+            c.UploadSamples: self._upload_samples,
+            c.RetrainModel: self._retrain,
+            c.CheckUpdates: self._check_updates,
+            c.CancelJob: self._cancel,
+        }
+
+    def answer(self, command: c.CloudSyncCommand) -> c.Reply:
+        """Do what is asked for, or begin with it; say how it went, or why not."""
+        try:
+            return self._handlers[type(command)](command)
+        except NxaiError as error:
+            return c.Reply(ok=False, reason=str(error))
+        except Exception as error:  # one command must not end collecting
+            log.exception("command %s", command.name)
+            return c.Reply(ok=False, reason=f"unexpected {type(error).__name__}; see the log")
+
+    # -- the link -----------------------------------------------------------------------------
+
+    def _link(self, command: c.LinkProject) -> c.Reply:
+        before = self._parts.project.link
+
+        def ended(_job: Job, failure: NxaiError | None) -> None:
+            if failure is None:
+                self._routine.linked(before)
+
+        return _started(
+            self._jobs.start(
+                self._jobs.models,
+                "link",
+                lambda job: self._parts.project.connect(command, job),
+                ended,
+                what=command,
+            )
+        )
+
+    def _unlink(self, _command: c.UnlinkProject) -> c.Reply:
+        link = self._parts.project.link
+        try:
+            self._parts.project.forget()
+        finally:
+            self._routine.unlinked(link)
+        return c.Reply(ok=True)
+
+    def _show_link(self, _command: c.ShowLink) -> c.Reply:
+        return _json_reply(
+            {
+                "link": _plain(self._parts.project.link),
+                "impulses": [_plain(impulse) for impulse in self._parts.project.impulses],
+                "trouble": self._parts.project.trouble,
+            }
+        )
+
+    # -- models --------------------------------------------------------------------------------
+
+    def _pull(self, command: c.PullModel) -> c.Reply:
+        return _started(self._routine.start_pull(command, by_itself=False))
+
+    def _import(self, command: c.ImportModel) -> c.Reply:
+        path = self._incoming.path(command.file)
+
+        def work(job: Job) -> Details:
+            imported = self._parts.importer.import_file(job, path, command)
+            return what_came(job, imported.version, imported.text)
+
+        def ended(_job: Job, _failure: NxaiError | None) -> None:
+            self._incoming.remove(path)
+
+        return _started(self._jobs.start(self._jobs.models, "import", work, ended, what=command))
+
+    def _list_models(self, _command: c.ListModels) -> c.Reply:
+        return _json_reply(
+            {
+                "versions": VERSIONS.dump_python(self._parts.catalogue.versions(), mode="json"),
+                "deployments": [
+                    told.model_dump(mode="json") for told in self._parts.deployer.told()
+                ],
+            }
+        )
+
+    def _edit_model(self, command: c.EditModel) -> c.Reply:
+        self._parts.importer.rename(
+            command.digest, title=command.title, documentation=command.documentation
+        )
+        return c.Reply(ok=True)
+
+    def _delete_model(self, command: c.DeleteModel) -> c.Reply:
+        reason = self._parts.deployer.in_use().get(command.digest)
+        if reason is not None:
+            raise RejectedError(f"version {command.digest[:12]} is in use: {reason}")
+        self._parts.importer.delete(command.digest)
+        return c.Reply(ok=True)
+
+    def _deploy(self, command: c.DeployModel) -> c.Reply:
+        before = self._parts.deployer.record(command.model)
+        record = self._parts.deployer.deploy(
+            command.model,
+            command.digest,
+            command.cameras,
+            self._parts.wanted.cameras,
+            threshold=command.threshold,
+            at_once=command.how == "at-once",
+        )
+        where = f"on {', '.join(record.cameras)}"
+        if record.shadow is not None:
+            said = (
+                f"version {record.shadow[:12]} is tried beside {record.digest[:12]} {where}; "
+                f"`nxai-cloud-sync models` shows how it goes"
+            )
+        elif before is not None and before.digest == record.digest:
+            said = f"model {record.model} {where}"
+        else:
+            said = f"version {record.digest[:12]} of model {record.model} goes in force {where}"
+        return c.Reply(ok=True, reason=said)
+
+    def _undeploy(self, command: c.UndeployModel) -> c.Reply:
+        self._parts.deployer.undeploy(command.model, command.cameras)
+        return c.Reply(ok=True, reason=f"model {command.model} was taken away")
+
+    def _promote(self, command: c.PromoteModel) -> c.Reply:
+        record = self._parts.deployer.promote(command.model)
+        return c.Reply(ok=True, reason=f"version {record.digest[:12]} goes in force")
+
+    def _end_shadow(self, command: c.EndShadow) -> c.Reply:
+        self._parts.deployer.end_shadow(command.model)
+        return c.Reply(ok=True, reason="the trial is over")
+
+    def _roll_back(self, command: c.RollBackModel) -> c.Reply:
+        record = self._parts.deployer.roll_back(command.model)
+        return c.Reply(ok=True, reason=f"version {record.digest[:12]} goes in force again")
+
+    # -- samples -------------------------------------------------------------------------------
+
+    def _list_samples(self, command: c.ListSamples) -> c.Reply:
+        wanted = SampleFilter(
+            state=command.state,
+            camera=command.camera,
+            label=command.label,
+            strategy=command.strategy,
+            since=command.since,
+            until=command.until,
+        )
+        page = self._parts.samples.page(
+            wanted, command.limit, command.offset, by_value=command.by_value
+        )
+        return _json_reply(
+            {"samples": SAMPLES.dump_python(page.samples, mode="json"), "total": page.total}
+        )
+
+    def _show_sample(self, command: c.ShowSample) -> c.Reply:
+        sample = self._parts.samples.get(command.sample)
+        if sample is None:
+            raise RejectedError(f"there is no picture {command.sample!r}")
+        try:
+            data = self._parts.samples.picture(sample).read_bytes()
+        except OSError as error:
+            raise RejectedError(f"the picture cannot be read: {error.strerror}") from error
+        return c.Reply(
+            ok=True, details={"width": sample.width, "height": sample.height}, attachment=data
+        )
+
+    def _review(self, command: c.ReviewSamples) -> c.Reply:
+        if command.boxes is not None and len(command.samples) != 1:
+            raise RejectedError("boxes belong to one picture; name one")
+        boxes = None
+        if command.boxes is not None:
+            boxes = tuple(
+                LabelledBox(box.label, box.x, box.y, box.width, box.height) for box in command.boxes
+            )
+        refused = self._parts.samples.review(
+            command.samples,
+            SampleState(command.decision),
+            boxes,
+            confirm_predictions=command.confirm_predictions,
+        )
+        self._routine.upload_soon()
+        reason = "; ".join(f"{name}: {why}" for name, why in list(refused.items())[:5])
+        return c.Reply(
+            ok=len(refused) < len(command.samples) or not command.samples,
+            reason=reason,
+            details={"changed": len(command.samples) - len(refused)},
+        )
+
+    def _upload_samples(self, command: c.UploadSamples) -> c.Reply:
+        self._parts.project.require("upload")
+        order = UploadOrder(samples=command.samples, include_new=command.include_new)
+        return _started(self._routine.start_upload(order))
+
+    # -- training, and jobs --------------------------------------------------------------------
+
+    def _retrain(self, command: c.RetrainModel) -> c.Reply:
+        link = self._parts.project.require("train")
+        if not command.confirm:
+            return self._ask_about_training(link.name)
+        studio = self._parts.project.studio
+        return _started(
+            self._jobs.start(
+                self._jobs.trainings,
+                "retrain",
+                lambda job: self._parts.trainer.run(job, studio, link.project, link.impulse),
+                self._routine.trained,
+            )
+        )
+
+    def _ask_about_training(self, name: str) -> c.Reply:
+        left = self._parts.project.compute_ms_left
+        known = "" if left is None else f" ({left / 60_000:.0f} minutes are left)"
+        return c.Reply(
+            ok=True,
+            reason=(
+                f"training project {name!r} again uses compute minutes of its Edge Impulse "
+                f"account{known}; nothing is started without a confirmation"
+            ),
+        )
+
+    def _check_updates(self, _command: c.CheckUpdates) -> c.Reply:
+        self._parts.project.require("import")
+        self._routine.hurry()
+        return _started(self._routine.start_check(by_itself=False))
+
+    def _cancel(self, command: c.CancelJob) -> c.Reply:
+        job = self._jobs.cancel(command.job)
+        if job.state.ended:
+            return c.Reply(ok=True)
+        return c.Reply(ok=True, reason="it ends once the request that is under way is over")
+
+
+def _started(started: Started) -> c.Reply:
+    job, again = started
+    return c.Reply(ok=True, reason="under way already" if again else "", details={"job": job.id})
+
+
+def _json_reply(content: object) -> c.Reply:
+    return c.Reply(ok=True, attachment=json.dumps(content).encode())
+
+
+def _plain(value: object) -> object:
+    return None if value is None else TypeAdapter(type(value)).dump_python(value, mode="json")
