@@ -151,50 +151,65 @@ def test_a_sure_picture_is_not_wanted() -> None:
     assert model.judge(fomo((1, 1, (0.03125, 0.96875, 0)))) is None
 
 
-SMUDGE = (0.5, 0.1, 0.1, 0.1, 0.1, 0.1)
-"""Background is its clear winner: no label reaches half of the threshold of 0.5."""
-
-
 def beside(row: int, column: int, nut: float) -> tuple[int, int, tuple[float, ...]]:
     return (row, column, (1 - nut, nut, 0, 0, 0, 0))
 
 
 @pytest.mark.parametrize(
-    ("cells", "wanted"),
+    ("cell", "wanted"),
     [
-        ([(1, 1, SMUDGE)], False),
-        *([([(1, 1, SMUDGE), beside(r, c, 0.25)], True) for r in range(3) for c in range(3)][:4]),
-        *([([(1, 1, SMUDGE), beside(r, c, 0.25)], True) for r in range(3) for c in range(3)][5:]),
-        ([(1, 1, SMUDGE), beside(2, 2, 0.2)], False),  # weaker than half of the threshold
-        ([(1, 1, SMUDGE), beside(1, 3, 1)], False),  # two cells away
-        ([(1, 1, SMUDGE), beside(3, 1, 1)], False),
-        ([(1, 0, SMUDGE), beside(0, 3, 1)], False),  # the end of the row before is not beside it
-        ([(2, 3, SMUDGE), beside(3, 0, 1)], False),
-        ([(1, 1, (0.5, 0.25, 0.1, 0.1, 0.05, 0))], True),  # half of the threshold in it
-        ([(1, 1, (0.125, 0.1875, 0.1875, 0.1875, 0.1875, 0.125))], True),  # not the winner
-        ([(1, 1, (0.1875, 0.1875, 0.1875, 0.1875, 0.125, 0.125))], False),  # a draw
+        ((0.5, 0.1, 0.1, 0.1, 0.1, 0.1), False),  # a smudge on the floor
+        ((0.5, 0.25, 0.1, 0.1, 0.05, 0), True),  # half of the threshold
+        ((0.125, 0.1875, 0.1875, 0.1875, 0.1875, 0.125), True),  # not the winner
+        ((0.1875, 0.1875, 0.1875, 0.1875, 0.125, 0.125), False),  # a draw
     ],
 )
-def test_background_counts_only_where_an_object_is_near(cells: list[Any], wanted: bool) -> None:
-    found = on_fomo(LEAST(), labels=5).judge(fomo(*cells, labels=5))
+def test_background_counts_only_where_an_object_may_be(
+    cell: tuple[float, ...], wanted: bool
+) -> None:
+    found = on_fomo(LEAST(), labels=5).judge(fomo((1, 1, cell), labels=5))
     assert (found is not None) is wanted
 
 
-def test_what_is_near_follows_the_threshold_of_the_camera() -> None:
-    cells = fomo((1, 1, SMUDGE), beside(2, 2, 0.25), labels=5)
+def test_where_an_object_may_be_follows_the_threshold_of_the_camera() -> None:
+    cells = fomo((1, 1, (0.5, 0.25, 0.1, 0.1, 0.05, 0)), labels=5)
     assert on_fomo(LEAST(), labels=5, threshold=0.5).judge(cells) is not None
     assert on_fomo(LEAST(), labels=5, threshold=0.6).judge(cells) is None
+
+
+NEIGHBOURS = [(r, c) for r in range(3) for c in range(3) if (r, c) != (1, 1)]
+
+
+@pytest.mark.parametrize(
+    ("at", "other", "wanted"),
+    [
+        *[((1, 1), beside(r, c, 0.96875), False) for r, c in NEIGHBOURS],  # the side of an object
+        *[((1, 1), beside(r, c, 0.4375), True) for r, c in NEIGHBOURS],  # the peak itself
+        ((1, 1), beside(2, 2, 0.5), True),  # two peaks alike
+        ((1, 1), beside(1, 3, 0.96875), True),  # two cells away
+        ((1, 1), beside(3, 1, 0.96875), True),
+        ((1, 0), beside(0, 3, 0.96875), True),  # the end of the row before is not beside it
+        ((2, 3), beside(3, 0, 0.96875), True),
+    ],
+)
+def test_the_peak_speaks_for_its_object(
+    at: tuple[int, int], other: tuple[int, int, tuple[float, ...]], wanted: bool
+) -> None:
+    """Between a sure object and the background there is always a cell that is neither."""
+    found = on_fomo(LEAST(), labels=5).judge(fomo(beside(*at, 0.5), other, labels=5))
+    assert (found is not None) is wanted
+    assert found is None or found.value == 0.6  # 0.5 of 1 - 1/6
 
 
 def test_a_map_that_is_not_square_has_its_neighbours_too() -> None:
     values = np.zeros((1, 2, 4, 6), np.float32)
     values[..., 0] = 1
-    values[0, 0, 0] = SMUDGE
+    values[0, 0, 0, :2] = 0.5
     far, near = values.copy(), values.copy()
     far[0, 1, 2, :2] = near[0, 1, 1, :2] = (0, 1)
     model = Model(Task.FOMO, [raw(values)], LEAST(), labels=5)
-    assert model.judge(raw(far)) is None
-    assert model.judge(raw(near)) is not None
+    assert model.judge(raw(far)) is not None
+    assert model.judge(raw(near)) is None
 
 
 def test_a_quantised_map_is_read_as_probabilities() -> None:
@@ -322,8 +337,8 @@ def test_one_label_leaves_a_classifier_nothing_to_decide() -> None:
 def test_cells_that_are_no_numbers_are_passed_over() -> None:
     nan, inf = math.nan, math.inf
     broken = fomo((0, 0, (nan, nan, nan)), (0, 1, (0.25, nan, 0)), (0, 2, (0.25, 0.25, -inf)))
-    whole = fomo((0, 0, (nan, nan, nan)), (3, 3, (0.5, 0.5, 0)))
-    for wanted in (LEAST(), MarginStrategy(), EntropyStrategy()):
+    whole = fomo((2, 2, (nan, nan, nan)), (3, 3, (0.5, 0.5, 0)))
+    for wanted in (LEAST(), MarginStrategy(), EntropyStrategy(above=0.6)):
         model = on_fomo(wanted, labels=2)
         found = model.judge(whole)
         assert found is not None
@@ -343,10 +358,11 @@ def test_shortcuts_leave_nothing_out(
     """What one comparison passes over is what the whole calculation would not want either."""
     cells = (drawn**3 / (drawn**3).sum(axis=1, keepdims=True)).astype(np.float32)
     output = raw(cells.reshape(1, 3, 3, 4))
-    objects = cells[:, 1:].max(axis=1).reshape(3, 3) >= 0.5 * threshold
-    around = np.pad(objects, 1)
-    near = np.array([[around[r : r + 3, c : c + 3].any() for c in range(3)] for r in range(3)])
-    kept = near.reshape(-1) | (cells[:, 0] < cells[:, 1:].max(axis=1))
+    best = cells[:, 1:].max(axis=1).reshape(3, 3)
+    around = np.pad(best, 1)
+    peaks = np.array([[around[r : r + 3, c : c + 3].max() for c in range(3)] for r in range(3)])
+    objects = (best >= 0.5 * threshold) | (best > cells[:, 0].reshape(3, 3))
+    kept = (objects & (best == peaks)).reshape(-1)
     rows = cells[kept].astype(np.float64)
     rows /= rows.sum(axis=1, keepdims=True)
     best = np.sort(rows, axis=1)[:, ::-1]
