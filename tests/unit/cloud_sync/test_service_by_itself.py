@@ -1,6 +1,7 @@
 """What the service does without being asked: updates, trials, uploads, trainings, tests."""
 
 import io
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -190,12 +191,34 @@ def test_what_was_rolled_back_is_not_taken_up_again(here: Box) -> None:
     here.turn(times=2)
     here.yes(c.RollBackModel(model=MODEL))
     here.inference.runs(model(MODEL, OLD))
-    here.yes(c.DeleteModel(digest=NEW))  # so that it is fetched again
+    shutil.rmtree(here.settings.catalogue_dir / NEW)  # so that it is fetched again
     here.configure(updates={"policy": "promote"})
     here.until(lambda: NEW in known(here))
     here.passes(HOUR_S, 60)
     assert report(here).candidate is None
     assert report(here).installed.digest == OLD
+
+
+def test_what_a_person_deleted_does_not_come_again_by_itself(here: Box) -> None:
+    here.configure(updates={"policy": "off"})
+    here.train(3)
+    here.do(c.PullModel())
+    here.yes(c.DeleteModel(digest=NEW))
+    here.stop()
+    here.start()  # it is remembered
+    here.inference.runs(model(MODEL, OLD))
+    here.configure(updates={"policy": "promote"})
+    here.passes(HOUR_S, 60)
+    here.project.touch()
+    here.passes(HOUR_S, 60)
+    assert NEW not in known(here)
+    assert report(here).offered == ""
+    assert "was deleted here" in here.do(c.CheckUpdates()).text
+    here.do(c.PullModel())  # a person may
+    assert known(here)[NEW] == "ready"
+    here.yes(c.DeleteModel(digest=NEW))
+    here.train(4)
+    here.until(lambda: digest_of(noise(4)) in known(here))
 
 
 def test_what_fails_its_test_is_fetched_once(here: Box) -> None:

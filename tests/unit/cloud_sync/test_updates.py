@@ -125,6 +125,14 @@ def test_another_threshold_is_offered() -> None:
     assert found.key == replace(KEY, threshold=0.6)
 
 
+def test_what_a_person_deleted_is_not_offered() -> None:
+    assert offer(sight(), (), (KEY,)) == Offer(
+        "version 2026-11-28 14:02 was deleted here; `nxai-cloud-sync pull` fetches it again"
+    )
+    assert offer(sight(trained(created_at="2026-11-29T10:00:00Z")), (), (KEY,)).offered
+    assert offer(sight(), (HERE,), (KEY,)).text == "version 2026-11-28 14:02 is here"
+
+
 def test_a_training_without_a_date_has_a_name_all_the_same() -> None:
     assert offer(sight(trained(created_at="")), ()).offered == "a new model"
 

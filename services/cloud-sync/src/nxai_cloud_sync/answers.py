@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 
 from nxai_cloud_sync.core.catalogue import CatalogueVersion
 from nxai_cloud_sync.core.sample import LabelledBox, SampleFilter, SampleState, StoredSample
+from nxai_cloud_sync.core.updates import key_of
 from nxai_cloud_sync.incoming import Incoming
 from nxai_cloud_sync.jobs import Details, Job, Jobs, Started
 from nxai_cloud_sync.parts import Parts
@@ -141,6 +142,9 @@ class Answers:
         reason = self._parts.deployer.in_use().get(command.digest)
         if reason is not None:
             raise RejectedError(f"version {command.digest[:12]} is in use: {reason}")
+        version = self._parts.catalogue.get(command.digest)
+        if version is not None:
+            self._parts.project.note_deleted(key_of(version))
         self._parts.importer.delete(command.digest)
         return c.Reply(ok=True)
 

@@ -2,18 +2,22 @@
 
 import contextlib
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final, Literal, Protocol
 
 from pydantic import TypeAdapter
 
 from nxai_cloud_sync.core.project import Impulse, KeyInfo, ProjectInfo, Role, Selection, choose
+from nxai_cloud_sync.core.updates import OfferKey
 from nxai_cloud_sync.jobs import Details, Job
 from nxai_cloud_sync.ports import Ingestion, KeyStore, Link, Remembered, Studio
 from nxai_common.contracts.commands import LinkProject
 from nxai_common.errors import ConfigurationError, KeyRefused, NxaiError, RejectedError
 
 LINK: Final = TypeAdapter(Link)
+MOST_DELETED: Final = 100
+"""The project offers its newest models alone."""
 
 NOT_LINKED: Final = (
     "no Edge Impulse project is linked; run `nxai-cloud-sync link` with a key of the project"
@@ -150,7 +154,7 @@ class LinkedProject:
         same = before is not None and before.project == info.project
         link = _link_of(project, info.role, chosen, studio_url, ingestion_url)
         if before is not None and same:
-            link = replace(link, model=before.model)
+            link = replace(link, model=before.model, deleted=before.deleted)
         self._remember(link, unlinked)
         self.impulses = impulses or ()
         self.compute_ms_left = project.compute_ms_left
@@ -171,11 +175,21 @@ class LinkedProject:
         Raises:
             StorageUnavailable: it cannot be written.
         """
-        with self._lock:
-            link, unlinked = self._link, self._unlinked
-        if link is not None and link.model != model:
-            with contextlib.suppress(RejectedError):
-                self._remember(replace(link, model=model), unlinked)
+        self._amend(lambda link: replace(link, model=model))
+
+    def note_deleted(self, key: OfferKey) -> None:
+        """Remember that a person does not want a model of the project on the box.
+
+        Raises:
+            StorageUnavailable: it cannot be written.
+        """
+
+        def add(link: Link) -> Link:
+            if key.project != link.project or key in link.deleted:
+                return link
+            return replace(link, deleted=(*link.deleted, key)[-MOST_DELETED:])
+
+        self._amend(add)
 
     def forget(self) -> None:
         """Forget project and key. Whatever the disk does, nothing more is sent from now on.
@@ -234,12 +248,29 @@ class LinkedProject:
             StorageUnavailable: it cannot be written.
         """
         with self._writing:
-            if self._unlinked == unlinked:
-                self._state.write(link)
+            self._write(link, unlinked)
+
+    def _amend(self, change: Callable[[Link], Link]) -> None:
+        """Change what is kept of the link, while there is one.
+
+        Raises:
+            StorageUnavailable: it cannot be written.
+        """
+        with self._writing:
             with self._lock:
-                if self._unlinked != unlinked:  # who did waits to remove the file
-                    raise RejectedError("the project was unlinked meanwhile")
-                self._link = link
+                link, unlinked = self._link, self._unlinked
+            after = None if link is None else change(link)
+            if after is not None and after != link:
+                with contextlib.suppress(RejectedError):
+                    self._write(after, unlinked)
+
+    def _write(self, link: Link, unlinked: int) -> None:
+        if self._unlinked == unlinked:
+            self._state.write(link)
+        with self._lock:
+            if self._unlinked != unlinked:  # who did waits to remove the file
+                raise RejectedError("the project was unlinked meanwhile")
+            self._link = link
 
 
 def _read(studio: Studio, info: KeyInfo) -> tuple[ProjectInfo, tuple[Impulse, ...] | None]:

@@ -27,6 +27,7 @@ from nxai_cloud_sync.core.sample import (
     StoredSample,
     Usage,
 )
+from nxai_cloud_sync.core.updates import OfferKey
 from nxai_cloud_sync.core.uploading import FileOutcome, UploadBatch
 from nxai_common.contracts.collecting import SampleLimits
 from nxai_common.contracts.models import ModelManifest, PackageManifest
@@ -170,6 +171,9 @@ class Link:
     ingestion: str
     model: str = ""
     """Name of its models in topics; empty before the first import."""
+    deleted: tuple[OfferKey, ...] = ()
+    """Models of the project that a person removed from the box: they do not come again by
+    themselves."""
 
 
 class KeyStore(Protocol):

@@ -95,7 +95,7 @@ class UpdateWatch:
             with self._lock:
                 self._pace = failed(self._pace, self._clock(), after, self._rng)
             raise
-        found = offer(sight, versions)
+        found = offer(sight, versions, link.deleted)
         with self._lock:
             self._pace = went_well(self._clock(), self._rng)
             return Found(found.text, found.offered, self._may_take(found.key))

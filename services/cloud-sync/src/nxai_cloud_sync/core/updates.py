@@ -2,7 +2,7 @@
 
 import enum
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -114,8 +114,16 @@ class Offer:
     key: OfferKey | None = None
 
 
-def offer(sight: Sight, versions: Iterable[CatalogueVersion]) -> Offer:
-    """Say whether what the project has is news, given the catalogue."""
+def offer(
+    sight: Sight, versions: Iterable[CatalogueVersion], deleted: Collection[OfferKey] = ()
+) -> Offer:
+    """Say whether what the project has is news.
+
+    Args:
+        sight: What it has.
+        versions: The catalogue.
+        deleted: What a person removed from it.
+    """
     if sight.key is None:
         return Offer(sight.text)
     same_model = [version for version in versions if _same_training(key_of(version), sight.key)]
@@ -123,6 +131,10 @@ def offer(sight: Sight, versions: Iterable[CatalogueVersion]) -> Offer:
         if key_of(version) == sight.key:
             refused = f"; it was refused: {version.reason}" if version.reason else ""
             return Offer(f"version {sight.version} is here{refused}")
+    if sight.key in deleted:
+        return Offer(
+            f"version {sight.version} was deleted here; `nxai-cloud-sync pull` fetches it again"
+        )
     name = sight.version or "a new model"
     if same_model:
         return Offer(f"{sight.text}, with another threshold", name, sight.key)
