@@ -125,17 +125,6 @@ def test_a_folder_in_its_place_says_what_to_do(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["key"]
 
 
-def test_revision_changes_with_the_key_and_does_not_tell_it(tmp_path: Path) -> None:
-    store = KeyFile(tmp_path / "key")
-    assert store.revision == ""
-    store.write(KEY)
-    first = store.revision
-    assert store.revision == first
-    assert KEY[3:11] not in first
-    store.write(OTHER)
-    assert store.revision not in ("", first)
-
-
 @pytest.mark.parametrize("how", ["read", "write"])
 def test_no_log_shows_a_key_that_was_read_or_kept(tmp_path: Path, how: str) -> None:
     path = tmp_path / "key"

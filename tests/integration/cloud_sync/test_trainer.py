@@ -136,7 +136,7 @@ def test_cancelled_by_a_person_it_ends_there_and_with_the_service_it_goes_on(
     thread = threading.Thread(target=run)
     thread.start()
     wait_for(lambda: site.state.read() is not None and len(site.heard.steps) > 2)
-    site.heard.job.cancel(service_ends=service_ends)
+    site.heard.job.cancel(left="the service ends" if service_ends else "")
     thread.join(10)
     if not service_ends:
         assert failures == [f"job {site.job.id} was cancelled"]

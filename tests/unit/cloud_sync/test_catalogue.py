@@ -34,6 +34,7 @@ FULL = version(
     notes=("cropped",),
     warnings=("disagree",),
     unanswered=1,
+    to_try=True,
 )
 MANIFEST = PackageManifest(file="model-a.tflite", labels=("beer", "can"), task=Task.FOMO)
 

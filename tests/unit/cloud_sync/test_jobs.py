@@ -278,7 +278,7 @@ def test_a_job_that_runs_is_cancelled_where_it_waits(line: Line) -> None:
         line.settle(job)
     assert line.steps(job)[-1] == (FAILED, "cancelled")
     assert line.ends == [("pull", "cancelled")]
-    assert not job.service_ends
+    assert not job.left
     assert (line.lane.done, line.lane.failed) == (0, 0)  # nothing failed
 
 
@@ -345,14 +345,14 @@ def test_a_job_cancelled_while_it_is_taken_up_does_not_begin(line: Line) -> None
 def test_the_first_who_cancels_gives_the_reason() -> None:
     heard = Heard()
     heard.job.cancel()
-    heard.job.cancel(service_ends=True)
-    assert not heard.job.service_ends
+    heard.job.cancel(left="the service ends")
+    assert not heard.job.left
     with pytest.raises(Cancelled, match=r"^cancelled$"):
         heard.job.check()
     other = Heard()
-    other.job.cancel(service_ends=True)
+    other.job.cancel(left="the service ends")
     other.job.cancel()
-    assert other.job.service_ends
+    assert other.job.left
     with pytest.raises(Cancelled, match="the service ends"):
         other.job.step("next")
     assert other.steps == []
@@ -368,7 +368,7 @@ def test_at_the_end_every_job_is_told_to_stop(line: Line) -> None:
         waiting = line.submit("pull", quick)
         assert gate.entered.wait(10)
     for job in (running, waiting):
-        assert job.service_ends
+        assert job.left
         assert line.steps(job)[-1] == (FAILED, "the service ends")
     assert sorted(line.ends) == [("pull", "the service ends"), ("retrain", "the service ends")]
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from nxai_cloud_sync.core.keys import key_revision
 from nxai_cloud_sync.core.project import Impulse, KeyInfo, ProjectInfo, Role
 from nxai_cloud_sync.jobs import Cancelled, Details
 from nxai_cloud_sync.linked_project import LINK, NOT_LINKED, LinkedProject, Purpose
@@ -120,6 +121,7 @@ def test_a_project_is_linked_and_stays_so(room: Room) -> None:
         impulse_name="Impulse #1",
         studio="https://studio.example/v1",
         ingestion="https://ingestion.example",
+        key_revision=key_revision("ei_admin"),
     )
     assert room.linked == room.restarted().link == expected
     assert room.project.impulses == (IMPULSE,)
@@ -153,11 +155,34 @@ def test_servers_of_ones_own_are_kept_until_others_are_named(room: Room) -> None
         "https://own-ingestion",
     )
     assert room.opened[-1][1] == "https://own/v1"
+    room.link(studio="https://own/v1/")  # the same
+    room.keys.key = "ei_other"
     room.link(studio="https://other/v1")
     assert (room.linked.studio, room.linked.ingestion) == (
         "https://other/v1",
         "https://own-ingestion",
     )
+
+
+@pytest.mark.parametrize(
+    "command", [{"studio": "https://other/v1"}, {"ingestion": "https://other"}]
+)
+def test_a_key_goes_to_the_hosts_alone_for_which_it_was_given(
+    room: Room, command: dict[str, str]
+) -> None:
+    room.link(studio="https://own/v1", ingestion="https://own-ingestion")
+    opened = len(room.opened)
+    (other,) = command.values()
+    assert room.fails(RejectedError, **command) == (
+        f"the API key was given for https://own/v1 and goes to no other host such as {other}: give "
+        "the key of the project there as well, or unlink first"
+    )
+    assert len(room.opened) == opened
+    room.restarted()
+    room.fails(RejectedError, **command)
+    room.project.forget()
+    room.keys.key = "ei_admin"
+    room.link(**command)
 
 
 def test_the_key_of_another_project_than_the_one_that_is_meant_is_refused(room: Room) -> None:

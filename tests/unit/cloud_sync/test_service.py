@@ -191,6 +191,8 @@ def test_what_cannot_be_linked_leaves_the_link_as_it_was(
     linked: Box, command: dict[str, Any], reason: str
 ) -> None:
     before = linked.json(c.ShowLink())
+    linked.project.add_key("ei_0123_new")
+    linked.key("ei_0123_new")  # the one before goes to no other host
     assert reason in linked.fails(c.LinkProject(**command))
     assert linked.json(c.ShowLink()) == before
     assert linked.told() == [], "who asked was told; it is no trouble of the box"
@@ -561,11 +563,18 @@ def test_what_is_deployed_outlives_the_process(deployed: Box) -> None:
 def test_trials_go_by_the_rules_of_the_configuration(
     deployed: Box, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[tuple[ShadowOptions, RollbackOptions]] = []
-    monkeypatch.setattr(deployed.deployer, "look", lambda *rules: seen.append(rules))
+    seen: list[tuple[ShadowOptions, RollbackOptions, bool]] = []
+
+    def look(shadow: ShadowOptions, rollback: RollbackOptions, *, promotes: bool) -> None:
+        seen.append((shadow, rollback, promotes))
+
+    monkeypatch.setattr(deployed.deployer, "look", look)
     deployed.configure(shadow={"frames": 7}, rollback={"errors": 3})
     deployed.turn(times=2)
-    assert (seen[-1][0].frames, seen[-1][1].errors) == (7, 3)
+    assert (seen[-1][0].frames, seen[-1][1].errors, seen[-1][2]) == (7, 3, False)
+    deployed.configure(updates={"policy": "promote"})
+    deployed.turn(times=2)
+    assert seen[-1][2]
 
 
 # -- the process ----------------------------------------------------------------------------------

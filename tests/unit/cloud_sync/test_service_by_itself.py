@@ -4,75 +4,51 @@ import io
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from nxai_cloud_sync.adapters.key_file import KeyFile
-from nxai_cloud_sync.core.deploying import candidate_name
 from nxai_cloud_sync.routine import CALLED_OFF_S
 from nxai_common.contracts import commands as c
-from nxai_common.contracts.deployments import Deployment, Phase
+from nxai_common.contracts.configuration import CloudSyncConfiguration
+from nxai_common.contracts.deployments import Phase
 from nxai_common.contracts.progress import JobState
 from nxai_common.errors import BrokerUnavailable
-from support.cloud_sync import model, result, retained
+from support.cloud_sync import model
 from support.cloud_sync_service import KEEP_ALL, KEY, NOON_US, Box, box
-from support.edge_impulse import Fault, Hang, Reply, Training, downloads
+from support.edge_impulse import Fault, Hang, Reply
+from support.linked_box import (
+    DAY_S,
+    HOUR_S,
+    MODEL,
+    NEW,
+    OLD,
+    approve,
+    everything_by_itself,
+    frames,
+    kept,
+    kept_more,
+    known,
+    linked_box,
+    report,
+    sent,
+    trains,
+)
 from support.models_for_import import digest_of, noise
 from support.samples import message
 
 pytestmark = pytest.mark.unit
 
-MODEL = "beers-vs-cans"
-OLD, NEW = digest_of(noise(1)), digest_of(noise(3))
-TRY = candidate_name(MODEL, NEW)
-HOUR_S = 3600.0
-DAY_S = 24 * HOUR_S
 A_MODEL = "*/learn-data/*"
 
 
 @pytest.fixture
 def here(tmp_path: Path) -> Iterator[Box]:
     """A linked box on which the first model runs, and inference beside it."""
-    with box(tmp_path) as made:
-        made.start()
-        made.configure(updates={"policy": "off"})
-        made.turn(times=4)
-        made.link()
-        made.inference.runs()
-        made.do(c.PullModel())
-        made.yes(c.DeployModel(model=MODEL, cameras=("front",)))
-        made.inference.runs(model(MODEL, OLD))
-        made.turn(times=3)
+    with linked_box(tmp_path) as made:
         yield made
-
-
-def report(box: Box) -> Deployment:
-    (told,) = retained(box.outside, Deployment)
-    return told
-
-
-def known(box: Box) -> dict[str, str]:
-    """Return the versions in the catalogue, and their states."""
-    return {v["digest"]: v["state"] for v in box.json(c.ListModels())["versions"]}
-
-
-def kept(box: Box, count: int, **changes: Any) -> list[str]:
-    """Collect pictures; return their ids, the newest first."""
-    for number in range(count):
-        box.outside.publish(message(number, **changes))
-    box.until(lambda: box.service.report().counters["samples_stored"] >= count, step_s=0.1)
-    return [sample["id"] for sample in box.json(c.ListSamples())["samples"]]
-
-
-def approve(box: Box, *samples: str) -> None:
-    box.yes(c.ReviewSamples(samples=samples, decision="approved"))
-
-
-def sent(box: Box) -> set[str]:
-    return {sample.filename.removesuffix(".jpg") for sample in box.project.uploaded()}
 
 
 # -- updates --------------------------------------------------------------------------------------
@@ -141,16 +117,6 @@ def test_a_new_model_is_tried_and_left_to_a_person(here: Box) -> None:
     here.passes(60)
     assert report(here).installed.digest == OLD
     here.yes(c.PromoteModel(model=MODEL))
-
-
-def frames(box: Box, count: int, after: tuple[str, ...] = ("nut",)) -> None:
-    """Let both versions look at frames."""
-    box.inference.runs(model(MODEL, OLD), model(TRY, NEW))
-    box.turn()
-    for number in range(count):
-        box.outside.publish(result(MODEL, number, "nut", digest=OLD))
-        box.outside.publish(result(TRY, number, *after, digest=NEW))
-    box.turn()
 
 
 def test_a_new_model_takes_over(here: Box) -> None:
@@ -279,10 +245,11 @@ def test_an_edge_impulse_that_is_away_is_asked_less_and_less(here: Box) -> None:
 def test_before_it_is_known_what_may_nothing_goes_by_itself(here: Box) -> None:
     approve(here, *kept(here, 1))
     here.stop()
-    here.broker.start(empty=True)  # it has lost what it kept
+    here.outside.clear(CloudSyncConfiguration, service="cloud-sync")  # the broker lost it
     here.train(3)
     here.start()
     asked = here.asked()
+    assert not here.parts.wanted.known
     here.passes(HOUR_S, 60)
     assert here.asked() == asked
     everything_by_itself(here)
@@ -320,7 +287,7 @@ def test_a_model_that_turns_out_to_be_bad_is_not_tried(here: Box) -> None:
     here.until(lambda: known(here).get(NEW) == "refused")
     here.turn(times=3)
     assert report(here).candidate is None
-    assert here.service._routine._to_try == {}
+    assert not any(version.to_try for version in here.catalogue.versions())
 
 
 def test_what_a_person_imported_waits_for_its_test_too(here: Box) -> None:
@@ -417,20 +384,6 @@ def test_the_window_is_kept_whatever_the_clock_does(here: Box) -> None:
     assert len(sent(here)) == 2
 
 
-def kept_more(box: Box, count: int, **changes: Any) -> list[str]:
-    """Collect more pictures; return their ids."""
-    before = {sample["id"] for sample in box.json(c.ListSamples())["samples"]}
-    stored = box.service.report().counters["samples_stored"]
-    for number in range(count):
-        box.outside.publish(message(1000 + number, **changes))
-    box.until(lambda: box.service.report().counters["samples_stored"] >= stored + count, step_s=0.1)
-    return [
-        sample["id"]
-        for sample in box.json(c.ListSamples())["samples"]
-        if sample["id"] not in before
-    ]
-
-
 def large_picture(seed: int) -> bytes:
     """Return a JPEG of 0.3 MB."""
     file = io.BytesIO()
@@ -524,10 +477,6 @@ def test_after_what_a_person_sent_nothing_is_left_of_the_day(here: Box) -> None:
 # -- keys -----------------------------------------------------------------------------------------
 
 
-def everything_by_itself(box: Box) -> None:
-    box.configure(upload={"mode": "automatic"}, updates={"policy": "promote", "poll_s": 60})
-
-
 @pytest.mark.parametrize("how", ["linked again", "replaced"])
 def test_after_a_refused_key_nothing_more_is_asked_until_there_is_another(
     here: Box, how: str
@@ -618,12 +567,6 @@ def test_a_key_that_is_gone_is_trouble_until_it_is_back(here: Box) -> None:
 
 
 # -- trainings ------------------------------------------------------------------------------------
-
-
-def trains(box: Box, number: int = 3, *, succeeds: bool = True) -> None:
-    box.project.next_training = Training(
-        artefacts=downloads(noise(number)), log=("Epoch 1",), succeeds=succeeds
-    )
 
 
 def test_a_training_is_confirmed_followed_and_its_model_fetched(here: Box) -> None:

@@ -312,7 +312,7 @@ def test_a_part_that_fails_is_told_and_the_others_go_on(
 ) -> None:
     here.configure(updates={"policy": "off"}, upload={"mode": "automatic"})
 
-    def stumble(*_: object) -> None:
+    def stumble(*_: object, **__: object) -> None:
         raise ZeroDivisionError("a mistake")
 
     with monkeypatch.context() as broken:
@@ -360,7 +360,7 @@ def test_what_follows_a_job_may_fail_and_the_next_job_is_done(
 
 
 def test_a_job_that_it_stumbles_over_is_told(here: Box, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stumble(*_: object) -> None:
+    def stumble(*_: object, **__: object) -> None:
         raise LookupError("a mistake")
 
     monkeypatch.setattr(here.parts.importer, "pull", stumble)

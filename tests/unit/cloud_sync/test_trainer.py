@@ -348,7 +348,7 @@ def test_it_is_stopped_there_while_there_is_no_news_of_it(room: Room) -> None:
 @pytest.mark.parametrize("question", ["training", "wait"])
 def test_the_end_of_the_service_stops_nothing_there(room: Room, question: str) -> None:
     def end() -> None:
-        room.job.cancel(service_ends=True)
+        room.job.cancel(left="the service ends")
 
     room.studio.states = [RUNNING]
     if question == "wait":

@@ -58,3 +58,6 @@ class CloudRejected(RejectedError):  # noqa: N818 - named for the thing refused
 
 class KeyRefused(CloudRejected):
     """Edge Impulse refused the API key: nothing will work until a person acts."""
+
+    revision: str = ""
+    """Of the key that was refused; empty: it is the one that is kept."""

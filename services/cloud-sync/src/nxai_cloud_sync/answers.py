@@ -13,7 +13,7 @@ from nxai_cloud_sync.core.updates import key_of
 from nxai_cloud_sync.incoming import Incoming
 from nxai_cloud_sync.jobs import Details, Job, Jobs, Started
 from nxai_cloud_sync.parts import Parts
-from nxai_cloud_sync.routine import Routine, what_came
+from nxai_cloud_sync.routine import ONLINE, Routine, what_came
 from nxai_cloud_sync.uploader import UploadOrder
 from nxai_common.contracts import commands as c
 from nxai_common.contracts.base import Message
@@ -72,11 +72,11 @@ class Answers:
     # -- the link -----------------------------------------------------------------------------
 
     def _link(self, command: c.LinkProject) -> c.Reply:
-        before = self._parts.project.link
+        before, jobs = self._parts.project.link, self._jobs.under_way(ONLINE - {"link"})
 
         def ended(_job: Job, failure: NxaiError | None) -> None:
             if failure is None:
-                self._routine.linked(before)
+                self._routine.linked(before, jobs)
 
         return _started(
             self._jobs.start(
@@ -256,6 +256,7 @@ class Answers:
                 "retrain",
                 lambda job: self._parts.trainer.run(job, studio, link.project, link.impulse),
                 self._routine.trained,
+                what=(link.project, link.impulse),
             )
         )
 

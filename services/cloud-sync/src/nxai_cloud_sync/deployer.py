@@ -149,6 +149,8 @@ class Deployer:
         self._shadow = ShadowOptions()
         self._decides = False
         """Whether it is known how trials end."""
+        self._promotes = False
+        """Whether trials may end with a version in force."""
         self._shelf = _Shelf()
         self._saved = _Saved()
         self._told = _Told()
@@ -362,14 +364,22 @@ class Deployer:
         """Take what an inference or capture process says of itself."""
         self._observations.see(status, self._clock())
 
-    def look(self, shadow: ShadowOptions | None, rollback: RollbackOptions) -> None:
+    def look(
+        self,
+        shadow: ShadowOptions | None,
+        rollback: RollbackOptions | None,
+        *,
+        promotes: bool = True,
+    ) -> None:
         """Go on with trials and probations; called about once a second.
 
         Args:
             shadow: How long a trial takes, and what it must show; None: not known yet, no trial
                 ends by itself.
-            rollback: Rules of the time after a swap.
+            rollback: Rules of the time after a swap; None: not known yet.
+            promotes: Versions may be put in force by rule.
         """
+        self._promotes = promotes
         now = self._clock()
         passed_s, self._looked_at = now - self._looked_at, now
         self._decides = shadow is not None
@@ -419,6 +429,8 @@ class Deployer:
                 max_slowdown=self._shadow.max_slowdown,
             ),
             now_us=look.now_us,
+            promotes=self._promotes,
+            rate=self._observations.rate_of(record.model),
         )
 
     def _compare(self) -> None:

@@ -1,5 +1,6 @@
 """Brings models into the catalogue and has them tested: from the linked project, from a file."""
 
+import contextlib
 import enum
 import threading
 import time
@@ -112,7 +113,14 @@ class Importer:
         """Held while a record is read and written again."""
 
     def pull(
-        self, job: Steps, studio: Studio, link: Link, artefact: str, model: str | None = None
+        self,
+        job: Steps,
+        studio: Studio,
+        link: Link,
+        artefact: str,
+        model: str | None = None,
+        *,
+        to_try: bool = False,
     ) -> Imported:
         """Import the newest model of a project.
 
@@ -122,6 +130,7 @@ class Importer:
             link: Which impulse and learn block.
             artefact: `float32` or `int8`.
             model: Name in topics; None: as before.
+            to_try: A new version is to be tried by itself, also after a restart.
 
         Raises:
             RejectedError: there is no model, or what came is none.
@@ -136,7 +145,9 @@ class Importer:
         trained = trained_or_refused(
             studio.trained_model(link.project, selection.impulse.id, selection.block), selection
         )
-        download = choose_download(studio.downloads(link.project, selection.impulse.id), artefact)
+        download = choose_download(
+            studio.downloads(link.project, selection.impulse.id), artefact, selection.block.id
+        )
         stated = describe(project, selection, trained, artefact)
         with self._catalogue.incoming() as work:
             target = work / "download"
@@ -149,7 +160,7 @@ class Importer:
                 lambda done, total: job.step(text, done, total or download.size),
             )
             file = identify(target, f"what came for {download.type!r}", job.check)
-            return self._take(job, file, stated, model or link.model or None)
+            return self._take(job, file, stated, model or link.model or None, to_try=to_try)
 
     def import_file(self, job: Steps, path: Path, command: ImportModel) -> Imported:
         """Import a model file or an archive; the file stays where it is.
@@ -219,9 +230,26 @@ class Importer:
         self._known(digest)
         self._catalogue.delete(digest)
 
+    def note_tried(self, digest: str) -> None:
+        """Remember that the trial of a version began, or is not wanted.
+
+        Raises:
+            StorageUnavailable: it cannot be written.
+        """
+        with contextlib.suppress(RejectedError):  # deleted meanwhile
+            self._change(digest, lambda version: replace(version, to_try=False))
+
     # -- into the catalogue ---------------------------------------------------------------------
 
-    def _take(self, job: Steps, file: ModelFile, stated: Stated, wanted: str | None) -> Imported:
+    def _take(
+        self,
+        job: Steps,
+        file: ModelFile,
+        stated: Stated,
+        wanted: str | None,
+        *,
+        to_try: bool = False,
+    ) -> Imported:
         versions = self._catalogue.versions()
         existing = self._catalogue.get(file.digest)
         if existing is not None and not existing.model:  # its record is damaged
@@ -237,9 +265,16 @@ class Importer:
             ),
             None,
         )
+        # The clock may have been in the future when the others came; this one is the newest.
+        newest_us = max((version.imported_at_us for version in versions), default=0)
         made = version_of(
-            stated, model=model, digest=file.digest, size=file.size, now_us=self._now_us()
+            stated,
+            model=model,
+            digest=file.digest,
+            size=file.size,
+            now_us=max(self._now_us(), newest_us + 1),
         )
+        made = replace(made, to_try=to_try)
         version = with_the_persons_words(made, existing or before, self._given(existing or before))
         manifest = manifest_of(stated)
         if existing is not None and existing.state is VersionState.READY:

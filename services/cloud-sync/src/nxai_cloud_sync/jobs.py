@@ -46,8 +46,8 @@ class Job:
     state: JobState = JobState.WAITING
     text: str = ""
     details: Details = field(default_factory=dict)
-    service_ends: bool = False
-    """Why it was cancelled: not a person's wish. What goes on elsewhere may go on."""
+    left: str = ""
+    """Why it was cancelled, where that was no person's wish: what goes on elsewhere may go on."""
     when_cancelled: Callable[["Job"], None] | None = field(default=None, repr=False)
     """Called on the thread of who cancels it."""
     _cancelled: threading.Event = field(default_factory=threading.Event, repr=False)
@@ -78,7 +78,7 @@ class Job:
 
     def why_cancelled(self) -> Cancelled:
         """Return what a cancelled job fails of."""
-        return Cancelled("the service ends" if self.service_ends else "cancelled")
+        return Cancelled(self.left or "cancelled")
 
     def wait(self, seconds: float) -> None:
         """Wait between two tries.
@@ -89,10 +89,14 @@ class Job:
         self._cancelled.wait(seconds)
         self.check()
 
-    def cancel(self, *, service_ends: bool = False) -> None:
-        """Ask it to stop (from any thread); the first who asks gives the reason."""
+    def cancel(self, *, left: str = "") -> None:
+        """Ask it to stop (from any thread); the first who asks gives the reason.
+
+        Args:
+            left: Why it is left where it is; empty: a person does not want it any more.
+        """
         if not self._cancelled.is_set():
-            self.service_ends = service_ends
+            self.left = left
             self._cancelled.set()
         if self.when_cancelled is not None:
             self.when_cancelled(self)
@@ -149,7 +153,7 @@ class Lane:
             jobs = [job for job in self._jobs.values() if not job.state.ended]
             self._changed.notify_all()
         for job in jobs:
-            job.cancel(service_ends=True)
+            job.cancel(left="the service ends")
         self._thread.join(GOODBYE_S)
         if self._thread.is_alive():
             log.warning("lane %s: its job does not stop; the service ends without it", self._name)
@@ -346,12 +350,10 @@ class Jobs:
         self._jobs = (*(other for other in self._jobs if not other.state.ended), job)
         return job, False
 
-    def cancel_all(self, commands: Iterable[str]) -> None:
-        """Cancel all jobs of some commands."""
+    def under_way(self, commands: Iterable[str]) -> tuple[Job, ...]:
+        """Return the jobs of some commands that wait or run."""
         wanted = frozenset(commands)
-        for job in self._jobs:
-            if job.command in wanted:
-                job.cancel()
+        return tuple(job for job in self._jobs if job.command in wanted and not job.state.ended)
 
     def cancel(self, name: str) -> Job:
         """Ask a job to stop; return it.

@@ -8,6 +8,7 @@ from typing import Final, Literal, Protocol
 
 from pydantic import TypeAdapter
 
+from nxai_cloud_sync.core.keys import key_revision
 from nxai_cloud_sync.core.project import Impulse, KeyInfo, ProjectInfo, Role, Selection, choose
 from nxai_cloud_sync.core.updates import OfferKey
 from nxai_cloud_sync.jobs import Details, Job
@@ -68,8 +69,8 @@ class LinkedProject:
         self.compute_ms_left: int | None = None
         """Compute time of the account when the project was looked at last; None: not known."""
         self._trouble = ""
-        self._refused: str | None = None
-        """The key that was refused."""
+        self._refused = ""
+        """Revision of the key that was refused."""
 
     def open(self) -> None:
         """Take up what was linked before.
@@ -135,7 +136,10 @@ class LinkedProject:
         ingestion_url = command.ingestion or (
             before.ingestion if before else self._default_ingestion
         )
-        studio = self._connect.studio(studio_url, self._key())
+        key = self._key()
+        if before is not None:
+            _check_hosts(before, (studio_url, ingestion_url), key)
+        studio = self._connect.studio(studio_url, key)
         try:
             job.step("checking the key")
             info = studio.key_info()
@@ -152,7 +156,10 @@ class LinkedProject:
         finally:
             studio.close()
         same = before is not None and before.project == info.project
-        link = _link_of(project, info.role, chosen, studio_url, ingestion_url)
+        link = replace(
+            _link_of(project, info.role, chosen, studio_url, ingestion_url),
+            key_revision=key_revision(key),
+        )
         if before is not None and same:
             link = replace(link, model=before.model, deleted=before.deleted)
         self._remember(link, unlinked)
@@ -215,21 +222,30 @@ class LinkedProject:
 
         Empty again once there is another key.
         """
-        if self._trouble and self._refused != self._known_key():
+        if self._trouble and self._refused != self._revision():
             self._trouble = ""
         return self._trouble
 
     def note_failure(self, error: NxaiError) -> None:
-        """Remember that the key was refused: nothing more is asked for by itself."""
-        if isinstance(error, KeyRefused):
-            self._refused = self._known_key()
-            self._trouble = str(error)
+        """Remember that the key was refused: nothing more is asked for by itself.
 
-    def _known_key(self) -> str | None:
-        try:
-            return self._keys.read()
-        except ConfigurationError:
-            return None
+        That of a job which began before the key was replaced says nothing of the new one.
+        """
+        if isinstance(error, KeyRefused):
+            known = self._revision()
+            if error.revision in ("", known):
+                self._refused, self._trouble = known, str(error)
+
+    def note_success(self) -> None:
+        """Take note that the key does: what was refused may have been one thing alone."""
+        self._trouble = ""
+
+    def _revision(self) -> str:
+        """Return the revision of the key; empty without one."""
+        with contextlib.suppress(ConfigurationError):
+            key = self._keys.read()
+            return "" if key is None else key_revision(key)
+        return ""
 
     def _key(self) -> str:
         key = self._keys.read()
@@ -271,6 +287,24 @@ class LinkedProject:
             if self._unlinked != unlinked:  # who did waits to remove the file
                 raise RejectedError("the project was unlinked meanwhile")
             self._link = link
+
+
+def _check_hosts(before: Link, wanted: tuple[str, str], key: str) -> None:
+    """See to it that a key goes to the hosts alone for which it was given.
+
+    Whoever may send a command could have it sent to a machine of his own otherwise.
+
+    Raises:
+        RejectedError: it was given for others.
+    """
+    if key_revision(key) != before.key_revision:
+        return  # a person gave another one since
+    for host in wanted:
+        if host.rstrip("/") not in (before.studio.rstrip("/"), before.ingestion.rstrip("/")):
+            raise RejectedError(
+                f"the API key was given for {before.studio} and goes to no other host such as "
+                f"{host}: give the key of the project there as well, or unlink first"
+            )
 
 
 def _read(studio: Studio, info: KeyInfo) -> tuple[ProjectInfo, tuple[Impulse, ...] | None]:

@@ -171,6 +171,8 @@ class Link:
     ingestion: str
     model: str = ""
     """Name of its models in topics; empty before the first import."""
+    key_revision: str = ""
+    """Of the key with which it was linked (see `core.keys`): it goes to no other host."""
     deleted: tuple[OfferKey, ...] = ()
     """Models of the project that a person removed from the box: they do not come again by
     themselves."""

@@ -6,7 +6,7 @@ Each part is due on its own, and one that fails leaves the others alone.
 import contextlib
 import logging
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -21,7 +21,7 @@ from nxai_cloud_sync.ports import Link, StorageUnavailable
 from nxai_cloud_sync.uploader import Destination, UploadOrder
 from nxai_common.bus.ports import Bus
 from nxai_common.contracts import commands as c
-from nxai_common.contracts.deployments import Deployment
+from nxai_common.contracts.deployments import Deployment, Phase
 from nxai_common.contracts.status import Problem
 from nxai_common.errors import KeyRefused, NxaiError, RejectedError
 from nxai_common.retry import RetryPolicy
@@ -79,8 +79,8 @@ class Routine:
         self._next_test = Due()
         self._next_check = Due()
         self._took_up_training = False
-        self._to_try: dict[str, str] = {}
-        """Versions that came by themselves and are to be tried, by model."""
+        self._may_have_to_try = True
+        """Whether the catalogue may hold versions that came by themselves and are to be tried."""
         self._reported: set[str] = set()
         """Models of which the broker keeps a report; looked through with each tick."""
         # What other threads read is replaced as a whole.
@@ -103,13 +103,21 @@ class Routine:
         """Take note that the broker keeps a report of a model."""
         self._reported.add(model)
 
-    def linked(self, before: Link | None) -> None:
-        """Begin with a project that was just linked."""
+    def linked(self, before: Link | None, jobs: Iterable[Job]) -> None:
+        """Begin with a project that was just linked.
+
+        Args:
+            before: What was linked when a person asked for it.
+            jobs: What asked Edge Impulse for something then. For another project it ends.
+        """
         link = self._parts.project.link
         if link is None:  # unlinked meanwhile
             return
-        if before is not None and before.model and before.project != link.project:
-            self._parts.deployer.offer(before.model, "")
+        if before is not None and before.project != link.project:
+            for job in jobs:
+                job.cancel(left="another project was linked")
+            if before.model:
+                self._parts.deployer.offer(before.model, "")
         self._stuck = {}
         self._took_up_training = False
         self.upload_soon()
@@ -117,9 +125,13 @@ class Routine:
 
     def unlinked(self, before: Link | None) -> None:
         """Stop what needs the project that was linked."""
-        self._jobs.cancel_all(ONLINE)
+        for job in self._jobs.under_way(ONLINE):
+            job.cancel()
         self._stuck = {}
-        self._to_try.clear()
+        with contextlib.suppress(StorageUnavailable):  # then they are tried, if the policy says so
+            for version in self._parts.catalogue.versions():
+                if version.to_try:
+                    self._parts.importer.note_tried(version.digest)
         if before is not None and before.model:
             self._parts.deployer.offer(before.model, "")
 
@@ -147,9 +159,11 @@ class Routine:
 
     def _look_at_deployments(self) -> None:
         wanted = self._parts.wanted.configuration
-        self._parts.deployer.look(
-            wanted.shadow if self._parts.wanted.known else None, wanted.rollback
-        )
+        if self._parts.wanted.known:
+            promotes = wanted.updates.policy == "promote"
+            self._parts.deployer.look(wanted.shadow, wanted.rollback, promotes=promotes)
+        else:
+            self._parts.deployer.look(None, None)
         for model in self._reported.difference(self._parts.deployer.models):
             self._bus.clear(Deployment, model=model)
         self._reported.clear()
@@ -170,6 +184,7 @@ class Routine:
                 "retrain",
                 lambda job: self._parts.trainer.go_on(job, studio, left),
                 self.trained,
+                what=(link.project, link.impulse),
             )
         except RejectedError:
             self._took_up_training = False
@@ -236,49 +251,72 @@ class Routine:
         link = self._parts.project.link
         if link is None:
             return
+        offered = str(job.details.get("offered") or "")
         if link.model:
-            self._parts.deployer.offer(link.model, str(job.details.get("offered") or ""))
-        if job.details.get("take") and self._parts.wanted.configuration.updates.policy in TAKING:
+            self._parts.deployer.offer(link.model, offered)
+        if not offered:
+            self._unstick("pull")
+        wanted = self._parts.wanted.configuration
+        takes = wanted.updates.policy in TAKING and not wanted.upload.metered
+        if job.details.get("take") and takes:
             self.start_pull(c.PullModel(), by_itself=True)
 
     def _pulled(self, job: Job, failure: NxaiError | None, *, by_itself: bool) -> None:
         self._note(job, failure, by_itself=by_itself)
         if failure is not None:
             return
-        model, digest = str(job.details["model"]), str(job.details["digest"])
         if job.details["state"] == VersionState.READY.value:
-            self._parts.deployer.offer(model, "")
-        if by_itself:
-            self._to_try[model] = digest
+            self._parts.deployer.offer(str(job.details["model"]), "")
+        self._may_have_to_try = True
 
     def _try_versions(self) -> None:
-        """Begin the trial of what came by itself, once it has passed its test."""
-        if not self._to_try:
+        """Begin the trials of what came by itself and has passed its test."""
+        if not self._may_have_to_try or not self._parts.wanted.known:
             return
-        policy = self._parts.wanted.configuration.updates.policy
-        versions = {version.digest: version for version in self._parts.catalogue.versions()}
-        for model, digest in tuple(self._to_try.items()):
-            version = versions.get(digest)
-            if version is not None and version.state is VersionState.FETCHED:
-                continue
-            record = self._parts.deployer.record(model)
-            if (
-                policy in ("shadow", "promote")
-                and version is not None
-                and version.state is VersionState.READY
-                and record is not None
-                and record.digest != digest
-                and digest not in record.refused
-            ):
-                try:
-                    self._parts.deployer.deploy(
-                        model, digest, None, self._parts.wanted.cameras, by_rule=policy == "promote"
-                    )
-                except RejectedError as error:
-                    log.warning(
-                        "version %s of model %s is not tried: %s", digest[:12], model, error
-                    )
-            del self._to_try[model]
+        models: set[str] = set()
+        to_try = [version for version in self._parts.catalogue.versions() if version.to_try]
+        for version in to_try:  # newest first; of each model that one alone
+            if version.model not in models:
+                models.add(version.model)
+                if self._must_wait(version):
+                    continue
+                self._try(version)
+            self._parts.importer.note_tried(version.digest)
+        self._may_have_to_try = bool(to_try)
+
+    def _must_wait(self, version: CatalogueVersion) -> bool:
+        """Tell whether it is too early for a trial."""
+        if version.state is VersionState.FETCHED:
+            return True
+        # Beside what cannot run there is no trial, and what was not tried is put in force by
+        # people alone.
+        record = self._parts.deployer.record(version.model)
+        return self._tries and record is not None and record.phase is Phase.FAILED
+
+    @property
+    def _tries(self) -> bool:
+        return self._parts.wanted.configuration.updates.policy in ("shadow", "promote")
+
+    def _try(self, version: CatalogueVersion) -> None:
+        """Begin a trial, if it is wanted and makes sense."""
+        model, digest = version.model, version.digest
+        record = self._parts.deployer.record(model)
+        if (
+            not self._tries
+            or version.state is not VersionState.READY
+            or record is None
+            or record.digest == digest
+            or digest in record.refused
+            or (record.trial is not None and record.trial.candidate == digest)
+        ):
+            return
+        by_rule = self._parts.wanted.configuration.updates.policy == "promote"
+        try:
+            self._parts.deployer.deploy(
+                model, digest, None, self._parts.wanted.cameras, by_rule=by_rule
+            )
+        except RejectedError as error:
+            log.warning("version %s of model %s is not tried: %s", digest[:12], model, error)
 
     def _upload_by_itself(self) -> None:
         """Send what may go up by itself now."""
@@ -321,7 +359,8 @@ class Routine:
     def _uploaded(self, job: Job, failure: NxaiError | None, *, by_itself: bool) -> None:
         self._note(job, failure, by_itself=by_itself)
         if isinstance(failure, Cancelled):
-            self._next_upload.at = self._clock() + CALLED_OFF_S
+            if not job.left:
+                self._next_upload.at = self._clock() + CALLED_OFF_S
         elif failure is not None or (by_itself and not job.details.get("uploaded")):
             # What came to nothing does so again, as when the next picture is too large for today.
             self._next_upload.put_off(self._clock(), AGAIN, self._rng)
@@ -364,13 +403,16 @@ class Routine:
         Raises:
             RejectedError: no project is linked, or its key does not let it; too many jobs wait.
         """
-        link = self._parts.project.require("import")
+        self._parts.project.require("import")
         artefact = command.artefact or self._parts.wanted.artefact
 
         def work(job: Job) -> Details:
+            link = self._parts.project.require("import")  # another one may be linked by now
             studio = self._parts.project.studio()
             try:
-                pulled = self._parts.importer.pull(job, studio, link, artefact, command.model)
+                pulled = self._parts.importer.pull(
+                    job, studio, link, artefact, command.model, to_try=by_itself
+                )
             finally:
                 studio.close()
             self._parts.project.name_models(pulled.version.model)
@@ -401,6 +443,7 @@ class Routine:
         """
         if failure is None:
             self._unstick(job.command)
+            self._parts.project.note_success()
         elif not isinstance(failure, Cancelled) and self._parts.project.link is not None:
             self._parts.project.note_failure(failure)
             if by_itself:

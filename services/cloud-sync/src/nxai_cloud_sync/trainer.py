@@ -113,7 +113,7 @@ class Trainer:
             )
             return self._follow(job, studio, followed)
         except Cancelled:
-            if job.service_ends:  # it goes on there, and is taken up at the next start
+            if job.left:  # it goes on there, and is taken up once the project is linked again
                 raise
             self._forget()
             raise _call_off(studio, followed) from None

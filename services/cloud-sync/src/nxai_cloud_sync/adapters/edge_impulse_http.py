@@ -23,8 +23,9 @@ from nxai_cloud_sync.adapters.cloud_reasons import (
     status_error,
 )
 from nxai_cloud_sync.adapters.punctual_transport import DEADLINE, Deadline, PunctualTransport
+from nxai_cloud_sync.core.keys import key_revision
 from nxai_common import __version__
-from nxai_common.errors import CloudRejected, CloudUnavailable, ConfigurationError
+from nxai_common.errors import CloudRejected, CloudUnavailable, ConfigurationError, KeyRefused
 from nxai_common.logs import Redactor, register_secret
 
 MOST_REDIRECTS: Final = 5
@@ -231,13 +232,16 @@ class EdgeImpulseServer:
 
     def _fail(self, response: httpx.Response, found: object, asked: str, *, page: bool) -> NoReturn:
         words = found.get("error") if isinstance(found, dict) else None
-        raise status_error(
+        error = status_error(
             response.status_code,
             readable(self._redactor.redact(str(words))) if words else "",
             asked,
             page=page,
             retry_after=response.headers.get("retry-after"),
         )
+        if isinstance(error, KeyRefused):
+            error.revision = key_revision(self._key)
+        raise error
 
     # -- downloads ----------------------------------------------------------------------------
 

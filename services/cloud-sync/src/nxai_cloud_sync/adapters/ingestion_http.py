@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -49,23 +50,27 @@ class IngestionHttp:
 
         A picture whose file cannot be read is refused here, and the others go up.
         """
-        sent: list[StoredSample] = []
-        files: list[_File] = []
-        lost: dict[str, FileOutcome] = {}
-        for sample in batch.samples:
-            path = picture(sample)
-            try:
-                size = path.stat().st_size
-            except OSError as error:
-                reason = f"its file cannot be read: {error.strerror}"
-                lost[sample.id] = FileOutcome(sample.id, accepted=False, reason=reason)
+        done: dict[str, FileOutcome] = {}
+
+        def refuse(sample: str, reason: str) -> None:
+            done[sample] = FileOutcome(sample, accepted=False, reason=reason)
+
+        while going := [sample for sample in batch.samples if sample.id not in done]:
+            files: list[_File] = []
+            for sample in going:
+                path = picture(sample)
+                try:
+                    files.append(_File(sample, path, path.stat().st_size))
+                except OSError as error:
+                    refuse(sample.id, _unreadable(error))
+            if len(files) < len(going):
                 continue
-            sent.append(sample)
-            files.append(_File(sample.file_name, path, size))
-        done = dict(lost)
-        if sent:
-            going = UploadBatch(tuple(sent), batch.metadata, batch.category, batch.labelled)
-            done |= {outcome.sample: outcome for outcome in self._upload(going, files)}
+            try:
+                outcomes = self._upload(replace(batch, samples=tuple(going)), files)
+            except _UnreadableError as error:  # what was sent so far was not stored
+                refuse(error.sample, error.reason)
+            else:
+                done |= {outcome.sample: outcome for outcome in outcomes}
         return tuple(done[sample.id] for sample in batch.samples)
 
     def _upload(self, batch: UploadBatch, files: Sequence["_File"]) -> tuple[FileOutcome, ...]:
@@ -86,11 +91,25 @@ class IngestionHttp:
         return read_answer(batch, answer)
 
 
+class _UnreadableError(Exception):
+    """A picture turned out to be unreadable while it was sent."""
+
+    def __init__(self, sample: str, reason: str) -> None:
+        super().__init__(reason)
+        self.sample = sample
+        self.reason = reason
+
+
+def _unreadable(error: OSError) -> str:
+    return f"its file cannot be read: {error.strerror}"
+
+
 class _File:
     """One picture, and what stands before it in the body."""
 
-    def __init__(self, name: str, path: Path, size: int) -> None:
-        self.name = name
+    def __init__(self, sample: StoredSample, path: Path, size: int) -> None:
+        self.sample = sample.id
+        self.name = sample.file_name
         self.path = path
         self.size = size
 
@@ -142,7 +161,8 @@ def _content(file: _File) -> Iterator[bytes]:
     """Yield exactly as many bytes as were announced.
 
     Raises:
-        CloudUnavailable: it changed meanwhile; the request breaks off, and nothing is stored.
+        _UnreadableError: it cannot be read; the request breaks off, and nothing is stored.
+        CloudUnavailable: it changed meanwhile; as above.
     """
     left = file.size
     try:
@@ -154,8 +174,6 @@ def _content(file: _File) -> Iterator[bytes]:
                 left -= len(chunk)
                 yield chunk
     except OSError as error:
-        raise CloudUnavailable(
-            f"picture {file.name} cannot be read any more: {error.strerror}"
-        ) from None
+        raise _UnreadableError(file.sample, _unreadable(error)) from None
     if left:
         raise CloudUnavailable(f"picture {file.name} became shorter while it was sent")

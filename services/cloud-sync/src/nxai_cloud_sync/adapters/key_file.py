@@ -1,7 +1,6 @@
 """The Edge Impulse API key in a file that only this user can read."""
 
 import contextlib
-import hashlib
 import os
 import re
 import secrets
@@ -54,17 +53,6 @@ class KeyFile:
             raise ConfigurationError(f"{self._path} holds {_NO_KEY}")
         register_secret(text)
         return text
-
-    @property
-    def revision(self) -> str:
-        """A text that changes with the key and says nothing about it; empty without a key.
-
-        Raises:
-            ConfigurationError: as `read`.
-        """
-        key = self.read()
-        # A key is 256 random bits: its hash can be shown to anybody.
-        return "" if key is None else hashlib.sha256(f"key revision of {key}".encode()).hexdigest()
 
     def write(self, key: str) -> None:
         """Keep a key, readable by this user alone: on the disk when this returns.

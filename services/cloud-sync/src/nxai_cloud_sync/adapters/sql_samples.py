@@ -363,11 +363,7 @@ class SqlSamples:
     def release_uploads(self) -> int:
         """Make what was left in `uploading` what it was before; return how many."""
         with self._opened().database.writing() as connection:
-            return connection.execute(
-                sa.update(SAMPLES)
-                .where(SAMPLES.c.state == SampleState.UPLOADING.value)
-                .values(state=SAMPLES.c.state_before)
-            ).rowcount
+            return connection.execute(_RELEASE).rowcount
 
     def uploaded_bytes_since(self, since_us: int) -> int:
         """Return the bytes of pictures sent since, of removed ones too.
@@ -432,6 +428,8 @@ def _open(folder: Path) -> _Open:
     store = _Open(folder)
     try:
         _sweep(store)
+        with store.database.writing() as connection:  # what a crash left: no request is under way
+            connection.execute(_RELEASE)
     except BaseException:
         store.close()
         raise
@@ -559,6 +557,11 @@ _ACCEPT: Final = (
         uploaded_at_us=sa.bindparam("at_us"),
         duplicate=sa.bindparam("was_there"),
     )
+)
+_RELEASE: Final = (
+    sa.update(SAMPLES)
+    .where(SAMPLES.c.state == SampleState.UPLOADING.value)
+    .values(state=SAMPLES.c.state_before)
 )
 _REFUSE: Final = (
     sa.update(SAMPLES)

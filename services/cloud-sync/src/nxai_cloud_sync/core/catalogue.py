@@ -80,6 +80,8 @@ class CatalogueVersion:
     """What the test found, although it works."""
     unanswered: int = 0
     """Tests in a row under which the inference service fell silent."""
+    to_try: bool = False
+    """It came by itself, and its trial has not begun yet."""
 
 
 _VERSION: Final = TypeAdapter(CatalogueVersion)

@@ -235,7 +235,8 @@ class Look:
     """Seconds since the last one."""
     now_us: int
     """Wall clock, Unix microseconds."""
-    rollback: RollbackOptions
+    rollback: RollbackOptions | None
+    """None: not known yet; what happens is counted, and judged later."""
     way_back: bool = True
     """The version before is still in the catalogue."""
 
@@ -255,7 +256,7 @@ def watch(record: Deployed, seen: Seen, candidate: Seen, look: Look) -> Deployed
     return _watch_trial(_watch_version(record, seen, look), candidate, seen.crashes)
 
 
-def go_on_trial(
+def go_on_trial(  # noqa: PLR0913 - what was seen, and the rules, named by keyword
     record: Deployed,
     report: ShadowReport,
     *,
@@ -264,6 +265,8 @@ def go_on_trial(
     options: ShadowOptions,
     objection: str,
     now_us: int,
+    promotes: bool = True,
+    rate: float | None = None,
 ) -> Deployed:
     """Return the record after some more of a trial.
 
@@ -275,18 +278,28 @@ def go_on_trial(
         options: How long a trial takes.
         objection: Why this report forbids promoting by itself; empty: it does not.
         now_us: Wall clock, Unix microseconds.
+        promotes: Versions may still be put in force by rule: a person may have changed that since.
+        rate: Frames a second of the model in force. One that was measured beside the candidate
+            counts where none was known when it began, as just after a start.
     """
     trial = record.trial
     if trial is None or trial.over:
         return record
-    trial = replace(trial, report=report, objection=objection, elapsed_s=trial.elapsed_s + passed_s)
+    trial = replace(
+        trial,
+        report=report,
+        objection=objection,
+        elapsed_s=trial.elapsed_s + passed_s,
+        rate_before=rate if trial.rate_before is None else trial.rate_before,
+    )
     record = replace(record, trial=trial)
     late = trial.elapsed_s >= options.minutes * 60 and (report.frames > 0 or report.errors > 0)
     if not (enough or late):
         return record
-    if trial.by_rule and not objection:
+    by_rule = trial.by_rule and promotes
+    if by_rule and not objection:
         return promote(record, now_us)
-    if trial.by_rule:
+    if by_rule:
         reason = f"version {trial.candidate[:SHORT]} was not put in force: {objection}"
         return replace(
             record,
@@ -366,10 +379,13 @@ def _on_probation(record: Deployed, probation: Probation, seen: Seen, look: Look
         elapsed_s=probation.elapsed_s + look.passed_s,
         errors=probation.errors + seen.errors,
     )
-    if probation.errors >= look.rollback.errors:
+    rules = look.rollback
+    if rules is None:
+        return replace(record, probation=probation)
+    if probation.errors >= rules.errors:
         return _take_back(record, f"it could not look at {probation.errors} frames", look)
     if probation.elapsed_s >= SETTLE_S and seen.rate is not None:
-        slow = probation.slow + 1 if _slow(probation, seen, look.rollback) else 0
+        slow = probation.slow + 1 if _slow(probation, seen, rules) else 0
         probation = replace(probation, slow=slow)
         if slow >= SLOW_LOOKS:
             why = (
@@ -377,7 +393,7 @@ def _on_probation(record: Deployed, probation: Probation, seen: Seen, look: Look
                 f"version before got through {probation.rate_before:.1f}"
             )
             return _take_back(record, why, look)
-    if probation.elapsed_s >= look.rollback.minutes * 60:
+    if probation.elapsed_s >= rules.minutes * 60:
         return replace(record, phase=Phase.RUNNING, probation=None)
     return replace(record, probation=probation)
 
