@@ -19,6 +19,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
+from urllib.parse import urlsplit
 
 ROOT = Path(__file__).resolve().parent.parent
 STATE_OF_A_SIGNALLED_CHILD = (0, -signal.SIGTERM)
@@ -35,9 +36,12 @@ def main() -> int:
         for stamp in state.glob("started-*"):
             stamp.unlink()  # of an earlier run: not a crash
         environment = environment_of(arguments, state)
-        if not arguments.broker:
+        if arguments.broker:
+            print(which_broker(arguments.broker), flush=True)
+        else:
             prepare_broker(state, arguments.port)
             print(how_to_watch(state, arguments.port), flush=True)
+        (state / "broker").write_text(environment["NXAI_BROKER"] + "\n")  # for tools/nxai
         return supervise(environment)
 
 
@@ -160,6 +164,28 @@ def prepare_broker(state: Path, port: int) -> None:
         ],
         check=True,
     )
+
+
+def which_broker(broker: str) -> str:
+    """Return what to say of a broker of the user's own.
+
+    Raises:
+        SystemExit: it would be on this machine, and nothing listens there.
+    """
+    address = urlsplit(broker)
+    if address.hostname in ("127.0.0.1", "localhost", "::1"):
+        with socket.socket(
+            socket.AF_INET6 if address.hostname == "::1" else socket.AF_INET
+        ) as probe:
+            probe.settimeout(2)
+            if probe.connect_ex((address.hostname, address.port or 1883)) != 0:
+                sys.exit(
+                    f"NXAI_BROKER={broker} is set, so a broker of your own is used; but nothing "
+                    "listens there. Start it, or let `make run` start one:\n\n"
+                    "    unset NXAI_BROKER && make run"
+                )
+    shown = f"{address.scheme}://{address.hostname}:{address.port or 1883}"
+    return f"Broker: {shown}, as NXAI_BROKER says; none is started here. Ctrl-C stops all.\n"
 
 
 def how_to_watch(state: Path, port: int) -> str:

@@ -133,6 +133,9 @@ def test_detections_come_a_crash_is_mended_and_ctrl_c_ends_all(tmp_path: Path) -
 
             wait_for(all_run, WITHIN_S, f"all services running: {states}")
 
+            asked = nxai(run.state, "cloud-sync", "show")
+            assert (asked.returncode, asked.stdout.strip()) == (0, "no project is linked")
+
             (victim,) = [p for p, c in run.processes().items() if "bin/nxai-inference" in c]
             os.kill(victim, signal.SIGKILL)
             wait_for(
@@ -155,6 +158,43 @@ def test_detections_come_a_crash_is_mended_and_ctrl_c_ends_all(tmp_path: Path) -
         assert run.processes() == {}
         assert "Traceback" not in run.printed()
         assert "Error" not in run.printed()
+
+
+def nxai(state: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+    """Type `tools/nxai ...` in another terminal, and in another folder."""
+    return subprocess.run(
+        [ROOT / "tools/nxai", *words],
+        cwd="/",
+        env=environment(state),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=WITHIN_S,
+    )
+
+
+def test_who_asks_before_anything_runs_is_told_what_to_do(tmp_path: Path) -> None:
+    asked = nxai(tmp_path, "cloud-sync", "show")
+    assert asked.returncode == 1
+    assert "run `make run` first" in asked.stderr
+    assert nxai(tmp_path, "clod-sync", "show").returncode == 2
+
+
+def test_a_broker_of_ones_own_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """As when NXAI_BROKER of an earlier run is still set in this terminal."""
+    url = f"mqtt://127.0.0.1:{free_port()}"
+    done = subprocess.run(
+        ["make", "run"],
+        cwd=ROOT,
+        env=environment(tmp_path) | {"NXAI_BROKER": url},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=WITHIN_S,
+    )
+    assert done.returncode != 0
+    assert f"NXAI_BROKER={url} is set" in done.stderr
+    assert "unset NXAI_BROKER && make run" in done.stderr
 
 
 def test_a_hang_up_of_the_terminal_ends_all(tmp_path: Path) -> None:

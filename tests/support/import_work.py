@@ -86,7 +86,7 @@ def pull(folder: str, studio: str, project: int) -> Outcome:
     """Open the catalogue and pull; return what came of it."""
     catalogue = ModelCatalogue(Path(folder))
     catalogue.open()
-    importer = Importer(catalogue, AgreeingTrial(), in_use=tuple)
+    importer = Importer(catalogue, AgreeingTrial(), in_use=dict)
     api = StudioHttp(studio, KEY)
     try:
         return importer.pull(Auditing(), api, link(project), "float32").outcome
@@ -98,6 +98,6 @@ def import_archive(folder: str, file: str) -> Outcome:
     """Open the catalogue and import a file; return what came of it."""
     catalogue = ModelCatalogue(Path(folder))
     catalogue.open()
-    importer = Importer(catalogue, AgreeingTrial(), in_use=tuple)
+    importer = Importer(catalogue, AgreeingTrial(), in_use=dict)
     path = Path(file)
     return importer.import_file(Auditing(), path, ImportModel(file=path.name)).outcome

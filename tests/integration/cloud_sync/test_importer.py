@@ -89,7 +89,7 @@ class World:
     project: Project
     urls: Urls
     names: tuple[str, ...] = ()
-    in_use: tuple[str, ...] | None = None
+    in_use: dict[str, str] | None = None
     job: Told = field(default_factory=Told)
     link: dict[str, Any] = field(default_factory=dict)
 
@@ -101,7 +101,7 @@ class World:
             self.catalogue,
             self.trial,
             names=lambda: self.names,
-            in_use=None if self.in_use is None else lambda: self.in_use or (),
+            in_use=None if self.in_use is None else lambda: self.in_use or {},
             now_us=iter(range(10**9)).__next__,
         )
 
@@ -290,7 +290,9 @@ def test_a_version_that_is_deleted_during_the_test(world: World) -> None:
 
 def test_old_versions_go(world: World) -> None:
     kept = world.pull().version
-    several = World(world.folder, world.emulator, world.project, world.urls, in_use=(kept.digest,))
+    several = World(
+        world.folder, world.emulator, world.project, world.urls, in_use={kept.digest: "it runs"}
+    )
     for number in range(1, KEEP_PER_MODEL + 3):
         world.train(float32(number), day=number)
         several.pull()
@@ -389,7 +391,7 @@ def test_a_model_that_fails_its_test_is_kept_with_the_reason(world: World) -> No
     world.train(noise(1))
     done = world.pull()
     assert (done.outcome, done.version.state) == (Outcome.NEW, VersionState.REFUSED)
-    assert f"model-{done.version.digest[:12]}.tflite" in done.version.reason
+    assert done.version.reason.startswith("the TensorFlow Lite model is truncated"), "no path"
     assert done.text.endswith(f"was refused: {done.version.reason}")
     world.pull()  # a person asks again: tested again
     assert len(world.trial.asked) == 2
@@ -441,6 +443,34 @@ def test_a_file_of_another_model_keeps_its_name(world: World, tmp_path: Path) ->
     assert (done.version.model, done.outcome) == ("mine", Outcome.CHANGED)
     assert done.version.origin.project == world.project.id
     assert mine.digest == done.version.digest
+
+
+def test_what_runs_keeps_its_labels(world: World, tmp_path: Path) -> None:
+    path = tmp_path / "m.tflite"
+    path.write_bytes(float32())
+    before = world.take(path, labels=LABELS, model="mine").version
+    world.in_use = {before.digest: "model 'mine' runs it on front"}
+    runs = World(world.folder, world.emulator, world.project, world.urls, in_use=world.in_use)
+    with pytest.raises(
+        RejectedError,
+        match=r"with the labels 'beer', 'can', and model 'mine' runs it on front: other labels "
+        r"\('a', 'b'\) would count from now on; run `nxai-cloud-sync undeploy mine` first",
+    ):
+        runs.take(path, labels=("a", "b"))
+    assert runs.catalogue.versions() == (before,)
+    assert runs.take(path, labels=LABELS).outcome is Outcome.UNCHANGED
+    assert world.take(path, labels=("a", "b")).version.labels == ("a", "b"), "it runs nowhere"
+
+
+def test_what_was_refused_under_another_name_blocks_nothing(world: World, tmp_path: Path) -> None:
+    path = tmp_path / "m.tflite"
+    path.write_bytes(float32())
+    refused = world.take(path, labels=("one",), model="mine").version
+    assert refused.state is VersionState.REFUSED
+    world.link = {"model": "linked"}
+    done = world.pull()
+    assert (done.version.model, done.version.state) == ("linked", VersionState.READY)
+    assert world.catalogue.versions() == (done.version,)
 
 
 # -- the inference service is away ----------------------------------------------------------------

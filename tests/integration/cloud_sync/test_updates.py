@@ -190,7 +190,7 @@ def test_what_a_person_must_see_to(box: Box) -> None:
 
 def test_a_week_keeps_the_disk_bounded(tmp_path: Path, box: Box) -> None:
     """A project that is trained again and again, imported by itself."""
-    box.importer = Importer(box.catalogue, AgreeingTrial(), in_use=tuple)
+    box.importer = Importer(box.catalogue, AgreeingTrial(), in_use=dict)
     for hour in range(0, 7 * 24, 4):
         created = datetime(2026, 12, 1 + hour // 24, hour % 24, tzinfo=UTC)
         box.project.train(Training(artefacts=downloads(noise(hour)), created=created))

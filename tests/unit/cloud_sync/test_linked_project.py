@@ -122,6 +122,7 @@ def test_a_project_is_linked_and_stays_so(room: Room) -> None:
         studio="https://studio.example/v1",
         ingestion="https://ingestion.example",
         key_revision=key_revision("ei_admin"),
+        impulses=(IMPULSE,),
     )
     assert room.linked == room.restarted().link == expected
     assert room.project.impulses == (IMPULSE,)
@@ -157,7 +158,11 @@ def test_servers_of_ones_own_are_kept_until_others_are_named(room: Room) -> None
     assert room.opened[-1][1] == "https://own/v1"
     room.link(studio="https://own/v1/")  # the same
     room.keys.key = "ei_other"
-    room.link(studio="https://other/v1")
+    assert room.fails(RejectedError, studio="https://other/v1") == (
+        "say where pictures go to, too: a project of https://other/v1 is not served by "
+        "https://own-ingestion (`--ingestion`)"
+    )
+    room.link(studio="https://other/v1", ingestion="https://own-ingestion")
     assert (room.linked.studio, room.linked.ingestion) == (
         "https://other/v1",
         "https://own-ingestion",
@@ -165,14 +170,18 @@ def test_servers_of_ones_own_are_kept_until_others_are_named(room: Room) -> None
 
 
 @pytest.mark.parametrize(
-    "command", [{"studio": "https://other/v1"}, {"ingestion": "https://other"}]
+    "command",
+    [
+        {"studio": "https://other/v1", "ingestion": "https://own-ingestion"},
+        {"ingestion": "https://other"},
+    ],
 )
 def test_a_key_goes_to_the_hosts_alone_for_which_it_was_given(
     room: Room, command: dict[str, str]
 ) -> None:
     room.link(studio="https://own/v1", ingestion="https://own-ingestion")
     opened = len(room.opened)
-    (other,) = command.values()
+    other = next(iter(command.values()))
     assert room.fails(RejectedError, **command) == (
         f"the API key was given for https://own/v1 and goes to no other host such as {other}: give "
         "the key of the project there as well, or unlink first"

@@ -183,8 +183,9 @@ def test_a_project_is_linked_shown_and_forgotten(here: Box) -> None:
         ({"project": 5}, "the key belongs to project 1001, not to 5"),
         ({"impulse": 9}, "no impulse 9"),
         ({"learn_block": 9}, "no learn block 9"),
-        ({"studio": "ftp://studio"}, "'ftp://studio' is no address of an API"),
-        ({"studio": "http://127.0.0.1:9/v1"}, "nothing listens at 127.0.0.1:9"),
+        ({"studio": "ftp://studio", "ingestion": "ftp://in"}, "'ftp://studio' is no address of"),
+        ({"studio": "http://127.0.0.1:9/v1", "ingestion": "http://127.0.0.1:9"}, "nothing listens"),
+        ({"studio": "http://127.0.0.1:9/v1"}, "say where pictures go to, too"),
     ],
 )
 def test_what_cannot_be_linked_leaves_the_link_as_it_was(
@@ -273,7 +274,9 @@ def test_a_model_comes_runs_is_tried_promoted_and_rolled_back(linked: Box) -> No
         f"version {SECOND[:12]} is tried beside {FIRST[:12]} on front, back; "
         "`nxai-cloud-sync models` shows how it goes"
     )
-    assert here.yes(c.PromoteModel(model=MODEL)).reason == f"version {SECOND[:12]} goes in force"
+    assert here.yes(c.PromoteModel(model=MODEL)).reason == (
+        f"version {SECOND[:12]} goes in force; its trial was not over, and had seen 0 frames"
+    )
     here.inference.runs(model(MODEL, SECOND))
     here.until(lambda: report_of(here).phase is Phase.PROBATION)
     said = here.yes(c.RollBackModel(model=MODEL)).reason

@@ -355,7 +355,9 @@ def test_the_end_of_the_service_stops_nothing_there(room: Room, question: str) -
         room.job.at_wait[1] = end
     else:
         room.studio.before[question] = end
-    assert room.fails(Cancelled) == "the service ends"
+    assert room.fails(Cancelled) == (
+        "the service ends; job 42 goes on at Edge Impulse, and is followed again later"
+    )
     assert "cancel_training 42" not in room.studio.asked
     assert room.trainer.left_over() == TrainingUnderWay(7, 42)
 

@@ -12,6 +12,7 @@ from nxai_cloud_sync.core.sample import LabelledBox, SampleFilter, SampleState, 
 from nxai_cloud_sync.core.updates import key_of
 from nxai_cloud_sync.incoming import Incoming
 from nxai_cloud_sync.jobs import Details, Job, Jobs, Started
+from nxai_cloud_sync.linked_project import LINK
 from nxai_cloud_sync.parts import Parts
 from nxai_cloud_sync.routine import ONLINE, Routine, what_came
 from nxai_cloud_sync.uploader import UploadOrder
@@ -25,6 +26,8 @@ COMMANDS: Final[tuple[type[c.CloudSyncCommand], ...]] = tuple(
     sorted(c.CloudSyncCommand.__subclasses__(), key=lambda kind: kind.__name__)
 )
 VERSIONS: Final = TypeAdapter(tuple[CatalogueVersion, ...])
+OWN_MATTER: Final = {"impulses", "deleted", "key_revision"}
+"""What is kept of a link and tells nobody anything."""
 SAMPLES: Final = TypeAdapter(tuple[StoredSample, ...])
 
 
@@ -97,9 +100,11 @@ class Answers:
         return c.Reply(ok=True)
 
     def _show_link(self, _command: c.ShowLink) -> c.Reply:
+        link = self._parts.project.link
+        shown = None if link is None else LINK.dump_python(link, mode="json", exclude=OWN_MATTER)
         return _json_reply(
             {
-                "link": _plain(self._parts.project.link),
+                "link": shown,
                 "impulses": [_plain(impulse) for impulse in self._parts.project.impulses],
                 "trouble": self._parts.project.trouble,
             }
@@ -175,8 +180,12 @@ class Answers:
         return c.Reply(ok=True, reason=f"model {command.model} was taken away")
 
     def _promote(self, command: c.PromoteModel) -> c.Reply:
+        before = self._parts.deployer.record(command.model)
         record = self._parts.deployer.promote(command.model)
-        return c.Reply(ok=True, reason=f"version {record.digest[:12]} goes in force")
+        said = f"version {record.digest[:12]} goes in force"
+        if before is not None and before.trial is not None and not before.trial.over:
+            said += f"; its trial was not over, and had seen {before.trial.report.frames} frames"
+        return c.Reply(ok=True, reason=said)
 
     def _end_shadow(self, command: c.EndShadow) -> c.Reply:
         self._parts.deployer.end_shadow(command.model)

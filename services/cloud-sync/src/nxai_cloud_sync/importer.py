@@ -4,7 +4,7 @@ import contextlib
 import enum
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol
@@ -92,7 +92,7 @@ class Importer:
         trial: ModelTrial,
         *,
         names: Callable[[], Collection[str]] = tuple,
-        in_use: Callable[[], Collection[str]] | None = None,
+        in_use: Callable[[], Mapping[str, str]] | None = None,
         now_us: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
         """Prepare.
@@ -101,7 +101,7 @@ class Importer:
             catalogue: Open.
             trial: Tests models.
             names: Gives the names of models that do not come from the catalogue.
-            in_use: Gives the digests that must stay; None: nothing is ever removed.
+            in_use: Gives the digests that must stay, and why; None: nothing is ever removed.
             now_us: Unix microseconds.
         """
         self._catalogue = catalogue
@@ -252,7 +252,7 @@ class Importer:
     ) -> Imported:
         versions = self._catalogue.versions()
         existing = self._catalogue.get(file.digest)
-        if existing is not None and not existing.model:  # its record is damaged
+        if existing is not None and _is_left_over(existing, wanted):
             existing = None
         model = self._name(existing, versions, stated, wanted, file)
         before = next(
@@ -308,6 +308,7 @@ class Importer:
         if needed is Again.NOTHING:
             text = f"nothing new: version {existing.version} is here already"
             return Imported(existing, Outcome.UNCHANGED, Changes("", compatible=True), text)
+        self._must_not_run(existing, version)
         now = with_the_test_of(version, existing)
         if needed is Again.TEST:
             job.step(f"testing what is said anew of version {existing.version}")
@@ -323,6 +324,21 @@ class Importer:
         changed = changes(existing, now)
         text = f"version {now.version}: {changed.text or 'its description changed'}"
         return Imported(now, Outcome.CHANGED, changed, text)
+
+    def _must_not_run(self, existing: CatalogueVersion, version: CatalogueVersion) -> None:
+        """See to it that what runs keeps its labels: who listens would hear other names at once.
+
+        Raises:
+            RejectedError: it runs.
+        """
+        in_use = {} if self._in_use is None else self._in_use()
+        why = in_use.get(existing.digest)
+        if why and version.labels and version.labels != existing.labels:
+            raise RejectedError(
+                f"this very file is here as version {existing.version}, with the labels "
+                f"{_listed(existing.labels)}, and {why}: other labels ({_listed(version.labels)}) "
+                f"would count from now on; run `nxai-cloud-sync undeploy {existing.model}` first"
+            )
 
     def _name(
         self,
@@ -360,7 +376,7 @@ class Importer:
         try:
             judged = self._judge(version, manifest)
         except RejectedError as error:
-            reason = str(error)
+            reason = _without_path(str(error), version.digest)
             self._change(version.digest, lambda now: refused(now, reason))
         except TrialUnanswered:
             self._change(version.digest, unanswered)
@@ -404,6 +420,26 @@ def _check_key(key: KeyInfo, link: Link) -> None:
             f"a key with role {key.role.value!r} cannot read models; use one with role 'admin' or "
             "'readonly' (Dashboard > Keys)"
         )
+
+
+def _is_left_over(version: CatalogueVersion, wanted: str | None) -> bool:
+    """Tell whether a version is none that a new one of the same file must agree with.
+
+    Its record is damaged, or it was refused under another name.
+    """
+    if not version.model:
+        return True
+    return version.state is VersionState.REFUSED and wanted not in (None, version.model)
+
+
+def _without_path(reason: str, digest: str) -> str:
+    """Return a reason without the path in the catalogue that inference puts before it."""
+    path, _, rest = reason.partition(": ")
+    return rest if digest in path and rest else reason
+
+
+def _listed(labels: Iterable[str]) -> str:
+    return ", ".join(map(repr, labels)) or "none"
 
 
 def _told(version: CatalogueVersion, before: CatalogueVersion | None, waits: str) -> str:

@@ -55,8 +55,8 @@ class LinkedProject:
         self._state = state
         self._keys = keys
         self._connect = connect
-        self._default_studio = studio
-        self._default_ingestion = ingestion
+        self._default_studio = studio.rstrip("/")
+        self._default_ingestion = ingestion.rstrip("/")
         self._lock = threading.Lock()
         """Guards what is read; held for moments."""
         self._writing = threading.Lock()
@@ -64,8 +64,6 @@ class LinkedProject:
         self._link: Link | None = None
         self._unlinked = 0
         """How often; a job that began before does not bring the link back."""
-        self.impulses: tuple[Impulse, ...] = ()
-        """Of the project, when it was linked or looked at last."""
         self.compute_ms_left: int | None = None
         """Compute time of the account when the project was looked at last; None: not known."""
         self._trouble = ""
@@ -87,6 +85,12 @@ class LinkedProject:
         """What is linked."""
         with self._lock:
             return self._link
+
+    @property
+    def impulses(self) -> tuple[Impulse, ...]:
+        """Of the linked project, when it was linked."""
+        link = self.link
+        return () if link is None else link.impulses
 
     def require(self, to: Purpose | None = None) -> Link:
         """Return what is linked.
@@ -132,10 +136,18 @@ class LinkedProject:
         """
         with self._lock:
             before, unlinked = self._link, self._unlinked
-        studio_url = command.studio or (before.studio if before else self._default_studio)
-        ingestion_url = command.ingestion or (
-            before.ingestion if before else self._default_ingestion
+        usual = (
+            (before.studio, before.ingestion)
+            if before
+            else (self._default_studio, self._default_ingestion)
         )
+        studio_url = (command.studio or usual[0]).rstrip("/")
+        ingestion_url = (command.ingestion or usual[1]).rstrip("/")
+        if studio_url != usual[0] and not command.ingestion:
+            raise RejectedError(
+                f"say where pictures go to, too: a project of {studio_url} is not served by "
+                f"{ingestion_url} (`--ingestion`)"
+            )
         key = self._key()
         if before is not None:
             _check_hosts(before, (studio_url, ingestion_url), key)
@@ -159,11 +171,11 @@ class LinkedProject:
         link = replace(
             _link_of(project, info.role, chosen, studio_url, ingestion_url),
             key_revision=key_revision(key),
+            impulses=impulses or (),
         )
         if before is not None and same:
             link = replace(link, model=before.model, deleted=before.deleted)
         self._remember(link, unlinked)
-        self.impulses = impulses or ()
         self.compute_ms_left = project.compute_ms_left
         self._trouble = ""
         job.text = f"linked project {link.project} ({link.name})"
@@ -207,7 +219,6 @@ class LinkedProject:
         with self._lock:
             self._link = None
             self._unlinked += 1
-        self.impulses = ()
         self.compute_ms_left = None
         self._trouble = ""
         try:
@@ -300,7 +311,7 @@ def _check_hosts(before: Link, wanted: tuple[str, str], key: str) -> None:
     if key_revision(key) != before.key_revision:
         return  # a person gave another one since
     for host in wanted:
-        if host.rstrip("/") not in (before.studio.rstrip("/"), before.ingestion.rstrip("/")):
+        if host not in (before.studio, before.ingestion):
             raise RejectedError(
                 f"the API key was given for {before.studio} and goes to no other host such as "
                 f"{host}: give the key of the project there as well, or unlink first"

@@ -173,6 +173,8 @@ class Link:
     """Name of its models in topics; empty before the first import."""
     key_revision: str = ""
     """Of the key with which it was linked (see `core.keys`): it goes to no other host."""
+    impulses: tuple[Impulse, ...] = ()
+    """Of the project, when it was linked."""
     deleted: tuple[OfferKey, ...] = ()
     """Models of the project that a person removed from the box: they do not come again by
     themselves."""

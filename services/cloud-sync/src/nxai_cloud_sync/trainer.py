@@ -114,7 +114,10 @@ class Trainer:
             return self._follow(job, studio, followed)
         except Cancelled:
             if job.left:  # it goes on there, and is taken up once the project is linked again
-                raise
+                raise Cancelled(
+                    f"{job.left}; job {followed.job} goes on at Edge Impulse, and is followed "
+                    "again later"
+                ) from None
             self._forget()
             raise _call_off(studio, followed) from None
         except KeyRefused:  # with another key it can be followed again

@@ -254,6 +254,8 @@ class _Upload:
         limit = max(TAKEN_AT_ONCE, configuration.upload.batch)
         if self._order.samples:
             return self._named(cameras, limit, include_new=include_new)
+        if not (self._order.by_itself or self._ended):
+            self._tell_who_stays(cameras)
         found = self._store.to_upload(cameras, limit, include_new=include_new)
         states = (SampleState.APPROVED, *((SampleState.NEW,) if include_new else ()))
         waiting = sum(
@@ -264,6 +266,16 @@ class _Upload:
         marked = sum(len(batch.samples) for batch in self._begun) + self._under_way.pictures
         self._total = len(self._ended) + marked + waiting
         return [sample for sample in found if sample.id not in self._ended]
+
+    def _tell_who_stays(self, cameras: Sequence[str]) -> None:
+        """Count approved pictures of cameras that never send."""
+        approved = SampleState.APPROVED
+        everywhere = self._store.page(SampleFilter(state=approved), 1, 0).total
+        here = sum(
+            self._store.page(SampleFilter(state=approved, camera=camera), 1, 0).total
+            for camera in cameras
+        )
+        self._summary = replace(self._summary, kept_back=everywhere - here)
 
     def _named(
         self, cameras: Sequence[str], limit: int, *, include_new: bool
