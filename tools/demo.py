@@ -108,7 +108,7 @@ def walk(person: "Person", urls: dict[str, str], began: float) -> None:
     )
     person.type("models")
     print(f"\nDone in {time.monotonic() - began:.0f} s. With a project of your own:")
-    print("    make run, and then   .venv/bin/nxai-cloud-sync link   (docs/guides/edge-impulse.md)")
+    print("    make run, and then   tools/nxai cloud-sync link   (docs/guides/edge-impulse.md)")
 
 
 class Person:
