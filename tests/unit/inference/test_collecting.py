@@ -452,6 +452,15 @@ def test_cells_that_touch_are_one_candidate(cells: list[Any], wanted: str | None
     assert (None if found is None else found.reason.split(" is ")[0]) == wanted
 
 
+@pytest.mark.parametrize("wanted", [LEAST(), BandStrategy(width=0.1)])
+def test_a_crowded_picture_is_looked_through_as_well(wanted: CollectStrategy) -> None:
+    """More places than Python looks through one by one."""
+    sure = [(row, column, (0.0, 1.0, 0.0)) for row in range(0, 16, 2) for column in range(16)]
+    model = Model(Task.FOMO, [fomo(side=16)], wanted)
+    assert model.judge(fomo(*sure, side=16)) is None
+    assert model.judge(fomo(*sure[1:], (15, 15, (0.4375, 0.5625, 0.0)), side=16)) is not None
+
+
 def test_the_band_of_yolov5_goes_by_objectness() -> None:
     model = Model(Task.YOLOV5, [yolo()], BandStrategy(width=0.1))
     found = model.judge(yolo((*LONE, 0.45, 0.25, 0.75)))
