@@ -8,12 +8,14 @@ import io
 import json
 import os
 import pty
+import re
 import select
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -22,15 +24,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
-from nxai_cloud_sync import cli
+from nxai_cloud_sync import cli_desk
 from nxai_cloud_sync.__main__ import COMMANDS, main
 from nxai_cloud_sync.adapters.sql_samples import SqlSamples
+from nxai_common.contracts import commands as c
 from nxai_common.contracts.models import Task
+from nxai_common.contracts.progress import JobState
 from nxai_common.contracts.status import ServiceState
 from support.archives import openmv, zipped
 from support.broker import Broker, free_port
-from support.edge_impulse import Fault, Hang, Training, Trickle, downloads, fomo
+from support.edge_impulse import Fault, Hang, Reply, Training, Trickle, downloads, fomo
 from support.loop import KEY, Loop, loop
 from support.retrained import retrained
 from support.samples import jpeg, sample
@@ -114,7 +119,7 @@ class Shell:
         return json.loads(self.does(*words, "--json"))
 
     @contextmanager
-    def process(self, *words: str, **how: Any) -> Iterator["subprocess.Popen[str]"]:
+    def process(self, *words: str, **how: Any) -> Iterator["subprocess.Popen[Any]"]:
         how = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **how}
         with subprocess.Popen(
             [sys.executable, "-m", "nxai_cloud_sync", *words], env=self.walk.environment, **how
@@ -215,15 +220,30 @@ def test_help_names_every_command(shell: Shell) -> None:
         (("pull", "--int4"), "unrecognized arguments: --int4"),
         (("deploy",), "the following arguments are required: model"),
         (("import", "x.tflite", "--task", "magic"), "invalid choice: 'magic'"),
-        (("samples", "--limit", "0"), "limit: Input should be greater than 0"),
-        (("samples", "--limit", "1001"), "limit: Input should be less than or equal to 1000"),
+        (("samples", "--limit", "0"), "--limit: must be a whole number, from 1 to 1000; not 0"),
+        (("samples", "--limit", "1001"), "must be a whole number, from 1 to 1000; not 1001"),
+        (("samples", "--offset", "x"), "--offset: must be a whole number, 0 or more; not x"),
+        (("samples", "--state", "apprved"), "invalid choice: 'apprved' (choose from 'new', "),
+        (("samples", "--strategy", "maybe"), "'uncertain', 'least-confidence', 'margin', "),
+        (("link", "--project", "0"), "--project: must be a whole number, 1 or more; not 0"),
         (("approve",), "say which pictures, or --all"),
         (("reopen",), "nxai-cloud-sync: say which pictures\n"),
-        (("approve", "Some/../Thing"), "samples.0"),
-        (("picture", "no", "such", "words"), "unrecognized arguments: words"),
+        (("approve", "Some/../Thing"), "'Some/../Thing' is no id of a picture; `nxai-cloud-sync"),
+        (("picture", "one", "look.png"), "name the file .jpg, or - for standard output; not 'lo"),
+        (("pull", "--model", "Bad Name"), "--model: a name in topics: lower-case letters, digits"),
+        (("pull", "--model", "Bad Name"), "e.g. front-door; not 'Bad Name'"),
+        (("picture", "no", "such.jpg", "words"), "unrecognized arguments: words"),
         (("rename", "abc"), "say what changes: --title, --documentation, or both"),
-        (("deploy", "a/b"), "model"),
-        (("deploy", MODEL, "--threshold", "7"), "threshold"),
+        (("deploy", "a/b"), "argument model: a name in topics: "),
+        (("deploy", MODEL, "--threshold", "7"), "--threshold: must be from 0 to 1, not 7"),
+        (("deploy", MODEL, "--threshold", "-1"), "--threshold: must be from 0 to 1, not -1"),
+        (("import", "x.onnx", "--threshold", "half"), "must be from 0 to 1, not half"),
+        (
+            ("deploy", MODEL, "--camera", "front,back"),
+            "--camera: name one camera each time: --camera front --camera back; not 'front,back'",
+        ),
+        (("deploy", MODEL, "front"), "a camera is named with --camera front"),
+        (("deploy", MODEL, "front"), "usage: nxai-cloud-sync deploy "),
         (("link", "ei_given_as_a_word"), "unrecognized arguments"),
     ],
 )
@@ -240,7 +260,7 @@ def test_a_setting_that_nobody_knows(shell: Shell, monkeypatch: pytest.MonkeyPat
 
 
 def test_without_a_broker(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "CONNECT_S", 0.5)
+    monkeypatch.setattr(cli_desk, "CONNECT_S", 0.5)
     monkeypatch.setenv("NXAI_BROKER", f"mqtt://127.0.0.1:{free_port()}")
     said = shell.fails("models", code=2)
     assert said.startswith("the broker at mqtt://127.0.0.1:")
@@ -251,22 +271,28 @@ def test_without_a_broker(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_without_a_service(broker: Broker, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "SERVICE_S", 0.5)
+    monkeypatch.setattr(cli_desk, "UNHEARD_S", 0.5)
+    monkeypatch.setattr(cli_desk, "SERVICE_S", 30.0)
     for name, value in broker.environment.items():
         monkeypatch.setenv(name, value)
     assert shell.fails("models", code=2) == (
-        "the service 'cloud-sync' does not run here (never heard of); start it"
+        "the service 'cloud-sync' does not run here (never heard of); start it: "
+        "`docker compose up -d cloud-sync`, or `make run`"
     )
+    status = shell.walk.stack.status("cloud-sync")
     with broker.bus("cloud-sync") as bus:
-        bus.publish(
-            shell.walk.stack.status("cloud-sync").model_copy(update={"state": ServiceState.STOPPED})
+        bus.publish(status.model_copy(update={"state": ServiceState.STOPPED}))
+        began = time.monotonic()
+        assert "does not run here (stopped); start it: " in shell.fails("models", code=2)
+        assert time.monotonic() - began < 10, "who was stopped on purpose is not waited for"
+        monkeypatch.setattr(cli_desk, "SERVICE_S", 0.5)
+        bus.publish(status.model_copy(update={"state": ServiceState.OFFLINE}))
+        assert "does not run here (offline); start it: " in shell.fails("models", code=2)
+        monkeypatch.setattr(cli_desk, "ANSWER_S", 0.5)
+        bus.publish(status)  # it says so, and does not answer
+        assert shell.fails("models", code=2) == (
+            "the service did not answer within 0.5 s; does nxai-cloud-sync run?"
         )
-        assert "does not run here (stopped); start it" in shell.fails("models", code=2)
-        monkeypatch.setattr(cli, "ANSWER_S", 0.5)
-        bus.publish(shell.walk.stack.status("cloud-sync"))  # it says so, and does not answer
-        said = shell.fails("models", code=2)
-    assert said.startswith("no answer to 'nxai/v1/box/services/cloud-sync/command/models'")
-    assert said.endswith("; does nxai-cloud-sync run?")
 
 
 # -- the key --------------------------------------------------------------------------------------
@@ -320,9 +346,14 @@ def test_a_key_that_is_refused_does_not_take_the_place_of_a_good_one(shell: Shel
     where = ("--studio", shell.walk.urls.studio, "--ingestion", shell.walk.urls.ingestion)
     said = shell.fails("link", "--key-file", "-", *where, text=unknown)
     assert said.startswith("Edge Impulse refused the API key: Invalid API key (HTTP 401")
+    assert said.endswith("; the key was not kept")
     assert unknown not in said
-    assert key.exists(), "it is tried again without typing it again"
+    assert not key.exists()
     assert shell.does("show") == "no project is linked\n"
+    assert shell.does("unlink") == "no project is linked\n"
+    said = shell.fails("link", *where)
+    assert said.startswith("there is no API key yet (Studio: Dashboard > Keys): type it when ")
+    assert said.endswith("give a file with --key-file FILE, or pipe it in")
     link(shell)
     said = shell.fails("link", "--key-file", "-", text=unknown)
     assert said.endswith("; the key from before stays")
@@ -347,6 +378,95 @@ def test_a_key_that_somebody_else_keeps(
     said = shell.fails("link", "--key-file", "-", code=2, text=KEY)
     assert said.startswith("the API key is read from")
     assert said.endswith("put it there, or unset the variable")
+
+
+def test_a_key_that_is_piped_in_without_a_word_is_taken(shell: Shell) -> None:
+    link(shell)
+    shell.does("unlink")
+    where = ("--studio", shell.walk.urls.studio, "--ingestion", shell.walk.urls.ingestion)
+    assert "key of role admin" in shell.does("link", *where, text=f"\ufeff{KEY}\r\n")
+    assert key_of(shell) == KEY
+    said = shell.fails("link", code=2, text="front,back\n")
+    assert said.startswith("standard input holds no API key of Edge Impulse: one begins with ei_")
+    assert said.endswith("with < /dev/null the key that is there is used")
+    assert "project " in shell.does("link", text="\n")
+
+
+@pytest.mark.parametrize("redirect", ["<&-", "< /dev/null", "9<>fifo <&9"])
+def test_a_script_without_a_key_goes_on_with_the_one_that_is_there(
+    linked: Shell, tmp_path: Path, redirect: str
+) -> None:
+    os.mkfifo(tmp_path / "fifo")  # a pipe into which nobody writes, and that nobody closes
+    run = subprocess.run(
+        ["bash", "-c", f"exec {sys.executable} -m nxai_cloud_sync link {redirect}"],
+        env=linked.walk.environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert run.returncode == 0, run
+    assert "key of role admin" in run.stdout
+    assert ("standard input is open, and nothing came" in run.stderr) == ("fifo" in redirect)
+    assert key_of(linked) == KEY
+
+
+@pytest.mark.parametrize("words", [("--key-file", "-"), ()])
+def test_a_pipe_that_holds_no_text(linked: Shell, words: tuple[str, ...]) -> None:
+    with linked.process("link", *words, stdin=subprocess.PIPE, text=False) as process:
+        _, err = process.communicate(b"\xff\xfe\x00\n", timeout=30)
+    assert process.returncode == 2
+    assert b"API key" in err
+    assert err.count(b"\n") == 1
+
+
+def test_a_new_key_stays_where_it_is_not_known_how_linking_ended(linked: Shell) -> None:
+    walk = linked.walk
+    new = "ei_fedcba9876543210_another"
+    walk.project.add_key(new)
+    hanging = Hang()
+    walk.emulator.faults.add(Fault("*", hanging))
+    with linked.process("link", "--key-file", "-", stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        process.stdin.write(f"{new}\n")
+        process.stdin.close()
+        process.stdin = None
+        job = job_of(walk, "link")
+        assert process.stderr.readline() == "checking the key\n"
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert err.splitlines()[-1].endswith(
+        "; the new key stays, as it may be linked still: `nxai-cloud-sync show` says it"
+    )
+    assert key_of(linked) == new
+    hanging.until.set()
+    assert walk.job_ended(lambda step: step.job == job).state is JobState.DONE
+    assert linked.json("show")["trouble"] == ""
+    link(linked)
+
+
+def test_unlinking_is_asked_about_at_a_terminal(linked: Shell) -> None:
+    name = f"project {linked.walk.project.id} (Conveyor nuts)"
+    terminal = Terminal(linked, "unlink")
+    terminal.sees(f"Forget {name} and delete its API key? [y/N] ")
+    terminal.types("n\n")
+    assert terminal.ends() == 1
+    assert "nothing was unlinked" in terminal.said
+    assert key_of(linked) == KEY
+    for words, answer in ((("unlink", "--yes"), ""), (("unlink",), "y\n")):
+        link(linked)
+        terminal = Terminal(linked, *words)
+        if answer:
+            terminal.sees("[y/N] ")
+            terminal.types(answer)
+        terminal.sees("unlinked; the key is deleted, models and pictures stay")
+        assert terminal.ends() == 0
+    terminal = Terminal(linked, "unlink")  # there is nothing to ask about
+    terminal.sees("no project is linked")
+    assert terminal.ends() == 0
 
 
 class Terminal:
@@ -411,11 +531,12 @@ def test_a_key_that_is_typed_is_not_shown(linked: Shell) -> None:
 
 def test_models_come_and_are_listed(pulled: Shell) -> None:
     digest = newest(pulled)
-    listed = pulled.does("models")
-    line = next(line for line in listed.splitlines() if line.startswith(digest[:12]))
+    listed = pulled.does("models").splitlines()
+    assert listed[0].split() == ["digest", "model", "version", "state", "input", "speed", "use"]
+    line = next(line for line in listed if line.startswith(digest[:12]))
     assert MODEL in line
-    assert " ready " in line
-    assert " ms" in line
+    assert " ready  96x96  " in line
+    assert line.endswith(" ms")
     assert "nothing new: version" in pulled.does("pull")
     said = pulled.does("pull", "--int8")
     assert f"of model {MODEL} is ready" in said
@@ -453,29 +574,68 @@ def test_an_archive_of_edge_impulse_is_imported(shell: Shell, tmp_path: Path) ->
 
 def test_what_cannot_be_imported(shell: Shell, tmp_path: Path) -> None:
     incoming = shell.walk.stack.folder / "cloud-sync/incoming"
-    said = shell.fails("import", str(tmp_path / "none.tflite"), code=2)
-    assert "none.tflite cannot be handed to the service" in said
+    missing = tmp_path / "none.tflite"
+    assert shell.fails("import", str(missing), code=2) == f"there is no file {missing}"
     assert "cannot be handed to the service" in shell.fails("import", str(tmp_path), code=2)
     file = tmp_path / "readme.txt"
     file.write_text("read me")
-    assert "is neither TensorFlow Lite nor ONNX" in shell.fails("import", str(file))
+    said = shell.fails("import", str(file))
+    assert said.startswith("readme.txt is neither TensorFlow Lite nor ONNX")
     file = tmp_path / "three.tflite"
     file.write_bytes(float32(22))
-    said = shell.does("import", str(file), "--labels", "one,two,three", "--model", "three")
-    assert "was refused: " in said
+    said = shell.fails("import", str(file), "--labels", "one,two,three", "--model", "three")
+    assert " of model three was refused: 3 labels are given (one, two, three), but " in said
+    assert "  three " in shell.does("models")
     assert list(incoming.iterdir()) == []
+
+
+def test_a_pulled_model_that_is_refused(linked: Shell) -> None:
+    linked.walk.project.train(
+        Training(downloads(float32(23)), labels=("one", "two", "three")),
+    )
+    said = linked.fails("pull", "--model", "three-pulled")
+    assert " of model three-pulled was refused: " in said
+    linked.walk.project.train(Training(downloads(float32(), float32(99)), labels=LABELS))
+
+
+def test_a_command_with_another_state_folder(
+    linked: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "my.tflite"
+    file.write_bytes(float32(24))
+    other = tmp_path / "other"
+    monkeypatch.setenv("NXAI_CLOUD_SYNC_STATE_DIR", str(other))
+    for words in (("import", str(file)), ("link", "--key-file", "-")):
+        said = linked.fails(*words, code=2, text=KEY)
+        assert said.startswith(f"there is no folder {other}: NXAI_CLOUD_SYNC_STATE_DIR of this")
+    assert not other.exists()
+    other.mkdir()
+    said = linked.fails("import", str(file))
+    assert said.startswith("there is no file 'my.tflite' in ")
+    assert said.endswith("; NXAI_CLOUD_SYNC_STATE_DIR of this command is not the service's folder")
+    assert list((other / "incoming").iterdir()) == []
 
 
 def test_versions_are_named_by_their_beginning(pulled: Shell) -> None:
     other = another(pulled, 30)
-    pulled.does("rename", other[:8].upper(), "--title", "Nuts", "--documentation", "By hand.")
+    said = pulled.does(
+        "rename", other[:8].upper(), "--title", "Nuts", "--documentation", "By hand."
+    )
+    assert said == f"version {other[:12]} is called 'Nuts' now and has another documentation\n"
     assert versions(pulled)[other]["title"] == "Nuts"
     assert "'' fits several of the versions here: " in pulled.fails("delete", "")
     said = pulled.fails("rename", "zz", "--title", "x")
     assert said.startswith("version 'zz' fits none of the versions here: ")
-    pulled.does("delete", other[:12])
+    assert pulled.does("delete", other[:12]) == f"version {other[:12]} deleted\n"
     assert other not in versions(pulled)
     assert "fits none" in pulled.fails("delete", other)
+
+
+def use_of(shell: Shell, digest: str) -> str:
+    """Return what `models` says of the use of a version: its last column."""
+    listed = shell.does("models").splitlines()
+    line = next(line for line in listed if line.startswith(digest[:12]))
+    return line[listed[0].index("use") :]
 
 
 def test_a_model_is_deployed_tried_promoted_and_taken_away(pulled: Shell) -> None:
@@ -489,13 +649,14 @@ def test_a_model_is_deployed_tried_promoted_and_taken_away(pulled: Shell) -> Non
     assert f"model '{MODEL}' runs it on back, front" in pulled.fails("delete", first[:12])
     assert "is not deployed" in pulled.fails("undeploy", "nuts")
     pulled.does("undeploy", MODEL, "--camera", "back")
-    assert "on front" in pulled.does("models")
+    assert use_of(pulled, first).endswith(" on front")
     other = another(pulled, 31)
     assert "is tried beside" in pulled.does("deploy", MODEL, "--version", other[:10])
-    assert "tried, 0%" in pulled.does("models")
+    assert use_of(pulled, first) == f"in force on front, shadowed by {other[:12]}"
+    assert use_of(pulled, other) == "on trial, 0%"
     assert pulled.does("end-shadow", MODEL) == "the trial is over\n"
     pulled.does("deploy", MODEL, "--version", other[:10])
-    assert pulled.does("promote", MODEL) == f"version {other[:12]} goes in force\n"
+    assert pulled.does("promote", MODEL).startswith(f"version {other[:12]} goes in force")
     assert pulled.does("roll-back", MODEL) == f"version {first[:12]} goes in force again\n"
     assert "no version before" in pulled.fails("roll-back", MODEL)
     pulled.does("undeploy", MODEL)
@@ -507,47 +668,146 @@ def test_a_model_is_deployed_tried_promoted_and_taken_away(pulled: Shell) -> Non
 
 def test_pictures_are_listed(shell: Shell) -> None:
     listed = shell.does("samples", "--limit", "3").splitlines()
-    assert len(listed) == 4
-    assert listed[-1] == f"3 of {MANY}"
-    assert "nut 0.41 is below 0.5" in listed[0]
+    assert len(listed) == 5
+    columns = ("id", "when (UTC)", "camera", "state", "value 0..1", "labels", "why")
+    assert tuple(re.split("  +", listed[0])) == columns
+    found = shell.json("samples", "--limit", "3")["samples"]
+    assert tuple(re.split("  +", listed[1])) == (
+        found[0]["id"], "2026-11-22 10:16:44", "front", "new", "0.50", "-", "nut 0.41 is below 0.5",
+    )  # fmt: skip
+    assert "  nut  " in listed[2]
+    assert listed[-1] == f"showing 3 of {MANY}; --limit shows more"
     found = shell.json("samples", "--label", "nut", "--limit", "5", "--offset", "2")
     assert found["total"] == MANY // 2
     assert len(found["samples"]) == 5
-    assert shell.does("samples", "--camera", "nobody") == "0 of 0\n"
-    assert shell.does("samples", "--state", "uploaded", "--by-value").endswith("0 of 0\n")
+    assert shell.does("samples", "--camera", "nobody") == "no picture fits\n"
+    assert shell.does("samples", "--state", "uploaded", "--by-value") == "no picture fits\n"
 
 
-def test_a_picture_is_saved(shell: Shell, tmp_path: Path) -> None:
-    (found,) = shell.json("samples", "--limit", "1")["samples"]
+def test_a_picture_is_saved_with_its_boxes(shell: Shell, tmp_path: Path) -> None:
+    empty, found = shell.json("samples", "--limit", "2")["samples"]
+    assert [box["label"] for box in found["predictions"]] == ["nut"]
     target = tmp_path / "picture.jpg"
     said = shell.does("picture", found["id"], str(target))
+    assert said == f"{target}: {target.stat().st_size} bytes, nut\n"
+    kept = jpeg((MANY - 2) % 7)
+    assert target.read_bytes() != kept
+    assert differ(target.read_bytes(), kept, 8, 8), "the frame is drawn"
+    assert not differ(target.read_bytes(), kept, 50, 40), "the rest is as it was"
+    said = shell.does("picture", "--plain", found["id"], str(target))
     assert said == f"{target}: {found['bytes']} bytes\n"
-    assert target.read_bytes() == jpeg((MANY - 1) % 7)
+    assert target.read_bytes() == kept
+    shell.does("picture", empty["id"], str(target))
+    assert target.read_bytes() == jpeg((MANY - 1) % 7), "without a box nothing is drawn"
     assert "cannot be written: No such file" in shell.fails(
         "picture", found["id"], str(tmp_path / "no/where.jpg"), code=2
     )
     assert shell.fails("picture", "nobody", str(target)) == "there is no picture 'nobody'"
 
 
+def differ(one: bytes, other: bytes, x: int, y: int) -> bool:
+    """Tell whether a pixel has quite another colour in two pictures."""
+    with Image.open(io.BytesIO(one)) as first, Image.open(io.BytesIO(other)) as second:
+        a, b = first.convert("RGB").getpixel((x, y)), second.convert("RGB").getpixel((x, y))
+    assert isinstance(a, tuple)
+    assert isinstance(b, tuple)
+    return max(abs(p - q) for p, q in zip(a, b, strict=True)) > 40
+
+
+def test_the_boxes_that_a_person_gave_are_drawn(shell: Shell, tmp_path: Path) -> None:
+    one = shell.json("samples", "--limit", "4")["samples"][3]["id"]
+    boxes = (c.LabelledBox(label="bolt", x=40, y=30, width=10, height=10),)
+    shell.walk.ask(c.ReviewSamples(samples=(one,), decision="approved", boxes=boxes))
+    target = tmp_path / "picture.jpeg"
+    assert shell.does("picture", one, str(target)).endswith(" bytes, bolt (confirmed)\n")
+    kept = jpeg((MANY - 4) % 7)
+    assert differ(target.read_bytes(), kept, 40, 30)
+    assert not differ(target.read_bytes(), kept, 8, 24), "what the model saw is not drawn"
+    shell.does("reopen", one)
+
+
+def test_a_picture_goes_to_standard_output(shell: Shell) -> None:
+    (found,) = shell.json("samples", "--limit", "1")["samples"]
+    with shell.process("picture", found["id"], "-", text=False) as process:
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err) == (0, jpeg((MANY - 1) % 7), b"")
+    terminal = Terminal(shell, "picture", found["id"], "-")
+    assert terminal.ends() == 2
+    assert "nothing for a terminal: name a file, or pipe it on" in terminal.said
+
+
 def test_decisions_on_some_and_on_more_than_a_thousand(linked: Shell) -> None:
+    nothing = f"no picture is approved; {MANY} pictures that nobody looked at: `approve`, or `up"
+    assert nothing in linked.does("upload")
     one, two, three = (s["id"] for s in linked.json("samples", "--limit", "3")["samples"])
-    assert linked.does("approve", one, two, "--confirm") == "2 pictures\n"
-    assert linked.does("discard", three) == "1 pictures\n"
-    assert "nobody: there is no such picture" in linked.does("approve", one, "nobody")
+    assert linked.does("approve", one, two, "--confirm") == "2 pictures approved\n"
+    assert linked.does("discard", three) == "1 picture discarded\n"
+    some = linked.run("approve", one, "nobody")
+    assert (some.code, some.out) == (1, "1 picture approved\n")
+    assert some.err == "nxai-cloud-sync: nobody: there is no such picture\n"
     assert linked.fails("approve", "nobody") == "nobody: there is no such picture"
-    done = linked.does("upload", one)
-    assert "1 pictures uploaded" in done
-    assert "state here" not in done
-    assert linked.does("approve", "--all") == f"{MANY - 3} pictures\n"
+    none = linked.run("discard", *(f"nobody-{number}" for number in range(9)))
+    assert none.out == "0 pictures discarded\n"
+    assert none.err.endswith("nobody-4: there is no such picture; and 4 more\n")
+    assert linked.fails("upload", "nope", "-5") == (
+        "there is no picture 'nope'; there is no picture '-5'"
+    )
+    assert linked.fails("upload", three) == f"{three}: it was discarded; `approve` lets it go up"
+    assert "1 picture uploaded (0.0 MB)" in linked.does("upload", one)
+    again = linked.does("upload", one)
+    assert again.endswith("0 pictures uploaded\nwhat was not sent now was uploaded before\n")
+    assert linked.does("approve", "--all") == f"{MANY - 3} pictures approved\n"
     assert linked.json("samples", "--state", "new")["total"] == 0
     assert linked.json("samples", "--state", "approved")["total"] == MANY - 2
-    assert linked.does("approve", "--all") == "0 pictures\n"
+    assert linked.does("approve", "--all") == "0 pictures approved\n"
     approved = [s["id"] for s in linked.json("samples", "--state", "approved")["samples"][:5]]
-    assert linked.does("reopen", *approved) == "5 pictures\n"
-    assert "1 stay here" in linked.does("upload", approved[0])
-    assert "1 pictures uploaded" in linked.does("upload", approved[0], "--new")
+    assert linked.does("reopen", *approved) == "5 pictures reopened\n"
+    assert linked.fails("upload", approved[0]) == (
+        f"{approved[0]}: nobody approved it: `approve` it, or say --new"
+    )
+    assert "1 picture uploaded" in linked.does("upload", approved[0], "--new")
     (first, second) = linked.walk.project.uploaded()[-2:]
     assert {first.filename, second.filename} == {f"{one}.jpg", f"{approved[0]}.jpg"}
+
+
+def test_pictures_of_a_camera_that_never_sends_are_kept(linked: Shell) -> None:
+    approved = linked.json("samples", "--state", "approved")["samples"]
+    linked.walk.configure(**QUIET | {"cameras": {"front": {"upload": "never"}}})
+    said = linked.does("upload")
+    assert f"{linked.json('samples', '--state', 'approved')['total']} approved pictures" in said
+    assert "kept here: of cameras that are not configured, or never send any" in said
+    assert linked.fails("upload", approved[0]["id"]).endswith(
+        "its camera 'front' is not configured, or never sends pictures"
+    )
+    linked.walk.configure(**QUIET)
+
+
+def test_a_picture_that_is_refused(linked: Shell) -> None:
+    (one, *_) = linked.json("samples", "--state", "approved")["samples"]
+    answer = {"success": True, "files": [{"fileName": f"{one['id']}.jpg", "success": False,
+                                          "error": "too dark"}]}  # fmt: skip
+    linked.walk.emulator.faults.add(Fault("*/files", Reply(200, json.dumps(answer))))
+    assert linked.fails("upload", one["id"]) == f"{one['id']}: it was refused: too dark"
+    assert "  too dark" in linked.does("samples", "--state", "failed")
+
+
+def test_an_upload_that_waits_says_so(linked: Shell) -> None:
+    hanging = Hang()
+    linked.walk.emulator.faults.add(Fault("*/files", hanging, count=None))
+    one, two = (s["id"] for s in linked.json("samples", "--state", "approved")["samples"][:2])
+    with linked.process("upload", one) as first:
+        job_of(linked.walk, "upload")
+        with linked.process("upload", two) as second:
+            assert second.stderr is not None
+            assert second.stderr.readline() == "waits until upload is done\n"
+            with linked.process("upload", two) as third:  # the very same: one job for both
+                assert third.stderr is not None
+                assert third.stderr.readline() == "under way already\n"
+                hanging.until.set()
+                for process in (first, second, third):
+                    _, err = process.communicate(timeout=30)
+                    assert process.returncode == 0
+                    assert err.splitlines()[-1].startswith("1 picture uploaded")
 
 
 # -- jobs -----------------------------------------------------------------------------------------
@@ -634,7 +894,7 @@ def test_an_interrupted_command_leaves_its_job_alone(linked: Shell) -> None:
 
 
 def test_a_reader_that_has_seen_enough(shell: Shell) -> None:
-    for command in ("samples --limit 1000 --json", "samples --limit 1", "models"):
+    for command in ("samples --limit 1000 --json", "samples --limit 1", "models", "pull --help"):
         line = f"{sys.executable} -m nxai_cloud_sync {command} | head -c 1; echo ${{PIPESTATUS[0]}}"
         run = subprocess.run(
             ["bash", "-c", line],
@@ -654,12 +914,20 @@ def test_a_reader_that_has_seen_enough(shell: Shell) -> None:
         assert process.stderr.read() == ""
 
 
+@pytest.mark.parametrize("words", [("models",), ("samples", "--limit", "1000", "--json")])
+def test_an_output_that_is_full(shell: Shell, words: tuple[str, ...]) -> None:
+    with Path("/dev/full").open("w") as full, shell.process(*words, stdout=full) as process:
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert err == ("nxai-cloud-sync: standard output cannot be written: No space left on device\n")
+
+
 @pytest.mark.parametrize("again", [True, False])
 def test_a_service_that_ends_under_a_job_is_noticed(
     linked: Shell, monkeypatch: pytest.MonkeyPatch, again: bool
 ) -> None:
     if not again:
-        monkeypatch.setattr(cli, "GONE_S", 1.0)
+        monkeypatch.setattr(cli_desk, "GONE_S", 1.0)
     walk = linked.walk
     walk.emulator.faults.add(Fault("*", Hang(), count=None))
     asked = len(walk.emulator.requests)
@@ -675,9 +943,9 @@ def test_a_service_that_ends_under_a_job_is_noticed(
         said = linked.fails("pull")
         ending.result()
     if again:
-        assert said == "the service was started anew meanwhile; the job ended with it"
+        assert said == "the service was started anew meanwhile, and the job ended with it"
     else:
-        assert said == "the service ended meanwhile, and the job with it"
+        assert said == "the service ended meanwhile, and the job ended with it"
         walk.stack.start("cloud-sync", "cloud-sync")
     walk.emulator.faults.clear()
     linked.does("check")

@@ -4,9 +4,8 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from nxai_cloud_sync.settings import CloudSyncSettings
-from nxai_common.runtime import run_service
-
+INTERRUPTED: Final = 130
+"""What a shell makes of a program that Ctrl-C ended."""
 COMMANDS: Final = {
     "link": "link an Edge Impulse project with an API key",
     "show": "say what is linked",
@@ -35,12 +34,20 @@ COMMANDS: Final = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the service, or the command that the first word names; return the exit code."""
-    arguments = sys.argv[1:] if argv is None else list(argv)
+    try:
+        return _start(sys.argv[1:] if argv is None else list(argv))
+    except KeyboardInterrupt:  # the imports alone take a second in which a person may press it
+        return INTERRUPTED
+
+
+def _start(arguments: list[str]) -> int:
     if arguments and arguments[0] in COMMANDS:
         from nxai_cloud_sync import cli  # noqa: PLC0415 - the service need not carry it
 
         return cli.main(arguments, COMMANDS)
     from nxai_cloud_sync.composition import build  # noqa: PLC0415 - a command need not carry it
+    from nxai_cloud_sync.settings import CloudSyncSettings  # noqa: PLC0415 - see `main`
+    from nxai_common.runtime import run_service  # noqa: PLC0415 - see `main`
 
     return run_service(CloudSyncSettings, build, arguments, commands=COMMANDS)
 

@@ -10,48 +10,46 @@ import getpass
 import json
 import logging
 import os
+import select
 import shutil
 import sys
-import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
+from nxai_cloud_sync import cli_tables as tables
+from nxai_cloud_sync import cli_words as words
 from nxai_cloud_sync.adapters.key_file import KeyFile
+from nxai_cloud_sync.cli_desk import Desk, Refused, Unsure, asking, note
+from nxai_cloud_sync.cli_tables import SHORT, counted
+from nxai_cloud_sync.core.sample import LabelledBox
 from nxai_cloud_sync.settings import CloudSyncSettings
-from nxai_common.bus.mqtt import MqttBus
-from nxai_common.bus.ports import Bus, Inbox, Subscription
 from nxai_common.contracts import commands as c
-from nxai_common.contracts.base import Message, explain
-from nxai_common.contracts.models import InputScaling, ResizeMode, Task
-from nxai_common.contracts.progress import JobState, Progress
-from nxai_common.contracts.status import ServiceState, Status
+from nxai_common.contracts.base import explain
+from nxai_common.contracts.progress import Progress
 from nxai_common.errors import BrokerUnavailable, ConfigurationError, NxaiError
 from nxai_common.runtime import EXIT_CONFIGURATION, EXIT_CRASHED, EXIT_OK
 from nxai_common.settings import load
 
-CONNECT_S: Final = 10.0
-SERVICE_S: Final = 20.0
-"""A box that was just switched on needs some seconds."""
-ANSWER_S: Final = 15.0
-"""A quick command waits at most for another quick one."""
-SILENCE_S: Final = 900.0
-"""A job that says nothing for so long is waited for no more; it goes on all the same."""
-GONE_S: Final = 10.0
-"""A service that loses the broker for a moment is called offline until it is back."""
-RUNS: Final = (ServiceState.RUNNING, ServiceState.DEGRADED)
+PIPE_S: Final = 2.0
+"""What fills a pipe was started together with this; one that stays empty belongs to a script."""
 BARE: Final = (".tflite", ".lite", ".onnx")
-SHORT: Final = 12
-"""Digits of a digest that a person sees; any beginning that fits one version will do."""
+REASONS: Final = 5
+"""Of many; as many as the service tells at once."""
+OTHER_FOLDER: Final = "NXAI_CLOUD_SYNC_STATE_DIR of this command is not the service's folder"
+NO_KEY: Final = (
+    "there is no API key yet (Studio: Dashboard > Keys): type it when `nxai-cloud-sync link` asks "
+    "at a terminal, give a file with --key-file FILE, or pipe it in"
+)
+BOXES: Final = TypeAdapter(tuple[LabelledBox, ...])
 
-Parser = argparse.ArgumentParser
 
-
-class Refused(NxaiError):  # noqa: N818 - what happened
-    """The service said no; the message says why."""
+class _OutputError(Exception):
+    """Nobody can read what is written."""
 
 
 def main(argv: Sequence[str], commands: Mapping[str, str]) -> int:
@@ -64,13 +62,28 @@ def main(argv: Sequence[str], commands: Mapping[str, str]) -> int:
     Returns:
         The exit code.
     """
-    options = _parser(commands).parse_args(argv)
+    code = EXIT_OK
+    try:
+        try:
+            code = _run(argv, commands)
+        finally:  # also where the help ends the process
+            with _writing():
+                sys.stdout.flush()
+    except BrokenPipeError:  # `| head` has seen enough
+        _let_go()
+    except _OutputError as error:
+        _let_go()
+        return _fail(error, EXIT_CRASHED)
+    return code
+
+
+def _run(argv: Sequence[str], commands: Mapping[str, str]) -> int:
+    options = words.parse(list(argv), commands, COMMANDS)
     logging.getLogger("nxai_common").addHandler(logging.NullHandler())
     try:
         settings = load(CloudSyncSettings)
-        with _asking(settings) as desk:
+        with asking(settings) as desk:
             options.run(desk, options)
-            sys.stdout.flush()
     except (ConfigurationError, BrokerUnavailable) as error:
         return _fail(error, EXIT_CONFIGURATION)
     except ValidationError as error:
@@ -79,154 +92,46 @@ def main(argv: Sequence[str], commands: Mapping[str, str]) -> int:
         return _fail(error, EXIT_CRASHED)
     except KeyboardInterrupt:
         return _fail("interrupted", EXIT_CRASHED)
-    except BrokenPipeError:  # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the exit complains
     return EXIT_OK
 
 
 def _fail(reason: object, code: int) -> int:
-    _note(f"nxai-cloud-sync: {reason}")
+    with contextlib.suppress(BrokenPipeError):  # then the code alone says it
+        note(f"nxai-cloud-sync: {reason}")
     return code
 
 
-class Desk:
-    """Asks the service."""
-
-    def __init__(
-        self, bus: Bus, settings: CloudSyncSettings, progress: Inbox, service: Status
-    ) -> None:
-        self._bus = bus
-        self._progress = progress
-        """Of jobs, and what the service says of itself."""
-        self._service = service
-        self.settings = settings
-
-    def ask(self, command: c.CloudSyncCommand) -> c.Reply:
-        """Return the answer.
-
-        Raises:
-            BrokerUnavailable: none came.
-            Refused: it is no.
-        """
-        try:
-            reply = self._bus.request(command, ANSWER_S)
-        except BrokerUnavailable as error:
-            raise BrokerUnavailable(f"{error}; does nxai-cloud-sync run?") from error
-        if not reply.ok:
-            raise Refused(reply.reason)
-        return reply
-
-    def ask_json(self, command: c.CloudSyncCommand) -> Any:  # noqa: ANN401 - whatever it holds
-        """Return the JSON in the answer's attachment."""
-        return json.loads(bytes(self.ask(command).attachment))
-
-    def do(self, command: c.CloudSyncCommand) -> Progress:
-        """Start a job, show how it goes on, return its end.
-
-        Raises:
-            Refused: it failed, or is not waited for any more.
-        """
-        job = str(self.ask(command).details["job"])
-        try:
-            return self._follow(job)
-        except KeyboardInterrupt:
-            raise Refused(
-                f"interrupted; the job goes on, and `nxai-cloud-sync cancel {job}` ends it"
-            ) from None
-
-    def _follow(self, job: str) -> Progress:
-        heard_at = time.monotonic()
-        gone_at: float | None = None
-        while time.monotonic() - heard_at < SILENCE_S:
-            if gone_at is not None and time.monotonic() - gone_at >= GONE_S:
-                raise Refused("the service ended meanwhile, and the job with it")
-            delivery = self._progress.receive(1.0)
-            if delivery is None:
-                continue
-            step = delivery.message
-            delivery.acknowledge()
-            if isinstance(step, Status):
-                gone_at = self._gone(step, gone_at)
-            if not isinstance(step, Progress) or step.job != job:
-                continue
-            heard_at = time.monotonic()
-            if step.state is JobState.FAILED:
-                raise Refused(step.text)
-            _note(_progress_line(step))
-            if step.state is JobState.DONE:
-                return step
-        raise Refused(f"job {job} has said nothing for {SILENCE_S:.0f} s; it may still go on")
-
-    def _gone(self, status: Status, before: float | None) -> float | None:
-        """Return since when the service that was asked is gone; None: it is there.
-
-        Raises:
-            Refused: another process took its place.
-        """
-        if status.state in RUNS:
-            if status.started_at != self._service.started_at:
-                raise Refused("the service was started anew meanwhile; the job ended with it")
-            return None
-        return time.monotonic() if before is None else before
-
-    def digest(self, beginning: str) -> str:
-        """Return the digest of the one version that begins so.
-
-        Raises:
-            Refused: none does, or several do.
-        """
-        known = [version["digest"] for version in self.ask_json(c.ListModels())["versions"]]
-        found = [digest for digest in known if digest.startswith(beginning.lower())]
-        if len(found) == 1:
-            return str(found[0])
-        shown = ", ".join(digest[:SHORT] for digest in (found or known)) or "none"
-        what = "fits several" if found else "fits none"
-        raise Refused(f"version {beginning!r} {what} of the versions here: {shown}")
-
-
 @contextlib.contextmanager
-def _asking(settings: CloudSyncSettings) -> Iterator[Desk]:
-    password = settings.broker_password
-    bus = MqttBus(
-        settings.device,
-        settings.broker,
-        client_id=f"nxai-{settings.device}-cloud-sync-ask-{uuid.uuid4().hex[:8]}",
-        username=settings.broker_username,
-        password=None if password is None else password.get_secret_value(),
-    )
-    with bus:
-        if not bus.wait_connected(CONNECT_S):
-            raise BrokerUnavailable(
-                f"the broker at {settings.broker} does not answer, or refuses this account; check "
-                "NXAI_BROKER, NXAI_BROKER_USERNAME and NXAI_BROKER_PASSWORD_FILE"
-            )
-        service = _await_service(bus, settings.instance)
-        wanted: list[Subscription[Message]] = [
-            Subscription(kind, {"service": settings.instance}) for kind in (Progress, Status)
-        ]
-        progress = bus.subscribe(*wanted, volatile=True)
-        with contextlib.closing(progress):
-            yield Desk(bus, settings, progress, service)
+def _writing() -> Iterator[None]:
+    """Tell standard output that is full from one that nobody reads any more."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise _OutputError(f"standard output cannot be written: {error.strerror}") from None
 
 
-def _await_service(bus: Bus, instance: str) -> Status:
-    """Return what the service says of itself once it runs: it may just be starting.
+def _let_go() -> None:
+    """Write nothing more to standard output; the end of the process would complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _check_folder(settings: CloudSyncSettings) -> None:
+    """See to it that what is put into the service's folder is not put into another one.
 
     Raises:
-        BrokerUnavailable: it does not.
+        ConfigurationError: there is none.
     """
-    state = "never heard of"
-    until = time.monotonic() + SERVICE_S
-    with contextlib.closing(bus.subscribe(Subscription(Status, {"service": instance}))) as inbox:
-        while time.monotonic() < until:
-            delivery = inbox.receive(until - time.monotonic())
-            if delivery is None or not isinstance(delivery.message, Status):
-                continue
-            delivery.acknowledge()
-            if delivery.message.state in RUNS:
-                return delivery.message
-            state = delivery.message.state.value
-    raise BrokerUnavailable(f"the service {instance!r} does not run here ({state}); start it")
+    if not os.path.isdir(settings.state_dir):  # noqa: PTH112 - one that may not be seen is none
+        raise ConfigurationError(
+            f"there is no folder {settings.state_dir}: {OTHER_FOLDER}; set it to that, and run "
+            "this where the service runs"
+        )
+
+
+def _say_end(ended: Progress) -> None:
+    note(ended.text or "done")
 
 
 # -- link -----------------------------------------------------------------------------------------
@@ -240,35 +145,58 @@ def _link(desk: Desk, options: argparse.Namespace) -> None:
         studio=options.studio,
         ingestion=options.ingestion,
     )
-    key = _key(options.key_file)
-    with _new_key(desk.settings, key) if key is not None else contextlib.nullcontext():
-        ended = desk.do(command)
-    if ended.details.get("note"):
-        _note(str(ended.details["note"]))
-    _show_link(desk.ask_json(c.ShowLink()))
-
-
-@contextlib.contextmanager
-def _new_key(settings: CloudSyncSettings, key: str) -> Iterator[None]:
-    """Replace the key; with one that cannot be linked, the key from before comes back."""
+    settings = desk.settings
     file = KeyFile(settings.key_path, read_only=settings.key_file is not None)
     before = None
     with contextlib.suppress(ConfigurationError):  # what is no key is no loss
         before = file.read()
+    key = _key(options.key_file)
+    try:
+        if key is None:
+            ended = desk.do(command)
+        else:
+            if settings.key_file is None:
+                _check_folder(settings)
+            with _new_key(file, before, key):
+                ended = desk.do(command)
+    except Refused as error:
+        if "no API key" in str(error) and before is None:
+            raise Refused(NO_KEY if key is None else f"{error}; {OTHER_FOLDER}") from None
+        raise
+    _say_end(ended)
+    if ended.details.get("note"):
+        note(str(ended.details["note"]))
+    _show_link(desk.ask_json(c.ShowLink()))
+
+
+@contextlib.contextmanager
+def _new_key(file: KeyFile, before: str | None, key: str) -> Iterator[None]:
+    """Replace the key; with one that cannot be linked, all is as before.
+
+    Where it is not known how it ends, the new one stays: the service may still link with it.
+    """
     file.write(key)
+    stays = "; the new key stays, as it may be linked still: `nxai-cloud-sync show` says it"
     try:
         yield
-    except NxaiError as error:
-        if before is None or before == key:
+    except Refused as error:
+        if before is None:
+            file.forget()
+            raise Refused(f"{error}; the key was not kept") from None
+        if before == key:
             raise
         file.write(before)
         raise Refused(f"{error}; the key from before stays") from None
+    except (Unsure, BrokerUnavailable) as error:
+        raise type(error)(f"{error}{stays}") from None
+    except KeyboardInterrupt:
+        raise Unsure(f"interrupted{stays}") from None
 
 
 def _key(path: str | None) -> str | None:
     """Return the key that a person typed or piped in; never an argument, which `ps` shows."""
     if path == "-":
-        return sys.stdin.readline().strip()
+        return _line_of(sys.stdin)
     if path is not None:
         try:
             # An editor may have put a byte order mark there.
@@ -277,13 +205,42 @@ def _key(path: str | None) -> str | None:
             raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
         except UnicodeDecodeError:
             raise ConfigurationError(f"{path} holds no text, and so no API key") from None
-    if not sys.stdin.isatty():
+    if sys.stdin is None or sys.stdin.closed:
         return None
+    if not sys.stdin.isatty():
+        return _piped_key(sys.stdin)
     try:
         typed = getpass.getpass("API key (Dashboard > Keys; empty: keep the one that is there): ")
     except EOFError:
         raise Refused("nothing was linked") from None
     return typed.strip() or None
+
+
+def _piped_key(source: TextIO) -> str | None:
+    """Return the key that came without a word of it; None: nothing came, as in most scripts."""
+    try:
+        ready = bool(select.select([source], [], [], PIPE_S)[0])
+    except (OSError, ValueError):  # nothing that has to be waited for
+        ready = True
+    if not ready:
+        note("standard input is open, and nothing came: going on with the key that is there")
+        return None
+    line = _line_of(source)
+    if line and not line.startswith("ei_"):
+        raise ConfigurationError(
+            "standard input holds no API key of Edge Impulse: one begins with ei_ (Studio: "
+            "Dashboard > Keys); with < /dev/null the key that is there is used"
+        )
+    return line or None
+
+
+def _line_of(source: TextIO) -> str:
+    try:
+        return source.readline().strip("\ufeff \t\r\n")
+    except UnicodeDecodeError:
+        raise ConfigurationError("standard input holds no text, and so no API key") from None
+    except OSError as error:
+        raise ConfigurationError(f"standard input cannot be read: {error.strerror}") from None
 
 
 def _status(desk: Desk, options: argparse.Namespace) -> None:
@@ -312,16 +269,27 @@ def _show_link(found: Mapping[str, Any]) -> None:
             )
 
 
-def _unlink(desk: Desk, _options: argparse.Namespace) -> None:
-    desk.ask(c.UnlinkProject())
-    _print("unlinked; the key is deleted, models and pictures stay")
+def _unlink(desk: Desk, options: argparse.Namespace) -> None:
+    link = desk.ask_json(c.ShowLink())["link"]
+    if link is not None and not options.yes and _at_a_terminal():
+        what = f"Forget project {link['project']} ({link['name']}) and delete its API key?"
+        if not _agreed(what):
+            raise Refused("nothing was unlinked")
+    desk.ask(c.UnlinkProject())  # without a link, too: a key may lie there all the same
+    if link is None:
+        _print("no project is linked")
+    elif desk.settings.key_file is not None:
+        _print(f"unlinked; models, pictures and the key in {desk.settings.key_file} stay")
+    else:
+        _print("unlinked; the key is deleted, models and pictures stay")
 
 
 # -- models ---------------------------------------------------------------------------------------
 
 
 def _pull(desk: Desk, options: argparse.Namespace) -> None:
-    desk.do(c.PullModel(artefact="int8" if options.int8 else None, model=options.model))
+    artefact: Any = "int8" if options.int8 else None
+    _say_what_came(desk.do(c.PullModel(artefact=artefact, model=options.model)))
 
 
 def _import(desk: Desk, options: argparse.Namespace) -> None:
@@ -341,19 +309,40 @@ def _import(desk: Desk, options: argparse.Namespace) -> None:
         input_scaling=options.input_scaling,
         threshold=options.threshold,
     )
+    if not source.exists():
+        raise ConfigurationError(f"there is no file {source}")
+    _check_folder(desk.settings)
     try:
-        incoming.mkdir(parents=True, exist_ok=True)
+        incoming.mkdir(exist_ok=True)
         shutil.copyfile(source, target)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            target.unlink(missing_ok=True)
+        _remove(target)
         raise ConfigurationError(f"{source} cannot be handed to the service: {error}") from None
     try:
-        desk.do(command)
-    except NxaiError:
-        with contextlib.suppress(OSError):  # the service removes it, too
-            target.unlink(missing_ok=True)
-        raise
+        ended = desk.do(command)
+    except Refused as error:
+        _remove(target)
+        # The name under which it was handed over is no name that a person knows.
+        said = str(error)
+        elsewhere = f"; {OTHER_FOLDER}" if said.startswith("there is no file") else ""
+        raise Refused(f"{said.replace(target.name, source.name)}{elsewhere}") from None
+    _say_what_came(ended)
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):  # the service removes it, too
+        path.unlink(missing_ok=True)
+
+
+def _say_what_came(ended: Progress) -> None:
+    """Say what came of an import.
+
+    Raises:
+        Refused: the model cannot be used.
+    """
+    if ended.details.get("state") == "refused":
+        raise Refused(ended.text)
+    _say_end(ended)
 
 
 def _models(desk: Desk, options: argparse.Namespace) -> None:
@@ -363,56 +352,8 @@ def _models(desk: Desk, options: argparse.Namespace) -> None:
         return
     if not found["versions"]:
         _print("no model was imported yet: nxai-cloud-sync pull, or import FILE")
-    for version in found["versions"]:
-        _show_version(version, found["deployments"])
-    for entry in found["deployments"]:
-        _show_deployment(entry)
-
-
-def _show_version(version: Mapping[str, Any], deployments: Sequence[Mapping[str, Any]]) -> None:
-    where = ""
-    for entry in deployments:
-        if entry["model"] != version["model"]:
-            continue
-        if entry["installed"]["digest"] == version["digest"]:
-            where = f"  {entry['phase']} on {', '.join(entry['cameras'])}"
-        elif (entry["candidate"] or {}).get("digest") == version["digest"]:
-            where = f"  tried, {entry['progress']:.0%}"
-    speed = "" if version["engine_ms"] is None else f"{version['engine_ms']:.2f} ms"
-    _print(
-        f"{version['digest'][:SHORT]}  {version['model']:<24} {version['version']:<20} "
-        f"{version['state']:<8} {version['width']}x{version['height']} {speed:>9}{where}"
-    )
-    if version["reason"]:
-        _print(f"              {version['reason']}")
-
-
-def _show_deployment(entry: Mapping[str, Any]) -> None:
-    if entry["reason"]:
-        _print(f"{entry['model']}: {entry['reason']}")
-    if entry["offered"]:
-        _print(f"{entry['model']}: the project has a newer version: {entry['offered']}")
-    if entry["report"] is not None:
-        _print(f"{entry['model']}: {_report_line(entry)}")
-
-
-def _report_line(entry: Mapping[str, Any]) -> str:
-    report = entry["report"]
-    frames = report["frames"]
-    if not frames:
-        return "the trial has seen no frame yet"
-    changed = ", ".join(
-        f"{item['label']} {item['before']} -> {item['after']}" for item in report["labels"]
-    )
-    speed = f"{report['engine_ms_before']} -> {report['engine_ms_after']} ms"
-    if (entry["candidate"] or {}).get("digest") == entry["installed"]["digest"]:
-        outcome = "it was put in force"
-    else:
-        outcome = "it can be promoted" if entry["promotable"] else "not promoted by itself"
-    return (
-        f"the same in {report['agreeing'] / frames:.0%} of {frames} frames; {changed or 'nothing'};"
-        f" confidence {report['confidence_shift']:+.3f}; {speed}; {outcome}"
-    )
+    for line in tables.models_lines(found["versions"], found["deployments"], datetime.now(UTC)):
+        _print(line)
 
 
 def _rename(desk: Desk, options: argparse.Namespace) -> None:
@@ -420,10 +361,18 @@ def _rename(desk: Desk, options: argparse.Namespace) -> None:
         raise ConfigurationError("say what changes: --title, --documentation, or both")
     digest = desk.digest(options.version)
     desk.ask(c.EditModel(digest=digest, title=options.title, documentation=options.documentation))
+    changed = []
+    if options.title is not None:
+        changed.append(f"is called {options.title!r} now")
+    if options.documentation is not None:
+        changed.append("has another documentation")
+    _print(f"version {digest[:SHORT]} {' and '.join(changed)}")
 
 
 def _delete(desk: Desk, options: argparse.Namespace) -> None:
-    desk.ask(c.DeleteModel(digest=desk.digest(options.version)))
+    digest = desk.digest(options.version)
+    desk.ask(c.DeleteModel(digest=digest))
+    _print(f"version {digest[:SHORT]} deleted")
 
 
 def _deploy(desk: Desk, options: argparse.Namespace) -> None:
@@ -439,7 +388,7 @@ def _deploy(desk: Desk, options: argparse.Namespace) -> None:
     _print(reply.reason)
 
 
-def _on_model(command: Callable[..., c.CloudSyncCommand]) -> Callable[..., None]:
+def _on_model(command: Callable[..., c.CloudSyncCommand]) -> words.Run:
     def run(desk: Desk, options: argparse.Namespace) -> None:
         fields: dict[str, Any] = {"model": options.model}
         if "camera" in options:
@@ -453,55 +402,57 @@ def _on_model(command: Callable[..., c.CloudSyncCommand]) -> Callable[..., None]
 
 
 def _samples(desk: Desk, options: argparse.Namespace) -> None:
+    filters = ("state", "camera", "label", "strategy")
+    wanted: dict[str, Any] = {name: getattr(options, name) or "" for name in filters}
     found = desk.ask_json(
         c.ListSamples(
-            state=options.state,
-            camera=options.camera,
-            label=options.label,
-            strategy=options.strategy,
-            limit=options.limit,
-            offset=options.offset,
-            by_value=options.by_value,
+            **wanted, limit=options.limit, offset=options.offset, by_value=options.by_value
         )
     )
     if options.json:
         _print(json.dumps(found, indent=2))
         return
-    for sample in found["samples"]:
-        labels = ",".join(sorted({box["label"] for box in sample["predictions"]})) or "-"
-        remote = f"  #{sample['remote_id']}" if sample["remote_id"] is not None else ""
-        reason = sample["state_reason"] or sample["reason"]
-        _print(
-            f"{sample['id']}  {sample['state']:<9} {sample['value']:.2f} {labels:<20} "
-            f"{reason}{remote}"
-        )
-    _print(f"{len(found['samples'])} of {found['total']}")
+    for line in tables.samples_lines(
+        found, limit=options.limit, offset=options.offset, filtered=any(wanted.values())
+    ):
+        _print(line)
 
 
-def _review(decision: str) -> Callable[..., None]:
+def _review(decision: str, done: str) -> words.Run:
     def run(desk: Desk, options: argparse.Namespace) -> None:
         everything = getattr(options, "all", False)
         if not options.sample and not everything:
             raise ConfigurationError("say which pictures" + (", or --all" * ("all" in options)))
         names: list[str] = [*options.sample, *(_looked_at_by_nobody(desk) if everything else ())]
         names = list(dict.fromkeys(names))  # a new one moves the pages of the list
-        changed = 0
+        changed, refused, reason, told = 0, 0, "", 0
         for begin in range(0, len(names), c.MAX_IDS):
-            reply = desk.ask(
+            some = names[begin : begin + c.MAX_IDS]
+            reply = desk.request(
                 c.ReviewSamples.model_validate(
                     {
-                        "samples": names[begin : begin + c.MAX_IDS],
+                        "samples": some,
                         "decision": decision,
                         "confirm_predictions": getattr(options, "confirm", False),
                     }
                 )
             )
-            changed += int(reply.details["changed"] or 0)
-            if reply.reason:
-                _note(reply.reason)
-        _print(f"{changed} pictures")
+            if "changed" not in reply.details:
+                raise Refused(reply.reason)
+            done_here = int(reply.details["changed"] or 0)
+            changed += done_here
+            refused += len(some) - done_here
+            if not reason:
+                reason, told = reply.reason, min(REASONS, refused)
+        _print(f"{counted(changed, 'picture')} {done}")
+        if refused:
+            raise Refused(reason + _and_more(refused - told))
 
     return run
+
+
+def _and_more(count: int) -> str:
+    return f"; and {count} more" if count > 0 else ""
 
 
 def _looked_at_by_nobody(desk: Desk) -> Iterator[str]:
@@ -514,16 +465,63 @@ def _looked_at_by_nobody(desk: Desk) -> Iterator[str]:
 
 
 def _picture(desk: Desk, options: argparse.Namespace) -> None:
+    to_stdout = options.to == words.STDOUT
+    if to_stdout and sys.stdout.isatty():
+        raise ConfigurationError("a picture is nothing for a terminal: name a file, or pipe it on")
     data = bytes(desk.ask(c.ShowSample(sample=options.sample)).attachment)
+    sample = None if options.plain else desk.sample(options.sample)
+    shown = ""
+    if sample is not None:
+        data = _drawn(data, sample)
+        shown = f", {tables.labels_of(sample)}"
+    if to_stdout:
+        with _writing():
+            sys.stdout.buffer.write(data)
+        return
     try:
         options.to.write_bytes(data)
     except OSError as error:
         raise ConfigurationError(f"{options.to} cannot be written: {error.strerror}") from None
-    _print(f"{options.to}: {len(data)} bytes")
+    _print(f"{options.to}: {len(data)} bytes{shown}")
+
+
+def _drawn(data: bytes, sample: Mapping[str, Any]) -> bytes:
+    """Draw the boxes that go up as labels once they are confirmed, or were already."""
+    from nxai_cloud_sync.adapters import picture_drawing  # noqa: PLC0415 - only this needs Pillow
+
+    told = sample["predictions"] if sample["boxes"] is None else sample["boxes"]
+    return picture_drawing.draw_boxes(data, BOXES.validate_python(told), sample["labels"])
 
 
 def _upload(desk: Desk, options: argparse.Namespace) -> None:
-    desk.do(c.UploadSamples(samples=tuple(options.sample), include_new=options.new))
+    names = tuple(dict.fromkeys(options.sample))
+    details = desk.do(c.UploadSamples(samples=names, include_new=options.new)).details
+    note(tables.upload_line(details, named=bool(names)))
+    failed = int(details.get("failed") or 0)
+    if names and (failed or details.get("kept_back")):
+        looked_at = (tables.why_kept(name, desk.sample(name)) for name in names)
+        reasons = [why for why in looked_at if why]
+        if reasons:
+            raise Refused("; ".join(reasons[:REASONS]) + _and_more(len(reasons) - REASONS))
+        note("what was not sent now was uploaded before")
+    elif failed:
+        raise Refused(
+            f"{counted(failed, 'picture')} refused; `nxai-cloud-sync samples --state failed` says "
+            "why"
+        )
+    elif not any(details.get(what) for what in ("uploaded", "kept_back", "left")):
+        note(_why_nothing(desk))
+
+
+def _why_nothing(desk: Desk) -> str:
+    """Say why there was nothing to upload."""
+    new = int(desk.ask_json(c.ListSamples(state="new", limit=1))["total"])
+    if not new:
+        return "no picture waits: all were uploaded or discarded, or none was collected"
+    return (
+        f"no picture is approved; {counted(new, 'picture')} that nobody looked at: `approve`, or "
+        "`upload --new`"
+    )
 
 
 # -- training -------------------------------------------------------------------------------------
@@ -532,148 +530,58 @@ def _upload(desk: Desk, options: argparse.Namespace) -> None:
 def _retrain(desk: Desk, options: argparse.Namespace) -> None:
     if not options.yes:
         _print(desk.ask(c.RetrainModel(confirm=False)).reason)
-        if not sys.stdin.isatty():
+        if not _at_a_terminal():
             raise Refused("nothing was started; say --yes")
-        if _typed("Start? [y/N] ") not in ("y", "yes"):
+        if not _agreed("Start?"):
             raise Refused("nothing was started")
-    desk.do(c.RetrainModel(confirm=True))
+    _say_end(desk.do(c.RetrainModel(confirm=True)))
 
 
-def _typed(question: str) -> str:
+def _at_a_terminal() -> bool:
+    return sys.stdin is not None and not sys.stdin.closed and sys.stdin.isatty()
+
+
+def _agreed(question: str) -> bool:
     try:
-        return input(question).strip().lower()
+        return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
     except EOFError:
-        return ""
+        return False
 
 
 def _check(desk: Desk, _options: argparse.Namespace) -> None:
-    desk.do(c.CheckUpdates())
+    _say_end(desk.do(c.CheckUpdates()))
 
 
 def _cancel(desk: Desk, options: argparse.Namespace) -> None:
     _print(desk.ask(c.CancelJob(job=options.job)).reason or "cancelled")
 
 
-# -- words ----------------------------------------------------------------------------------------
-
-
-def _parser(texts: Mapping[str, str]) -> Parser:
-    parser = Parser(
-        prog="nxai-cloud-sync",
-        description="Ask the running service. Without a command the service itself starts.",
-        allow_abbrev=False,
-    )
-    words = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    def add(name: str, run: Callable[..., None]) -> Parser:
-        command = words.add_parser(
-            name, help=texts[name], description=texts[name], allow_abbrev=False
-        )
-        command.set_defaults(run=run)
-        return command
-
-    _link_words(add("link", _link))
-    _json_word(add("show", _status))
-    add("unlink", _unlink)
-    pull = add("pull", _pull)
-    pull.add_argument("--int8", action="store_true", help="the quantised model")
-    pull.add_argument("--model", metavar="ID", help="name in topics (default: as before)")
-    _import_words(add("import", _import))
-    _json_word(add("models", _models))
-    rename = add("rename", _rename)
-    rename.add_argument("version", help="digest, or its beginning")
-    rename.add_argument("--title", help="name for people")
-    rename.add_argument("--documentation", metavar="TEXT")
-    add("delete", _delete).add_argument("version", help="digest, or its beginning")
-    _deploy_words(add("deploy", _deploy))
-    undeploy = add("undeploy", _on_model(c.UndeployModel))
-    undeploy.add_argument("model")
-    undeploy.add_argument("--camera", action="append", default=[], metavar="ID")
-    for name, kind in (
-        ("promote", c.PromoteModel),
-        ("end-shadow", c.EndShadow),
-        ("roll-back", c.RollBackModel),
-    ):
-        add(name, _on_model(kind)).add_argument("model")
-    _samples_words(add("samples", _samples))
-    for name, decision in (("approve", "approved"), ("discard", "discarded"), ("reopen", "new")):
-        review = add(name, _review(decision))
-        review.add_argument("sample", nargs="*")
-        if decision != "new":
-            review.add_argument("--all", action="store_true", help="all that nobody looked at yet")
-        if name == "approve":
-            review.add_argument(
-                "--confirm", action="store_true", help="the boxes found are right: send as labels"
-            )
-    picture = add("picture", _picture)
-    picture.add_argument("sample")
-    picture.add_argument("to", type=Path, metavar="FILE.jpg")
-    upload = add("upload", _upload)
-    upload.add_argument("sample", nargs="*", help="default: all that were approved")
-    upload.add_argument("--new", action="store_true", help="also what nobody looked at")
-    add("retrain", _retrain).add_argument("--yes", action="store_true", help="do not ask")
-    add("check", _check)
-    add("cancel", _cancel).add_argument("job")
-    return parser
-
-
-def _link_words(link: Parser) -> None:
-    link.add_argument(
-        "--key-file", metavar="FILE", help="read the API key from it (-: from standard input)"
-    )
-    link.add_argument("--project", type=int, metavar="ID", help="default: the key's own")
-    link.add_argument("--impulse", type=int, metavar="ID", help="default: the default impulse")
-    link.add_argument(
-        "--learn-block", type=int, metavar="ID", help="default: the first that detects objects"
-    )
-    link.add_argument("--studio", default="", metavar="URL", help="of the Studio API")
-    link.add_argument("--ingestion", default="", metavar="URL", help="of the ingestion API")
-
-
-def _import_words(command: Parser) -> None:
-    command.add_argument("file", type=Path, help=".tflite, .onnx, or an archive of Edge Impulse")
-    command.add_argument("--model", metavar="ID", help="name in topics")
-    command.add_argument("--title", default="", help="name for people")
-    command.add_argument("--labels", metavar="A,B", help="in tensor order")
-    command.add_argument("--task", choices=[task.value for task in Task])
-    command.add_argument("--resize-mode", choices=[mode.value for mode in ResizeMode])
-    command.add_argument("--input-scaling", choices=[scaling.value for scaling in InputScaling])
-    command.add_argument("--threshold", type=float, help="lowest confidence, 0..1")
-
-
-def _deploy_words(command: Parser) -> None:
-    command.add_argument("model")
-    command.add_argument("--camera", action="append", default=[], metavar="ID")
-    command.add_argument("--version", metavar="DIGEST", help="default: the newest that works")
-    command.add_argument("--threshold", type=float, help="lowest confidence, 0..1")
-    command.add_argument(
-        "--at-once", action="store_true", help="without a trial beside the version in force"
-    )
-
-
-def _samples_words(command: Parser) -> None:
-    for name in ("state", "camera", "label", "strategy"):
-        command.add_argument(f"--{name}", default="")
-    command.add_argument("--limit", type=int, default=50)
-    command.add_argument("--offset", type=int, default=0)
-    command.add_argument("--by-value", action="store_true", help="the most valuable first")
-    _json_word(command)
-
-
-def _json_word(command: Parser) -> None:
-    command.add_argument("--json", action="store_true", help="as JSON")
-
-
-def _progress_line(step: Progress) -> str:
-    if step.state is JobState.DONE:
-        return step.text or "done"
-    share = f" ({step.done}/{step.total})" if step.total else ""
-    return f"{step.text}{share}"
+COMMANDS: Final[Mapping[str, words.Run]] = {
+    "link": _link,
+    "show": _status,
+    "unlink": _unlink,
+    "pull": _pull,
+    "import": _import,
+    "models": _models,
+    "rename": _rename,
+    "delete": _delete,
+    "deploy": _deploy,
+    "undeploy": _on_model(c.UndeployModel),
+    "promote": _on_model(c.PromoteModel),
+    "end-shadow": _on_model(c.EndShadow),
+    "roll-back": _on_model(c.RollBackModel),
+    "samples": _samples,
+    "approve": _review("approved", "approved"),
+    "discard": _review("discarded", "discarded"),
+    "reopen": _review("new", "reopened"),
+    "picture": _picture,
+    "upload": _upload,
+    "retrain": _retrain,
+    "check": _check,
+    "cancel": _cancel,
+}
 
 
 def _print(text: str) -> None:
-    sys.stdout.write(text + "\n")
-
-
-def _note(text: str) -> None:
-    sys.stderr.write(text + "\n")
+    with _writing():
+        sys.stdout.write(text + "\n")
