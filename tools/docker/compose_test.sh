@@ -64,7 +64,7 @@ ask() { "${compose[@]}" exec -T cloud-sync nxai-cloud-sync "$@"; }
 ask import /tmp/model.onnx --model copy --labels bolt,nut,washer
 ask deploy copy --camera demo
 for attempt in $(seq 60); do
-    if ask models | grep -q "copy .* running on demo"; then break; fi
+    if ask models | grep -q "copy .* in force on demo"; then break; fi
     if [ "$attempt" = 60 ]; then
         ask models
         exit 1
