@@ -297,7 +297,10 @@ def test_a_redirect_to_another_host_does_not_get_the_key(walk: Loop) -> None:
 
 def test_a_name_that_nobody_knows(walk: Loop) -> None:
     with nothing_is_lost(walk):
-        said = walk.cli("link", "--studio", "http://edge-impulse.invalid/v1", code=1)
+        unknown = "http://edge-impulse.invalid"
+        words = ("link", "--studio", f"{unknown}/v1", "--ingestion", unknown)
+        assert "goes to no other host" in walk.cli(*words, code=1)
+        said = walk.cli(*words, text="ei_0123_of_that_host\n", code=1)
         assert (
             "name 'edge-impulse.invalid' not found: is this machine online, its DNS server set, "
             "and the address right?"

@@ -1345,3 +1345,40 @@ def test_the_reason_of_a_change_is_logged_once(box: Box, caplog: pytest.LogCaptu
     box.look()
     assert box.told.reason == ""
     assert [record.getMessage() for record in caplog.records] == ["model nuts: 2 labels"]
+
+
+# -- what settings.json runs ----------------------------------------------------------------------
+
+
+def test_a_version_that_settings_json_runs_is_in_use(box: Box) -> None:
+    """By `"path": "catalogue:DIGEST"`, under any name."""
+    guard = ModelStatus(
+        model="guard", state="ready", digest=NEW, wanted=f"catalogue:{NEW}", path=f"catalogue:{OLD}"
+    )
+    box.says(guard)
+    assert box.deployer.in_use() == dict.fromkeys((OLD, NEW), "inference runs it as model 'guard'")
+    box.says(state=ServiceState.STOPPED)  # it is started again, with the same settings
+    assert set(box.deployer.in_use()) == {OLD, NEW}
+    box.runs(OLD)
+    assert "model 'nuts' runs it on front" in box.deployer.in_use()[OLD]
+
+
+def test_a_model_of_settings_json_that_has_the_name_is_told(box: Box) -> None:
+    box.runs(OLD)
+    assert not box.deployer.problems
+    box.says(ModelStatus(model="nuts", state="ready", digest="f" * 64, wanted="n.onnx", path="n"))
+    box.look()
+    (problem,) = box.deployer.problems
+    assert problem.about == "model nuts"
+    assert problem.reason.startswith("settings.json has a model of this name, and that one runs")
+    box.says(model("nuts", OLD))
+    box.look()
+    assert not box.deployer.problems
+
+
+def test_what_is_deployed_beside_a_model_of_settings_json_says_what_it_waits_for(box: Box) -> None:
+    box.says(ModelStatus(model="nuts", state="ready", digest="f" * 64, wanted="n.onnx", path="n"))
+    box.deploy(OLD, "front")
+    box.look()
+    assert box.told.phase is Phase.STARTING
+    assert box.told.reason == "settings.json has a model of this name, and that one runs"

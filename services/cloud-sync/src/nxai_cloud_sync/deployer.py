@@ -149,6 +149,8 @@ class Deployer:
         self._shadow = ShadowOptions()
         self._decides = False
         """Whether it is known how trials end."""
+        self._held: Mapping[str, str] = {}
+        """Which models inference runs, by digest, whoever told it to. Only replaced, as above."""
         self._promotes = False
         """Whether trials may end with a version in force."""
         self._shelf = _Shelf()
@@ -218,7 +220,9 @@ class Deployer:
 
     def in_use(self) -> dict[str, str]:
         """Return why versions must not be deleted, by digest. From any thread."""
-        why = {}
+        why = {
+            digest: f"inference runs it as model {model!r}" for digest, model in self._held.items()
+        }
         records = self._records.values()
         for record in records:
             if record.trial is not None:
@@ -366,6 +370,7 @@ class Deployer:
     def see_status(self, status: Status) -> None:
         """Take what an inference or capture process says of itself."""
         self._observations.see(status, self._clock())
+        self._held = self._observations.held()
 
     def look(
         self,
@@ -523,6 +528,15 @@ class Deployer:
             about = f"model {record.model}"
             if record.phase is Phase.FAILED:
                 yield Problem(about=about, reason=record.reason)
+            other = self._observations.other_wish(record.model)
+            if other:
+                yield Problem(
+                    about=about,
+                    reason=(
+                        f"settings.json has a model of this name, and that one runs ({other}): "
+                        "give it another name there, or undeploy this one"
+                    ),
+                )
             missing = self._shelf.missing(record.digest)
             if missing:
                 yield Problem(
@@ -632,6 +646,8 @@ class Deployer:
             return f"{what}no inference service runs"
         if not self._observations.knows(model):
             return f"{what}inference was not told of it yet; the manager's problems say why"
+        if self._observations.other_wish(model):
+            return f"{what}settings.json has a model of this name, and that one runs"
         return "" if self._observations.digest_of(model) else f"{what}inference loads it"
 
     def _version(self, model: str, digest: str | None) -> CatalogueVersion:

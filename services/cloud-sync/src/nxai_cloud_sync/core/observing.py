@@ -130,6 +130,27 @@ class Observations:
         """Tell whether inference was told of a model."""
         return any(self._workers(model))
 
+    def other_wish(self, model: str) -> str:
+        """Return what else than a version of the catalogue inference was told to run by that name.
+
+        Empty: nothing else. settings.json may have a model of its own of that name.
+        """
+        wanted = {process.models[model].wanted for process in self._workers(model)}
+        return next((path for path in sorted(wanted) if path and CATALOGUE not in path), "")
+
+    def held(self) -> dict[str, str]:
+        """Return which models run or shall run a version of the catalogue, by digest.
+
+        As inference said last, also of processes that are not here: they come again.
+        """
+        return {
+            path.removeprefix(CATALOGUE): model
+            for process in self._of_role(INFERENCE)
+            for model, status in process.models.items()
+            for path in (status.wanted, status.path)
+            if path.startswith(CATALOGUE)
+        }
+
     @property
     def inference_runs(self) -> bool:
         """Whether any inference process is here."""
