@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -427,13 +428,14 @@ def test_a_new_key_stays_where_it_is_not_known_how_linking_ended(linked: Shell) 
     walk.project.add_key(new)
     hanging = Hang()
     walk.emulator.faults.add(Fault("*", hanging))
+    began = datetime.now(UTC)
     with linked.process("link", "--key-file", "-", stdin=subprocess.PIPE) as process:
         assert process.stdin is not None
         assert process.stderr is not None
         process.stdin.write(f"{new}\n")
         process.stdin.close()
         process.stdin = None
-        job = job_of(walk, "link")
+        job = job_of(walk, "link", began)
         assert process.stderr.readline() == "checking the key\n"
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=30)
@@ -795,8 +797,9 @@ def test_an_upload_that_waits_says_so(linked: Shell) -> None:
     hanging = Hang()
     linked.walk.emulator.faults.add(Fault("*/files", hanging, count=None))
     one, two = (s["id"] for s in linked.json("samples", "--state", "approved")["samples"][:2])
+    began = datetime.now(UTC)
     with linked.process("upload", one) as first:
-        job_of(linked.walk, "upload")
+        job_of(linked.walk, "upload", began)
         with linked.process("upload", two) as second:
             assert second.stderr is not None
             assert second.stderr.readline() == "waits until upload is done\n"
@@ -840,15 +843,19 @@ def test_looking_for_a_new_model(pulled: Shell) -> None:
     assert "which is new" in pulled.does("check")
 
 
-def job_of(walk: Loop, command: str) -> str:
-    """Return the job of a command that is under way."""
+def job_of(walk: Loop, command: str, since: datetime) -> str:
+    """Return the job of a command that began since; the end of one before may not be heard yet."""
 
     def look() -> str | None:
         while (delivery := walk.progress.receive(0)) is not None:
             delivery.acknowledge()
             walk.steps.append(delivery.message)  # type: ignore[arg-type]  # it gets nothing else
         ended = {step.job for step in walk.steps if step.state.ended}
-        jobs = [s.job for s in walk.steps if s.command == command and s.job not in ended]
+        jobs = [
+            step.job
+            for step in walk.steps
+            if step.command == command and step.at >= since and step.job not in ended
+        ]
         return jobs[-1] if jobs else None
 
     job = wait_for(look, 30, f"a job {command}")
@@ -861,8 +868,9 @@ def test_a_job_is_cancelled_by_another_command(linked: Shell) -> None:
     walk.emulator.faults.add(Fault(A_MODEL, Trickle(0.01)))
     walk.project.train(Training(downloads(float32(50)), labels=LABELS))
     assert linked.fails("cancel", "pull-1") == "there is no job 'pull-1'"
+    began = datetime.now(UTC)
     with linked.process("pull") as process:
-        job = job_of(walk, "pull")
+        job = job_of(walk, "pull", began)
         wait_for(lambda: walk.emulator.asked("/learn-data/"), 30)
         linked.does("cancel", job)
         out, err = process.communicate(timeout=30)
@@ -877,8 +885,9 @@ def test_an_interrupted_command_leaves_its_job_alone(linked: Shell) -> None:
     hanging = Hang()
     walk.emulator.faults.add(Fault("*/downloads", hanging))
     walk.project.train(Training(downloads(float32(51)), labels=LABELS))
+    began = datetime.now(UTC)
     with linked.process("pull") as process:
-        job = job_of(walk, "pull")
+        job = job_of(walk, "pull", began)
         assert process.stderr is not None
         assert process.stderr.readline() == "checking the key\n"
         process.send_signal(signal.SIGINT)
