@@ -2,9 +2,12 @@
 
 import random
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from nxai_common.contracts.collecting import (
+    BandStrategy,
     CollectStrategy,
     FlickerStrategy,
     IntervalStrategy,
@@ -14,6 +17,7 @@ from nxai_common.contracts.collecting import (
     UncertainStrategy,
 )
 from nxai_common.contracts.configuration import Assignment, DesiredModel, UncertainRule
+from nxai_common.contracts.models import Task
 from nxai_common.contracts.results import CollectReason, InferenceResult
 from nxai_common.errors import RejectedError
 from nxai_inference.models import LOAD_RETRY
@@ -82,7 +86,7 @@ def test_what_the_rule_calls_uncertain_is_kept_for_its_reason() -> None:
             M,
             assignments=(
                 collecting(UncertainStrategy(), uncertain=UncertainRule(threshold=0.6)),
-                collecting(UncertainStrategy(), camera="back"),
+                collecting(UncertainStrategy(), camera="back", uncertain=UncertainRule()),
             ),
         )
         found = on.ask(frame())
@@ -90,6 +94,48 @@ def test_what_the_rule_calls_uncertain_is_kept_for_its_reason() -> None:
             strategy="uncertain", reason=found.uncertain_reason, value=0.75
         )
         assert on.ask(frame(camera="back")).collect is None  # the rule is off there
+
+
+def ssd(score: float) -> list[NDArray[np.float32]]:
+    """Return outputs of MobileNet-SSD: one box."""
+    box = [[[0.25, 0.25, 0.5, 0.5]]]
+    return [np.array(v, np.float32) for v in ([[score]], box, [1], [[0]])]
+
+
+OF_THE_MODEL = UncertainRule(threshold=0.95)
+OF_THE_CAMERA = UncertainRule(threshold=0.76)
+
+
+@pytest.mark.parametrize(
+    ("desired", "more", "reason"),
+    [
+        # The package says 0.7: no detection is below that.
+        ({}, {}, "confidence of a detection 0.750 < 0.8"),
+        ({"threshold": 0.5}, {}, ""),  # and so 0.6
+        ({"threshold": 0.5}, {"threshold": 0.75}, "confidence of a detection 0.750 < 0.85"),
+        ({"uncertain": OF_THE_MODEL}, {}, "confidence of a detection 0.750 < 0.95"),
+        (
+            {},
+            {"uncertain": UncertainRule(threshold=0.76)},
+            "confidence of a detection 0.750 < 0.76",
+        ),
+        ({}, {"uncertain": UncertainRule()}, ""),
+        ({}, {"collect": (BandStrategy(),)}, ""),  # nobody asks
+    ],
+)
+def test_where_nobody_set_a_rule_one_is_chosen_that_fits_the_model(
+    desired: dict[str, object], more: dict[str, object], reason: str
+) -> None:
+    with line() as on:
+        on.source.put("v1", ScriptedEngine(ssd(0.75)), task=Task.MOBILENET_SSD, threshold=0.7)
+        wanted = {"collect": (UncertainStrategy(),)} | more
+        on.configure(
+            M.model_copy(update=desired),
+            assignments=(Assignment.model_validate({"camera": "front", "model": "m"} | wanted),),
+        )
+        found = on.ask(frame())
+        assert len(found.detections) == 1
+        assert (found.uncertain, found.uncertain_reason) == (reason != "", reason)
 
 
 def test_strategies_go_by_the_threshold_of_the_camera() -> None:

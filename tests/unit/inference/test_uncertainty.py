@@ -8,8 +8,9 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from nxai_common.contracts.configuration import UncertainRule
+from nxai_common.contracts.models import Task
 from nxai_inference.core.decoding import Decoded
-from nxai_inference.core.uncertainty import Never, least_sure, rule_for
+from nxai_inference.core.uncertainty import Never, fitting_rule, least_sure, rule_for
 
 pytestmark = pytest.mark.unit
 
@@ -52,6 +53,24 @@ def test_the_rule(decoded: Decoded, threshold: float, reason: str) -> None:
 def test_zero_is_off() -> None:
     assert rule_for(UncertainRule(threshold=0)) == Never()
     assert Never().judge(fomo((0.0, 0.0))) == ""
+
+
+@pytest.mark.parametrize(
+    ("task", "threshold", "expected"),
+    [
+        (Task.FOMO, 0.9, 0.6),
+        (Task.CLASSIFICATION, 0.9, 0.6),
+        (Task.MOBILENET_SSD, 0.3, 0.6),
+        (Task.MOBILENET_SSD, 0.7, 0.8),
+        (Task.YOLOV5, 0.75, 0.85),
+        (Task.YOLOV5_V5, 0.6, 0.7),
+        (Task.YOLOV5, 0.95, 1.0),
+    ],
+)
+def test_doubt_begins_above_what_a_detector_keeps(
+    task: Task, threshold: float, expected: float
+) -> None:
+    assert fitting_rule(task, threshold) == UncertainRule(threshold=expected)
 
 
 @given(

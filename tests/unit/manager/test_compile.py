@@ -170,7 +170,7 @@ Rule = float | None
     [
         # model's own rule, use's own rule, the camera's fields, threshold that the camera gets
         (None, None, {}, None),
-        (None, None, {"collect": True}, 0.6),
+        (None, None, {"collect": True}, None),  # inference chooses
         (None, None, {"collect": {"enabled": True, "strategies": ["random"]}}, None),
         (None, None, {"uncertain": {"threshold": 0.7}}, 0.7),
         (None, None, {"uncertain": {"threshold": 0.7}, "collect": True}, 0.7),
@@ -178,6 +178,8 @@ Rule = float | None
         (0.0, 0.4, {"uncertain": {"threshold": 0.7}, "collect": True}, 0.4),
         (0.3, 0.0, {"uncertain": {"threshold": 0.7}, "collect": True}, 0.0),
         (0.3, 0.3, {}, None),  # as the model says
+        (0.0, None, {"collect": True}, 0.0),  # and not as inference would choose
+        (None, None, {"uncertain": {"threshold": 0}, "collect": True}, 0.0),
     ],
 )
 def test_nearest_rule_that_was_set_says_what_is_doubtful(
@@ -193,18 +195,6 @@ def test_nearest_rule_that_was_set_says_what_is_doubtful(
     )
     got = found["back", "m"].uncertain if ("back", "m") in found else None
     assert got == (None if expected is None else UncertainRule(threshold=expected))
-
-
-@pytest.mark.parametrize(
-    ("model", "use", "expected"),
-    [(None, None, 0.6), (0.3, None, 0.6), (0.7, None, 0.8), (0.3, 0.75, 0.85), (0.95, None, 1.0)],
-)
-def test_doubt_begins_above_what_a_detector_keeps(model: Rule, use: Rule, expected: float) -> None:
-    found = assignments(
-        cameras=[CAMERAS[1] | {"models": [{"id": "m", "threshold": use}], "collect": True}],
-        models=[{"id": "m", "path": "m", "threshold": model}],
-    )
-    assert found["back", "m"].uncertain == UncertainRule(threshold=expected)
 
 
 OLD, NEW = "a" * 64, "b" * 64
@@ -252,7 +242,6 @@ def test_pictures_are_collected_for_an_imported_model_and_not_for_its_candidate(
     assert found["front", "parts"] == Assignment(
         camera="front",
         model="parts",
-        uncertain=UncertainRule(threshold=0.6),
         collect=(UncertainStrategy(),),
     )
     assert {model for _, model in found} == {"m5-nut", "m5-washer", "parts"}
@@ -262,10 +251,7 @@ def test_pictures_are_collected_for_an_imported_model_and_not_for_its_candidate(
 def test_imported_model_is_doubtful_as_the_camera_says(threshold: float) -> None:
     cameras = [CAMERAS[0] | {"uncertain": {"threshold": threshold}}, CAMERAS[1]]
     found = assignments(deployed=(PARTS,), cameras=cameras)
-    if threshold:
-        assert found["front", "parts"].uncertain == UncertainRule(threshold=threshold)
-    else:
-        assert ("front", "parts") not in found
+    assert found["front", "parts"].uncertain == UncertainRule(threshold=threshold)
 
 
 def test_no_secret_is_in_any_document() -> None:

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nxai_common.contracts.configuration import DemoSource, DesiredModel
+from nxai_common.contracts.collecting import CollectPolicy
+from nxai_common.contracts.configuration import DemoSource, DesiredModel, UncertainRule
 from nxai_common.contracts.deployments import DeployedModel
 from nxai_common.contracts.status import Problem
 from nxai_manager.core.compile import compile_settings
@@ -135,3 +136,55 @@ def test_whatever_is_deployed_services_get_what_they_can_run(wanted: list[Deploy
     assert set(ids) | {p.about.removeprefix("model ") for p in found.problems} >= {
         model.model for model in wanted
     }
+
+
+NEVER = UncertainRule()
+SOMETIMES = UncertainRule(threshold=0.3)
+
+
+@pytest.mark.parametrize(
+    ("own", "camera", "imported", "told"),
+    [
+        # rules of its own model and of the camera, cameras of an imported model, whether it is told
+        (NEVER, None, (), True),
+        (NEVER, None, ("back",), True),
+        (NEVER, None, ("front",), False),  # it follows the camera: inference chooses
+        (NEVER, SOMETIMES, (), True),
+        (NEVER, SOMETIMES, ("front",), False),
+        (SOMETIMES, NEVER, ("front",), False),
+        (None, None, (), False),
+    ],
+)
+def test_camera_that_shall_collect_what_its_models_never_give_is_told(
+    own: UncertainRule | None,
+    camera: UncertainRule | None,
+    imported: tuple[str, ...],
+    told: bool,
+) -> None:
+    front, back = SETTINGS.cameras
+    settings = SETTINGS.model_copy(
+        update={
+            "cameras": (
+                front.model_copy(
+                    update={
+                        "models": (ModelUse(id="nut", uncertain=own),),
+                        "uncertain": camera,
+                        "collect": CollectPolicy(enabled=True),
+                    }
+                ),
+                back,
+            )
+        }
+    )
+    problem = Problem(
+        about="camera front",
+        reason='collects no uncertain pictures: the "uncertain" threshold of each of its models is '
+        "0, which means never. Write another one, or leave it out, and one that fits is chosen",
+    )
+    found = fit(settings, (deployed(cameras=imported),))
+    assert found.problems == ((problem,) if told else ())
+
+
+def test_camera_without_models_may_wait_for_one() -> None:
+    alone = Camera(id="front", source=DemoSource(), collect=CollectPolicy(enabled=True))
+    assert fit(Settings(cameras=(alone,)), ()) == Deployed()

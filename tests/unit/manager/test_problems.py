@@ -546,14 +546,20 @@ def test_quotas_that_fit_together(quotas: dict[str, int]) -> None:
 NEVER = {"threshold": 0}
 RULES: list[tuple[dict[str, Any], dict[str, Any], bool]] = [
     ({}, {}, True),
-    ({"uncertain": NEVER}, {}, False),
-    ({"uncertain": {}}, {}, False),
+    ({"uncertain": NEVER}, {}, True),  # an imported model may come, as below
+    ({"uncertain": NEVER}, {"uncertain": NEVER}, False),
+    ({"uncertain": {}}, {"uncertain": NEVER}, False),
     ({"uncertain": {"threshold": 0.3}}, {}, True),
     ({"uncertain": NEVER}, {"models": [{"id": "m", "uncertain": {"threshold": 0.3}}]}, True),
-    ({"uncertain": {"threshold": 0.3}}, {"models": [{"id": "m", "uncertain": NEVER}]}, False),
+    (
+        {"uncertain": {"threshold": 0.3}},
+        {"uncertain": NEVER, "models": [{"id": "m", "uncertain": NEVER}]},
+        False,
+    ),
+    ({"uncertain": {"threshold": 0.3}}, {"uncertain": NEVER}, True),
     ({}, {"uncertain": NEVER}, False),
     ({}, {"uncertain": NEVER, "models": []}, False),
-    ({}, {"models": []}, True),  # an imported model may come
+    ({}, {"models": []}, True),
     ({"uncertain": NEVER}, {"uncertain": {"threshold": 0.3}}, True),  # imported ones follow it
     ({"uncertain": NEVER}, {"collect": {"enabled": True, "strategies": ["random"]}}, True),
     ({"uncertain": NEVER}, {"collect": False}, True),
@@ -578,8 +584,8 @@ def test_collecting_what_never_is_uncertain_is_refused(
     [problem] = problems(text)
     assert problem == (
         'line 1: cameras.front.collect: strategy "uncertain" would never collect anything: the '
-        '"uncertain" threshold of every model of this camera is 0, which means never; write '
-        '"uncertain": {"threshold": 0.6} there, or leave it out'
+        '"uncertain" threshold of this camera and of every model of it is 0, which means never; '
+        "write another one, or leave it out, and one that fits is chosen"
     )
 
 

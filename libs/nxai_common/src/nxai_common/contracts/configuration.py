@@ -260,6 +260,8 @@ class Assignment(Value):
     model: Level
     threshold: Fraction | None = None
     uncertain: UncertainRule | None = None
+    """None: as the model says. Where that is never, and `collect` asks for uncertain pictures,
+    inference takes what fits the model."""
     collect: tuple[CollectStrategy, ...] = ()
     """When a frame's picture is worth keeping; empty: never."""
 

@@ -6,7 +6,8 @@ from typing import Final, Self
 
 import numpy as np
 
-from nxai_common.contracts.configuration import Assignment, DesiredModel
+from nxai_common.contracts.collecting import UncertainStrategy
+from nxai_common.contracts.configuration import Assignment, DesiredModel, UncertainRule
 from nxai_common.contracts.frames import Frame
 from nxai_common.contracts.models import ModelManifest, Task, TensorInfo
 from nxai_common.contracts.results import (
@@ -22,7 +23,7 @@ from nxai_inference.core.collecting import Collector, Look
 from nxai_inference.core.decoding import Decoded
 from nxai_inference.core.geometry import to_original
 from nxai_inference.core.tensors import RawOutput
-from nxai_inference.core.uncertainty import UncertaintyRule, rule_for
+from nxai_inference.core.uncertainty import UncertaintyRule, fitting_rule, rule_for
 
 SMALL_TENSORS: Final = 4096
 """Values up to which ``tensors: auto`` sends raw outputs: a FOMO map of 30 x 30 x 4 has 3,600 and
@@ -73,15 +74,13 @@ class Answer:
             worker: This process.
             frame: Any frame of the camera.
         """
-        threshold, doubt = manifest.threshold, desired.uncertain
+        threshold = manifest.threshold
         if assignment is not None and assignment.threshold is not None:
             threshold = assignment.threshold
-        if assignment is not None and assignment.uncertain is not None:
-            doubt = assignment.uncertain
         tensors = _describe(outputs) if _wanted(desired, outputs) else ()
         return cls(
             threshold=threshold,
-            rule=rule_for(doubt),
+            rule=rule_for(_doubt(manifest.task, threshold, desired, assignment)),
             template=blank_result(frame, manifest, worker),
             tensors=tensors,
             tensor_bytes=sum(tensor.length for tensor in tensors),
@@ -233,6 +232,19 @@ def timing(queue_ms: float, engine_ms: float, decode_ms: float) -> Timing:
     return Timing(
         queue_ms=round(queue_ms, 3), engine_ms=round(engine_ms, 3), decode_ms=round(decode_ms, 3)
     )
+
+
+def _doubt(
+    task: Task, threshold: float, desired: DesiredModel, assignment: Assignment | None
+) -> UncertainRule:
+    if assignment is None:
+        return desired.uncertain
+    if assignment.uncertain is not None:
+        return assignment.uncertain
+    asked = any(isinstance(strategy, UncertainStrategy) for strategy in assignment.collect)
+    if asked and desired.uncertain.threshold == 0:
+        return fitting_rule(task, threshold)
+    return desired.uncertain
 
 
 def _wanted(desired: DesiredModel, outputs: Sequence[TensorInfo]) -> bool:

@@ -6,7 +6,18 @@ from typing import Final, Protocol
 import numpy as np
 
 from nxai_common.contracts.configuration import UncertainRule
+from nxai_common.contracts.models import Task
 from nxai_inference.core.decoding.decoded import Decoded
+
+UNSURE: Final = 0.6
+"""Where nobody set a threshold. The model's best answer is hardly likelier than all others
+together; the closed system's 0.8 fires on nearly every edge of an object, its 0.4 lies below what
+detectors keep."""
+MARGIN: Final = 0.1
+"""Above the lowest confidence of a detection: a detector keeps nothing below that, and no
+detection would ever be doubtful."""
+ALL_IS_JUDGED: Final = frozenset({Task.FOMO, Task.CLASSIFICATION})
+"""Where the rule sees what is no detection, too."""
 
 _ANY: Final = np.float32(np.inf)
 
@@ -74,6 +85,18 @@ def least_sure(decoded: Decoded, limit: np.float32 = _ANY) -> np.float32 | None:
     else:
         lowest = decoded.scores.min()
     return lowest
+
+
+def fitting_rule(task: Task, threshold: float) -> UncertainRule:
+    """Return the rule for a model of which nobody said what is doubtful, and somebody asks.
+
+    Args:
+        task: What the model does.
+        threshold: Lowest confidence of a detection.
+    """
+    if task in ALL_IS_JUDGED:
+        return UncertainRule(threshold=UNSURE)
+    return UncertainRule(threshold=max(UNSURE, round(min(threshold + MARGIN, 1.0), 3)))
 
 
 def rule_for(wanted: UncertainRule) -> UncertaintyRule:

@@ -18,13 +18,12 @@ from nxai_common.contracts.configuration import (
     PublisherCamera,
     PublisherConfiguration,
     Shadow,
-    UncertainRule,
 )
 from nxai_common.contracts.deployments import DeployedModel
 from nxai_common.contracts.models import CATALOGUE
 from nxai_manager.core.deployed import NOTHING, Deployed
 from nxai_manager.core.document import Camera, Settings
-from nxai_manager.core.doubt import rule_of_camera, rule_of_use
+from nxai_manager.core.doubt import NEVER, rule_of_use
 
 REVISION_CHARACTERS = 12
 """48 bits: two documents of one box never meet, and a person can compare them by eye."""
@@ -189,20 +188,21 @@ def _assignments(settings: Settings, deployed: Deployed) -> Iterator[Assignment]
         collect = camera.collect.strategies if camera.collect.enabled else ()
         for use in camera.models:
             rule = rule_of_use(camera, use, own[use.id])
+            # "Never" is said in any case: inference chooses a rule where it hears of none.
+            told = rule != own[use.id].uncertain or rule == NEVER
             yield Assignment(
                 camera=camera.id,
                 model=use.id,
                 threshold=use.threshold,
-                uncertain=None if rule == own[use.id].uncertain else rule,
+                uncertain=rule if told else None,
                 collect=collect,
             )
         for model in deployed.models:
             if camera.id in model.cameras:
-                rule = rule_of_camera(camera, model.threshold)
                 yield Assignment(
                     camera=camera.id,
                     model=model.model,
-                    uncertain=None if rule == UncertainRule() else rule,
+                    uncertain=camera.uncertain,
                     collect=collect,
                 )
 

@@ -18,7 +18,7 @@ from nxai_common.contracts.configuration import (
     V4l2Source,
 )
 from nxai_manager.core.document import Camera, Settings
-from nxai_manager.core.doubt import UNSURE, collects_uncertain, rule_of_use
+from nxai_manager.core.doubt import NEVER, collects_uncertain, rule_of_use
 from nxai_manager.core.json_text import Path
 
 SCHEMES: Final = {
@@ -238,19 +238,20 @@ def _collect(camera: Camera, known: Mapping[str, DesiredModel]) -> Iterator[tupl
         yield ("collect", "quotas", *path), reason
     if collects_uncertain(camera) and _never_uncertain(camera, known):
         reason = (
-            'strategy "uncertain" would never collect anything: the "uncertain" threshold of '
-            "every model of this camera is 0, which means never; write "
-            f'"uncertain": {{"threshold": {UNSURE}}} there, or leave it out'
+            'strategy "uncertain" would never collect anything: the "uncertain" threshold of this '
+            "camera and of every model of it is 0, which means never; write another one, or "
+            "leave it out, and one that fits is chosen"
         )
         yield ("collect",), reason
 
 
 def _never_uncertain(camera: Camera, known: Mapping[str, DesiredModel]) -> bool:
-    """Return whether no model can give a doubtful result. Imported models follow the camera."""
-    rules = [rule_of_use(camera, use, known[use.id]) for use in camera.models if use.id in known]
-    if camera.uncertain is not None:
-        rules.append(camera.uncertain)
-    return bool(rules) and all(rule.threshold == 0 for rule in rules)
+    """Return whether no model can give a doubtful result.
+
+    An imported one, of which the settings know nothing, follows the camera.
+    """
+    rules = (rule_of_use(camera, use, known[use.id]) for use in camera.models if use.id in known)
+    return camera.uncertain == NEVER and all(rule == NEVER for rule in rules)
 
 
 def _quotas(quotas: Quotas) -> Iterator[tuple[Path, str]]:

@@ -7,6 +7,7 @@ from typing import Final
 from nxai_common.contracts.deployments import DeployedModel
 from nxai_common.contracts.status import Problem
 from nxai_manager.core.document import Settings
+from nxai_manager.core.doubt import never_doubtful
 
 SHOWN_CAMERAS: Final = 5
 """Of those that there are not: a line for a person, not a list."""
@@ -49,6 +50,7 @@ def fit(settings: Settings, wanted: Iterable[DeployedModel]) -> Deployed:
         elif candidate is not None:
             taken.add(candidate)
         models[name] = fitted
+    problems.extend(never_doubtful(settings, models.values()))
     return Deployed(tuple(models.values()), tuple(problems))
 
 

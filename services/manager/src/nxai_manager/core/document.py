@@ -74,8 +74,8 @@ class Camera(CameraOptions):
     uncertain: UncertainRule | None = None
     """When a result counts as doubtful, for models without a rule of their own: those imported
     from Edge Impulse, and those in `models` that say nothing. Left out: while `collect` asks for
-    uncertain pictures, a probability below 0.6 (or below the model's `threshold` + 0.1, where a
-    higher one is set here or at the deployment); else never."""
+    uncertain pictures, a probability below 0.6 (for YOLOv5 and MobileNet-SSD, which report nothing
+    below their `threshold`, at least that + 0.1); else never."""
     collect: Annotated[CollectPolicy, BeforeValidator(_collect)] = CollectPolicy()
     """Keep pictures for retraining; `true` will do. A strategy without options may be given as
     its name: `"strategies": ["uncertain", "random"]`."""

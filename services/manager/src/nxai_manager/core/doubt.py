@@ -1,44 +1,45 @@
-"""When a result counts as doubtful: which of the rules that may be set holds."""
+"""When a result counts as doubtful: which of the rules that may be set holds.
 
-from typing import Final
+Where nobody set one, inference chooses: it alone knows the model.
+"""
+
+from collections.abc import Collection, Iterator
 
 from nxai_common.contracts.configuration import DesiredModel, UncertainRule
-from nxai_manager.core.document import Camera, ModelUse
+from nxai_common.contracts.deployments import DeployedModel
+from nxai_common.contracts.status import Problem
+from nxai_manager.core.document import Camera, ModelUse, Settings
 
-UNSURE: Final = 0.6
-"""Where nobody set a threshold. The model's best answer is hardly likelier than all others
-together; the closed system's 0.8 fires on nearly every edge of an object, its 0.4 lies below what
-detectors keep."""
-MARGIN: Final = 0.1
-"""Above the lowest confidence of a detection: a detector keeps nothing below that, and no
-detection would ever be doubtful."""
+NEVER = UncertainRule()
 
 
-def rule_of_use(camera: Camera, use: ModelUse, model: DesiredModel) -> UncertainRule:
-    """Return the rule for a model of settings.json on a camera: the nearest one that was set."""
+def rule_of_use(camera: Camera, use: ModelUse, model: DesiredModel) -> UncertainRule | None:
+    """Return the nearest rule that was set for a model of settings.json on a camera."""
     if use.uncertain is not None:
         return use.uncertain
     if "uncertain" in model.model_fields_set:
         return model.uncertain
-    return rule_of_camera(camera, model.threshold if use.threshold is None else use.threshold)
-
-
-def rule_of_camera(camera: Camera, threshold: float | None) -> UncertainRule:
-    """Return the rule for a model that has none of its own.
-
-    Args:
-        camera: Which it looks at.
-        threshold: Lowest confidence of a detection, where it is known.
-    """
-    if camera.uncertain is not None:
-        return camera.uncertain
-    if not collects_uncertain(camera):
-        return UncertainRule()
-    least = 0.0 if threshold is None else round(min(threshold + MARGIN, 1.0), 3)
-    return UncertainRule(threshold=max(UNSURE, least))
+    return camera.uncertain
 
 
 def collects_uncertain(camera: Camera) -> bool:
     """Return whether doubtful results of the camera shall be collected."""
     policy = camera.collect
     return policy.enabled and any(s.strategy == "uncertain" for s in policy.strategies)
+
+
+def never_doubtful(settings: Settings, imported: Collection[DeployedModel]) -> Iterator[Problem]:
+    """Yield cameras that shall collect doubtful results, and whose models never give any."""
+    own = {model.id: model for model in settings.models}
+    for camera in filter(collects_uncertain, settings.cameras):
+        rules = [rule_of_use(camera, use, own[use.id]) for use in camera.models]
+        if any(camera.id in model.cameras for model in imported):
+            rules.append(camera.uncertain)
+        if rules and all(rule == NEVER for rule in rules):
+            yield Problem(about=f"camera {camera.id}", reason=_NEVER)
+
+
+_NEVER = (
+    'collects no uncertain pictures: the "uncertain" threshold of each of its models is 0, which '
+    "means never. Write another one, or leave it out, and one that fits is chosen"
+)
