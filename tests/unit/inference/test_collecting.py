@@ -455,7 +455,7 @@ def test_cells_that_touch_are_one_candidate(cells: list[Any], wanted: str | None
 @pytest.mark.parametrize("wanted", [LEAST(), BandStrategy(width=0.1)])
 def test_a_crowded_picture_is_looked_through_as_well(wanted: CollectStrategy) -> None:
     """More places than Python looks through one by one."""
-    sure = [(row, column, (0.0, 1.0, 0.0)) for row in range(0, 16, 2) for column in range(16)]
+    sure = [(row, column, (0.0, 1.0, 0.0)) for row in range(0, 14, 2) for column in range(16)]
     model = Model(Task.FOMO, [fomo(side=16)], wanted)
     assert model.judge(fomo(*sure, side=16)) is None
     assert model.judge(fomo(*sure[1:], (15, 15, (0.4375, 0.5625, 0.0)), side=16)) is not None
