@@ -1,4 +1,5 @@
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import av
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from nxai_capture.adapters.file_source import VideoFileSource
+from nxai_capture.adapters.pyav_decoding import VideoDecoder
 from nxai_capture.adapters.pyav_picture import FrameConverter
 from nxai_capture.adapters.sources import Sources
 from nxai_capture.adapters.system_clock import SystemClock
@@ -279,6 +281,35 @@ def test_what_follows_a_damaged_picture_is_corrupt_up_to_the_next_key_frame(
     whole = [number_of(p) for p in pictures if not p.corrupt]
     assert whole == [*range(14), *range(20, 30)]
     assert len(pictures) > len(whole)
+
+
+def damage_packet(path: Path, number: int, damage: Callable[[bytes], bytes]) -> None:
+    """Replace a packet of a video by a shorter one; zeros fill it up."""
+    with av.open(str(path)) as container:
+        packet = [p for p in container.demux(video=0) if p.size][number]
+    assert packet.pos is not None
+    data = bytearray(path.read_bytes())
+    start = data.index(bytes(packet), packet.pos)
+    data[start : start + packet.size] = damage(bytes(packet)).ljust(packet.size, b"\0")
+    path.write_bytes(data)
+
+
+def hole(data: bytes) -> bytes:
+    return data[: len(data) // 2] + data[len(data) * 3 // 4 :]
+
+
+def test_a_jpeg_of_a_video_that_is_damaged_inside_is_corrupt_and_shown(tmp_path: Path) -> None:
+    path = clip(tmp_path / "a.avi", frames=8, codec="mjpeg", pixel_format="yuvj420p")
+    with av.open(str(path)) as container:
+        times = [frame.time for frame in container.decode(video=0)]
+    damage_packet(path, 2, hole)
+    damage_packet(path, 3, hole)
+    damage_packet(path, 5, lambda _: b"\xff\xd8 no JPEG \xff\xd9")
+    with av.open(str(path)) as container:
+        decoder = VideoDecoder(container, live=True)
+        shown = [(times.index(frame.time), damaged) for frame, damaged in decoder.frames()]
+        assert decoder.broken == 1
+    assert shown == [(n, n in (2, 3)) for n in range(8) if n != 5]
 
 
 def test_truncated_video_loops_what_is_there(tmp_path: Path) -> None:

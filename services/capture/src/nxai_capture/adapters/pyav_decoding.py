@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 import av.error
-from av import VideoFrame
+from av import CodecContext, Packet, VideoFrame
 from av.codec.context import Flags
 from av.container import InputContainer
 from av.stream import Discard
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from nxai_capture.ports import SourceInfo
@@ -18,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 LOG_EVERY: Final = 100
 """Broken packets come in hundreds; the first and each hundredth is told."""
+MJPEG: Final = "mjpeg"
 
 
 class VideoDecoder:
@@ -47,6 +49,7 @@ class VideoDecoder:
         self._container = container
         self._needs_key_frame = live
         self._damaged = False
+        self._lenient: VideoCodecContext | None = None
 
     def close(self) -> None:
         """Close the container."""
@@ -72,7 +75,8 @@ class VideoDecoder:
 
         A live stream begins in the middle of something: nothing is shown before the first key
         frame. After a packet that cannot be decoded and after a damaged frame, frames count as
-        damaged until the next one: each is built on those before it.
+        damaged until the next one: each is built on those before it. Of a damaged JPEG, which is
+        built on none, what can be made of it is shown.
 
         Args:
             heard: Called for each packet.
@@ -83,15 +87,18 @@ class VideoDecoder:
         for packet in self._container.demux(self._stream):
             if heard is not None:
                 heard()
+            damaged_packet = packet.is_corrupt
             try:
                 frames = packet.decode()
             except av.error.FFmpegError:  # decoding touches nothing outside: it is the packet
-                self.broken += 1
-                self._damaged = True
-                if self.broken % LOG_EVERY == 1:
-                    logger.warning("packets cannot be decoded", extra={"broken": self.broken})
-                continue
-            damaged_packet = packet.is_corrupt
+                frames = self._decode_jpeg_anyhow(packet)
+                damaged_packet = True
+                if not frames:
+                    self.broken += 1
+                    self._damaged = True
+                    if self.broken % LOG_EVERY == 1:
+                        logger.warning("packets cannot be decoded", extra={"broken": self.broken})
+                    continue
             for frame in frames:
                 if frame.key_frame:
                     self._needs_key_frame = False
@@ -102,14 +109,34 @@ class VideoDecoder:
                     self._damaged = True
                 yield frame, self._damaged
 
+    def _decode_jpeg_anyhow(self, packet: "Packet[VideoStream]") -> list[VideoFrame]:
+        """Return what can be made of a packet that the strict decoder refused."""
+        if self._stream.codec_context.name != MJPEG:
+            return []
+        if self._lenient is None:
+            self._lenient = CodecContext.create(MJPEG, "r")
+            self._lenient.extradata = self._stream.codec_context.extradata
+            _on_this_thread(self._lenient)
+        try:
+            return self._lenient.decode(packet)
+        except av.error.FFmpegError:
+            return []
+
+
+def _on_this_thread(codec: VideoCodecContext) -> None:
+    codec.thread_type = "NONE"
+    codec.thread_count = 1
+
 
 def _video_of(container: InputContainer, *, live: bool) -> VideoStream:
     """Return the best video stream, ready to be decoded on one thread."""
     stream = container.streams.best("video")
     if not isinstance(stream, VideoStream) or stream.codec_context is None:
         raise ConfigurationError("there is no video in it that can be decoded")
-    stream.thread_type = "NONE"
-    stream.codec_context.thread_count = 1
+    _on_this_thread(stream.codec_context)
+    if stream.codec_context.name == MJPEG:
+        # FFmpeg says nothing of damage inside a JPEG, unless it shall refuse such ones.
+        stream.codec_context.options = {"err_detect": "explode"}
     if live:
         stream.codec_context.flags |= Flags.low_delay
     for other in container.streams:
