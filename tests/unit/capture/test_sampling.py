@@ -14,18 +14,41 @@ from support.pictures import flat, in_layout, soft
 
 pytestmark = pytest.mark.unit
 
+MARGIN = "margin"
+
 
 def test_the_first_one_is_due_at_once() -> None:
-    assert Spacing().due(0, 1000)
+    assert Spacing().due(MARGIN, 0, 1000)
 
 
 def test_the_next_one_is_due_after_the_gap() -> None:
     spacing = Spacing()
-    spacing.taken(100)
-    assert not spacing.due(109.9, 10)
-    assert spacing.due(110, 10)
-    assert spacing.due(100, 0)
-    assert spacing.due(103, 3)  # the gap may change meanwhile
+    spacing.taken(MARGIN, 100)
+    assert not spacing.due(MARGIN, 109.9, 10)
+    assert spacing.due(MARGIN, 110, 10)
+    assert spacing.due(MARGIN, 100, 0)
+    assert spacing.due(MARGIN, 103, 3)  # the gap may change meanwhile
+
+
+@pytest.mark.parametrize("sparse", ["interval", "random", "nothing-found"])
+def test_what_is_sparse_by_itself_waits_for_nothing_and_keeps_nothing_waiting(sparse: str) -> None:
+    spacing = Spacing()
+    spacing.taken(MARGIN, 100)
+    assert spacing.due(sparse, 101, 10)
+    spacing.taken(sparse, 101)
+    assert spacing.due(sparse, 101, 10)
+    assert not spacing.due(MARGIN, 109, 10)
+    assert spacing.due(MARGIN, 110, 10)
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    ["uncertain", "least-confidence", "margin", "entropy", "band", "flicker", "of tomorrow"],
+)
+def test_all_other_strategies_are_kept_apart_together(strategy: str) -> None:
+    spacing = Spacing()
+    spacing.taken(MARGIN, 100)
+    assert not spacing.due(strategy, 109, 10)
 
 
 @given(st.lists(st.floats(0, 20), max_size=60), st.floats(0, 30))
@@ -33,8 +56,8 @@ def test_no_two_are_closer_than_the_gap(pauses: list[float], gap: float) -> None
     spacing, now, taken = Spacing(), 0.0, []
     for pause in pauses:
         now += pause
-        if spacing.due(now, gap):
-            spacing.taken(now)
+        if spacing.due(MARGIN, now, gap):
+            spacing.taken(MARGIN, now)
             taken.append(now)
     assert all(later - before >= gap for before, later in pairwise(taken))
 

@@ -1128,6 +1128,31 @@ def test_samples_of_a_camera_are_kept_apart_before_they_are_encoded(line: Line) 
     counted("samples_spaced", 2)
 
 
+@pytest.mark.parametrize("strategy", ["interval", "random", "nothing-found"])
+def test_a_sample_of_a_slice_comes_within_the_gap_of_a_doubtful_one_and_begins_none(
+    line: Line, strategy: str
+) -> None:
+    inbox = line.listen(Frame, Sample)
+    line.offer("m")
+    line.configure({"samples": True, "samples_gap_s": 10, "credit_window": 16})
+
+    def asked(number: int, why: CollectReason) -> None:
+        line.source().steps.put(flat(luma=20 + number))
+        line.answer(take(inbox), collect=why)
+
+    slice_of_all = CollectReason(strategy=strategy, reason="whatever is on it")
+    for number, why in enumerate((WANTED, slice_of_all, slice_of_all)):
+        asked(number, why)
+        assert take(inbox).strategy == why.strategy
+    asked(3, WANTED)
+    wait_for(lambda: line.service.report().counters["samples_spaced"] == 1)
+    line.clock.ahead += 10
+    asked(4, slice_of_all)
+    assert take(inbox).strategy == strategy
+    asked(5, WANTED)
+    assert take(inbox).strategy == WANTED.strategy
+
+
 def test_a_picture_that_could_not_be_taken_does_not_begin_a_gap(line: Line) -> None:
     inbox = line.listen(Frame, Sample)
     line.offer("m")

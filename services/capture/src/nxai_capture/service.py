@@ -316,7 +316,7 @@ class CaptureService:
     ) -> None:
         options, now = camera.options, self._clock.monotonic()
         spacing = self._spacing[options.id]
-        if not spacing.due(now, options.samples_gap_s):
+        if not spacing.due(why.strategy, now, options.samples_gap_s):
             self._samples_spaced += 1
             return
         picture = camera.sender.picture_of(key)
@@ -336,7 +336,7 @@ class CaptureService:
                 self._samples_withheld += 1
 
         if self._desk.submit(publish):
-            spacing.taken(now)
+            spacing.taken(why.strategy, now)
         else:
             self._samples_missed += 1
 
