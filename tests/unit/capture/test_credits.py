@@ -62,6 +62,37 @@ def test_one_camera_alone_and_a_short_hiccup_do_not_count_as_a_crowd() -> None:
     assert flight(window, 0.5, 0.012) == LOSSLESS_WINDOW, "nothing grows stale there"
 
 
+def test_all_models_that_look_at_a_frame_run_one_after_the_other() -> None:
+    window = CreditWindow(None)
+    for number in range(3):
+        window.take(key(number), number * 0.041)
+        window.ran(key(number), 0.040)
+        assert window.give_back(key(number), "w", (number + 2) * 0.041, 0.001)
+        assert window.size == 2, "it waited for the frame of our own before it, one run of both"
+    window.ran(key(2), 0.040)  # loaded late: its answer comes after the credit
+    window.take(key(2), 10.0)
+    window.give_back(key(2), "w", 10.041, 0.001)
+    assert window.size == 1, "40 ms of others, each frame for itself"
+
+
+def test_a_model_that_failed_last_does_not_hide_those_that_ran() -> None:
+    window = CreditWindow(None)
+    window.take(key(0), 0.0)
+    window.ran(key(0), 0.012)
+    window.give_back(key(0), "w", 0.096, 0.0)
+    assert window.size == 1
+
+
+def test_what_ran_on_a_frame_that_was_given_up_is_forgotten() -> None:
+    window = CreditWindow(None)
+    window.take(key(0), 0.0)
+    window.ran(key(0), 0.050)
+    window.expire(100.0)
+    window.take(key(0), 200.0)
+    window.give_back(key(0), "w", 200.041, 0.001)
+    assert window.size == 1
+
+
 def test_a_configured_size_rules() -> None:
     window = CreditWindow(5, lossless=True)
     assert window.size == 5

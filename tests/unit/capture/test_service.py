@@ -318,6 +318,23 @@ def test_where_frames_wait_long_for_a_worker_only_one_is_in_flight(line: Line) -
     assert inbox.receive(SILENCE) is None
 
 
+def test_a_cheap_model_that_looks_last_makes_no_crowd(line: Line) -> None:
+    inbox = line.listen(Frame)
+    line.offer("m", "tried")
+    line.configure({"models": ("m", "tried")})
+    source = line.source()
+    source.steps.put(flat())
+    frame = take(inbox)
+    line.clock.ahead += 0.082  # one frame of our own before it
+    line.answer(frame, timing={"engine_ms": 40}, returns_credit=False)
+    line.answer(frame, timing={"engine_ms": 1}, model="tried", shadow_of="m")
+    late: dict[str, Any] = {"timing": {"engine_ms": 40}, "returns_credit": False}
+    line.answer(frame, **late, input="gone")
+    for sequence in (1, 2):
+        source.steps.put(flat())
+        assert take(inbox).sequence == sequence
+
+
 def test_a_credit_whose_result_never_comes_returns_by_time_out(line: Line) -> None:
     inbox = line.listen(Frame)
     line.offer("m")

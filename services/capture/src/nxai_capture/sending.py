@@ -185,8 +185,15 @@ class FrameSender:
             self._changed.notify_all()
             return True
 
+    def ran(self, input_id: str, key: FrameKey, run_s: float) -> None:
+        """Note how long a model ran on a frame that others still look at."""
+        with self._changed:
+            window = self._windows.get(input_id)
+            if window is not None:
+                window.ran(key, run_s)
+
     def give_back(self, input_id: str, key: FrameKey, worker: str, run_s: float) -> None:
-        """Take the credit that a result brings."""
+        """Take the credit that the last result of a frame brings."""
         with self._changed:
             window = self._windows.get(input_id)
             if window is None:

@@ -196,9 +196,11 @@ class CaptureService:
         key = FrameKey(result.stream, result.sequence)
         if result.collect is not None and not result.shadow_of and camera.options.samples:
             self._take_sample(camera, key, result, result.collect)
+        run_s = result.timing.engine_ms / 1000
         if result.returns_credit:
-            run_s = result.timing.engine_ms / 1000
             camera.sender.give_back(result.input, key, result.worker, run_s)
+        else:
+            camera.sender.ran(result.input, key, run_s)
 
     def _handle_event(self, event: Event) -> None:
         camera = self._cameras.get(event.camera)

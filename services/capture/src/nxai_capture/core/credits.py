@@ -5,7 +5,7 @@ by the window. A frame's result is its credit coming back. A credit whose result
 (a worker died, a message was lost) comes back by time-out, and is counted.
 """
 
-from collections import deque
+from collections import defaultdict, deque
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,7 +16,7 @@ FRAMES_WHEN_CROWDED: Final = 1
 with four cameras at 12 ms a frame, results are 50 ms old instead of 100, and none is lost by it."""
 CROWDED_RUNS: Final = 3.0
 CROWDED_S: Final = 0.030
-"""Crowded: a frame waited longer than three runs of its model and 30 ms. One camera alone, however
+"""Crowded: a frame waited longer than three runs of its models and 30 ms. One camera alone, however
 fast, waits one run (its own other frame); a hiccup of a busy box is shorter than 30 ms."""
 FREE_RUNS: Final = 1.0
 FREE_S: Final = 0.015
@@ -54,6 +54,7 @@ class CreditWindow:
         self._size = size
         self.lossless = lossless
         self._sent_at: dict[FrameKey, float] = {}
+        self._ran_s: defaultdict[FrameKey, float] = defaultdict(float)
         self._times: deque[float] = deque(maxlen=REMEMBERED_TIMES)
         self._workers: dict[str, float] = {}
         self._crowded = False
@@ -95,15 +96,21 @@ class CreditWindow:
         """Note that a frame could not be sent after all."""
         self._sent_at.pop(key, None)
 
+    def ran(self, key: FrameKey, run_s: float) -> None:
+        """Note that a model ran on a frame, and that others will."""
+        if key in self._sent_at:
+            self._ran_s[key] += run_s
+
     def give_back(self, key: FrameKey, worker: str, now: float, run_s: float = 0.0) -> bool:
-        """Note a frame's result; False when it is none of ours or came after its time-out.
+        """Note a frame's last result; False when it is none of ours or came after its time-out.
 
         Args:
             key: Of the frame.
             worker: That looked at it.
             now: Monotonic seconds.
-            run_s: How long the model ran on it; 0: it did not, which says nothing of a crowd.
+            run_s: How long the last model ran on it. When none ran, it says nothing of a crowd.
         """
+        run_s += self._ran_s.pop(key, 0.0)
         self._workers[worker] = now
         for name in [n for n, seen in self._workers.items() if now - seen > WORKER_MEMORY_S]:
             del self._workers[name]
@@ -124,6 +131,7 @@ class CreditWindow:
         overdue = [key for key, sent_at in self._sent_at.items() if now - sent_at >= timeout]
         for key in overdue:
             del self._sent_at[key]
+            self._ran_s.pop(key, None)
         self.lost += len(overdue)
         return len(overdue)
 
