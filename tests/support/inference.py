@@ -140,7 +140,6 @@ class ScriptedSource:
                 ModelManifest(model=desired.id, **about),
                 next(engines),
                 warnings,
-                self.stamp(desired),
                 trials,
             )
 

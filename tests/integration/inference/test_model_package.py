@@ -17,6 +17,7 @@ from nxai_inference.adapters.engines import EngineOptions, ModelFile
 from nxai_inference.adapters.model_folder import ModelFolder, model_id
 from nxai_inference.adapters.model_package import (
     MANIFEST,
+    read_model_file,
     read_package,
     replace_file,
     write_package,
@@ -86,7 +87,55 @@ def test_a_stamp_differs_once_the_files_were_replaced(folder: Path) -> None:
         assert source.stamp(wanted) not in (None, before)
     for nowhere in ("missing.tflite", "a\0b", "a\ud800b"):
         assert source.stamp(DesiredModel.model_construct(id="m", path=nowhere)) is None
-    assert load(folder, "fomo.tflite", labels=("beer", "can")).stamp == source.stamp(file)
+
+
+def test_only_the_files_that_are_read_count_for_a_stamp(folder: Path) -> None:
+    """Notes beside a package, a second file of the converter, a new package half-way."""
+    source = ModelFolder(folder, EngineOptions())
+    wanted = DesiredModel(id="m", path="package")
+    package = folder / "package"
+    package.mkdir()
+    (package / "manifest.json").write_text('{"file": "fomo.bin", "somebody": "wrote this"}')
+    (package / "fomo.bin").write_bytes(tiny_fomo())
+    before = source.stamp(wanted)
+    for other in ("about.json", "README.md", "fomo.onnx", ".fomo.bin.new"):
+        (package / other).write_text("of no account")
+        assert source.stamp(wanted) == before
+    (package / "fomo.bin").write_bytes(tiny_fomo() + b"\0")
+    assert source.stamp(wanted) not in (None, before)
+
+
+@pytest.mark.parametrize("manifest", ["", "{", "{}", '{"file": "../fomo.tflite"}'])
+def test_a_package_that_became_unusable_has_another_stamp(folder: Path, manifest: str) -> None:
+    """So that a person is told."""
+    source = ModelFolder(folder, EngineOptions())
+    wanted = DesiredModel(id="m", path="package")
+    write_package(
+        folder / "package",
+        read_model_file(folder / "fomo.tflite"),
+        PackageManifest(labels=("beer", "can")),
+    )
+    before = source.stamp(wanted)
+    (folder / "package" / "second.onnx").write_bytes(b"")
+    assert source.stamp(wanted) == before
+    (folder / "package" / "manifest.json").write_text(manifest)
+    assert source.stamp(wanted) not in (None, before)
+
+
+def test_a_package_without_its_model_has_another_stamp_and_an_empty_folder_none(
+    folder: Path,
+) -> None:
+    source = ModelFolder(folder, EngineOptions())
+    wanted = DesiredModel(id="m", path="package")
+    manifest = write_package(
+        folder / "package", read_model_file(folder / "fomo.tflite"), PackageManifest()
+    )
+    before = source.stamp(wanted)
+    (model,) = manifest.parent.glob("model-*")
+    model.unlink()
+    assert source.stamp(wanted) not in (None, before)
+    manifest.unlink()
+    assert source.stamp(wanted) is None
 
 
 def test_a_bare_file_with_labels(folder: Path) -> None:

@@ -21,7 +21,7 @@ from nxai_common.contracts.results import Box, Detection, InferenceResult
 from nxai_common.errors import RejectedError
 from nxai_inference.core.parking import PATIENCE_S, PLACES
 from nxai_inference.models import LINGER_S, LOAD_RETRY, Models
-from nxai_inference.service import REMEMBERED_CAMERAS, TICK_S, InferenceService
+from nxai_inference.service import REMEMBERED_CAMERAS, TICK_S, TRACE_EVERY_S, InferenceService
 from support.inference import (
     Clock,
     Line,
@@ -446,6 +446,37 @@ def test_a_waiting_model_does_not_hold_up_the_others() -> None:
         on.source.gate.set()
         second = on.result()
         assert (second.model, second.returns_credit) == ("n", False)
+
+
+def test_an_error_that_comes_with_each_frame_is_logged_once_a_minute(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock = Clock()
+    errors: list[Exception] = []
+
+    def crash(_: NDArray[np.uint8]) -> list[NDArray[Any]]:
+        raise errors[-1]
+
+    def logged() -> list[str]:
+        return [str(r.exc_info[1]) for r in caplog.records if r.exc_info and r.exc_info[1]]
+
+    with line(clock=clock) as on:
+        on.source.put("v1", ScriptedEngine(react=crash))
+        on.configure(M)
+        for number, (error, seconds, expected) in enumerate(
+            (
+                (KeyError("first"), 0.0, ["'first'"]),
+                (KeyError("second"), TRACE_EVERY_S - 1, []),
+                (IndexError("of another kind"), 0.0, ["of another kind"]),
+                (KeyError("third"), 1.0, ["'third'"]),
+                (RejectedError("expected"), TRACE_EVERY_S, []),
+            )
+        ):
+            errors.append(error)
+            clock.advance(seconds)
+            caplog.clear()
+            assert on.ask(frame(number)).error.endswith(str(error))
+            assert logged() == expected
 
 
 def test_the_last_of_several_waiting_models_returns_the_credit() -> None:

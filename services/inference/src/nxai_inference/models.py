@@ -70,6 +70,10 @@ class Version:
     engine: Engine
     decoder: Decoder
     warnings: tuple[str, ...]
+    loaded_from: DesiredModel
+    """The order that it was loaded for."""
+    stamp: Hashable
+    """Of its files, before they were read."""
     last_used: float = 0.0
     answers: dict[str, Answer] = field(default_factory=dict)
     """What is known about each camera; emptied when the configuration changes."""
@@ -80,26 +84,33 @@ class Version:
         return (self.manifest.width, self.manifest.height, self.manifest.channels)
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A load that failed."""
+
+    wanted: DesiredModel
+    """The order: it says nothing of any other."""
+    reason: str
+    stamp: Hashable
+    """Of the files, before they were read."""
+
+
 class Model:
     """One model of the configuration and those of its versions that are in memory."""
 
     def __init__(self, desired: DesiredModel) -> None:
         self.desired = desired
         self.current: Version | None = None
-        self.loaded_from: DesiredModel | None = None
-        """What `current` was loaded for."""
         self.loading: DesiredModel | None = None
-        self.reason = ""
-        """Why the last load failed."""
+        self.failure: Failure | None = None
+        """The last load, if it failed."""
         self.failures = 0
         """Loads of what is wanted that failed in a row."""
         self.retry_at = 0.0
-        self.stamp: Hashable = None
-        """Of the files that were read last for what is wanted."""
-        self.loaded_stamp: Hashable = None
-        """Of the files that `current` was read from."""
         self.trouble = ""
         """Why the last frame could not be looked at; empty when it could."""
+        self.traced: dict[type[Exception], float] = {}
+        """When an error of each kind was logged last."""
         self.processed = 0
         self.errors = 0
         self.uncertain = 0
@@ -110,7 +121,27 @@ class Model:
     @property
     def order(self) -> DesiredModel:
         """Return what is wanted of the file."""
-        return self.desired.model_copy(update=NOT_IN_THE_FILE)
+        return _order_of(self.desired)
+
+    @property
+    def reason(self) -> str:
+        """Return why what is wanted could not be loaded; empty when it was not tried yet."""
+        ended = self.ended(self.order)
+        return ended.reason if isinstance(ended, Failure) else ""
+
+    def ended(self, order: DesiredModel) -> Version | Failure | None:
+        """Return how the last load for an order ended; None: none is known that has."""
+        return _ended(order, self.current, self.failure)
+
+    def was_replaced(self, order: DesiredModel, stamp: Hashable) -> bool:
+        """Tell whether the files of an order are others than those that were read for it.
+
+        Args:
+            order: Nothing is replaced when it is not wanted any more.
+            stamp: Of the files as they are now; None: there are none.
+        """
+        ended = self.ended(order)
+        return ended is not None and self.order == order and stamp not in (None, ended.stamp)
 
     def version_for(self, frame: Frame) -> Version | None:
         """Return the version that reads frames of this size."""
@@ -127,32 +158,30 @@ class Model:
             return manifest
         return manifest.model_copy(update={"threshold": threshold})
 
-    def accept(self, version: Version, loaded_from: DesiredModel, now: float) -> None:
+    def accept(self, version: Version, now: float) -> None:
         """Put a version in force. One of another input size stays for frames on their way."""
         if self.current is not None:
             self.current.last_used = now
         replaced = self._versions.get(version.size)
         self._versions[version.size] = version
-        self.current = version
-        self.loaded_from = loaded_from
         self.succeed()
+        self.current = version
         if replaced is not None:
             replaced.engine.close()
 
     def succeed(self) -> None:
         """Note that what is wanted is in force."""
-        self.reason = ""
+        self.failure = None
         self.failures = 0
 
-    def fail(self, reason: str, now: float, rng: random.Random) -> None:
+    def fail(self, failure: Failure, now: float, rng: random.Random) -> None:
         """Note why a load failed, and when to try again."""
-        known, self.reason = self.reason, reason
+        known, self.failure = self.failure, failure
         self.failures += 1
         self.retry_at = now + LOAD_RETRY.delay(self.failures, rng)
-        again = self.failures > 1 and reason == known
-        log.log(
-            logging.DEBUG if again else logging.WARNING, "model %s: %s", self.desired.id, reason
-        )
+        again = self.failures > 1 and known is not None and known.reason == failure.reason
+        level = logging.DEBUG if again else logging.WARNING
+        log.log(level, "model %s: %s", self.desired.id, failure.reason)
 
     def retire(self, now: float) -> None:
         """Close versions whose frames have stopped coming."""
@@ -174,11 +203,18 @@ class Model:
         self.current = None
 
     def status(self) -> ModelStatus:
-        """Return how it stands. May be called from another thread."""
+        """Return how it stands. May be called from another thread.
+
+        What it reads changes meanwhile, one after the other. Even so no version is said to have
+        failed that did not: a failure knows whose it is, and is cleared before another version is
+        in force.
+        """
         loading = self.loading  # read first, as it is cleared last
-        current, source, reason = self.current, self.loaded_from, self.reason
+        desired, current, failure = self.desired, self.current, self.failure
+        ended = _ended(_order_of(desired), current, failure)
+        reason = ended.reason if isinstance(ended, Failure) else ""
         failed = "" if loading is not None else reason
-        if loading is not None:
+        if loading is not None or ended is None:
             state = "loading"
         elif current is None:
             state = "failed"
@@ -189,10 +225,10 @@ class Model:
             model=self.desired.id,
             state=state,
             reason=reason,
-            wanted=self.desired.path,
+            wanted=desired.path,
             failed=failed,
             digest="" if current is None else current.manifest.digest,
-            path="" if current is None or source is None else source.path,
+            path="" if current is None else current.loaded_from.path,
             engine="" if current is None else current.manifest.engine,
             engine_ms=None if current is None else current.manifest.engine_ms,
             processed=self.processed,
@@ -206,9 +242,7 @@ class _Loaded:
     """How a load ended."""
 
     wanted: DesiredModel
-    version: Version | None
-    reason: str = ""
-    stamp: Hashable = None
+    result: Version | Failure
     trials: tuple[EngineTrial, ...] = ()
 
 
@@ -256,8 +290,8 @@ class Models:
         self._numbers = itertools.count()
         self._places = threading.BoundedSemaphore(MOST_TRIALS)
         self._loaded: queue.SimpleQueue[_Loaded] = queue.SimpleQueue()
-        self._replaced: dict[str, Hashable] = {}
-        """Models whose files were replaced, with the stamp of the new ones."""
+        self._replaced: dict[str, tuple[DesiredModel, Hashable]] = {}
+        """Models whose files were replaced, with the order and the stamp of the new ones."""
         self._thread = threading.Thread(target=self._load_all, name="models", daemon=True)
 
     def __enter__(self) -> Self:
@@ -279,9 +313,7 @@ class Models:
         for model in models.values():
             model.close()
         while not self._loaded.empty():
-            late = self._loaded.get().version
-            if late is not None:
-                late.engine.close()
+            _discard(self._loaded.get().result)
 
     def get(self, name: str) -> Model | None:
         """Return a model of the configuration."""
@@ -320,10 +352,12 @@ class Models:
             model = self._models.setdefault(name, Model(wish))
             model.desired = wish
             model.forget_answers()
-            if model.loaded_from == model.order and model.stamp == model.loaded_stamp:
+            if model.loading == model.order:
+                continue
+            if isinstance(model.ended(model.order), Version):
                 model.succeed()  # a change that was taken back
                 model.loading = None
-            elif model.loading != model.order:
+            else:
                 model.failures = 0
                 self._order(model)
         return removed
@@ -331,11 +365,12 @@ class Models:
     def try_again(self) -> None:
         """Order again what could not be loaded, each when its time has come, and what changed."""
         for name in list(self._replaced):
-            stamp = self._replaced.pop(name)
+            order, stamp = self._replaced.pop(name)
             changed = self._models.get(name)
-            if changed is not None and changed.loading is None:
-                log.info("the file of model %s was replaced", name)
-                changed.stamp = stamp  # once: a file that cannot be loaded is tried with back-off
+            if changed is None or changed.loading is not None:
+                continue
+            if changed.was_replaced(order, stamp):
+                log.info("the files of model %s changed: loading them", name)
                 self._order(changed)
         now = self._clock()
         for model in self._models.values():
@@ -368,19 +403,18 @@ class Models:
             loaded = self._loaded.get()
             model = self._models.get(loaded.wanted.id)
             if model is None or model.loading != loaded.wanted:
-                if loaded.version is not None:  # no longer wanted
-                    loaded.version.engine.close()
+                _discard(loaded.result)  # no longer wanted
                 continue
-            if loaded.version is None:
-                model.fail(loaded.reason, self._clock(), self._rng)
+            result = loaded.result
+            if isinstance(result, Failure):
+                model.fail(result, self._clock(), self._rng)
             else:
-                model.accept(loaded.version, loaded.wanted, self._clock())
-                model.stamp = model.loaded_stamp = loaded.stamp
+                model.accept(result, self._clock())
                 log.info(
                     "model %s is ready on %s",
                     loaded.wanted.id,
-                    loaded.version.manifest.engine,
-                    extra={"digest": loaded.version.manifest.digest},
+                    result.manifest.engine,
+                    extra={"digest": result.manifest.digest},
                 )
             model.loading = None
             ended.append(model)
@@ -395,7 +429,7 @@ class Models:
     # -- on the loading thread ------------------------------------------------------------------
 
     def _load_all(self) -> None:
-        seen: dict[str, Hashable] = {}
+        seen: dict[DesiredModel, Hashable] = {}
         while True:
             try:
                 work = self._orders.get(timeout=LOOK_S).work
@@ -415,12 +449,12 @@ class Models:
 
     def _try(self, asked: _Asked) -> None:
         loaded = self._load(asked.desired, anew=True)
-        version = loaded.version
-        if version is None:
-            reply = Reply(ok=False, reason=loaded.reason)
+        result = loaded.result
+        if isinstance(result, Failure):
+            reply = Reply(ok=False, reason=result.reason)
         else:
-            version.engine.close()
-            reply = tried(version.manifest, loaded.trials, version.warnings)
+            result.engine.close()
+            reply = tried(result.manifest, loaded.trials, result.warnings)
         self._answer(asked, reply)
 
     def _answer(self, asked: _Asked, reply: Reply) -> None:
@@ -436,26 +470,35 @@ class Models:
             if isinstance(work, _Asked):
                 self._answer(work, Reply(ok=False, reason="the inference service stops"))
 
-    def _look_at_files(self, before: dict[str, Hashable]) -> dict[str, Hashable]:
-        """Note whose files were replaced, once they stay as they are: copying takes a while."""
-        seen: dict[str, Hashable] = {}
+    def _look_at_files(self, before: dict[DesiredModel, Hashable]) -> dict[DesiredModel, Hashable]:
+        """Note whose files were replaced, once they stay as they are: copying takes a while.
+
+        Args:
+            before: Stamps of the last look, by the order that they belong to.
+        """
+        seen: dict[DesiredModel, Hashable] = {}
         for model in self.all():
             if model.current is None or model.loading is not None:
                 continue
-            name, known = model.desired.id, model.stamp
-            stamp = seen[name] = self._source.stamp(model.order)
-            if stamp not in (None, known) and before.get(name) == stamp:
-                self._replaced[name] = stamp
+            order = model.order
+            stamp = seen[order] = self._source.stamp(order)
+            if before.get(order) == stamp and model.was_replaced(order, stamp):
+                self._replaced[order.id] = (order, stamp)
         return seen
 
     def _load(self, wanted: DesiredModel, *, anew: bool = False) -> _Loaded:
+        stamp = self._source.stamp(wanted)  # first: what is replaced meanwhile has another one
+
+        def failed(reason: str) -> _Loaded:
+            return _Loaded(wanted, Failure(wanted, reason, stamp))
+
         try:
             loaded = self._source.load(wanted, anew=anew)
         except NxaiError as error:
-            return _Loaded(wanted, None, str(error))
+            return failed(str(error))
         except Exception as error:  # the models after this one must still be loaded
             log.exception("loading model %s", wanted.id)
-            return _Loaded(wanted, None, f"{type(error).__name__}: {error}")
+            return failed(f"{type(error).__name__}: {error}")
         manifest, engine = loaded.manifest, loaded.engine
         try:
             decoder = decoder_for(manifest, engine.outputs)
@@ -464,10 +507,27 @@ class Models:
             decoder.decode(engine.run(blank), manifest.threshold)
         except NxaiError as error:
             engine.close()
-            return _Loaded(wanted, None, str(error))
+            return failed(str(error))
         except Exception as error:  # as above
             engine.close()
             log.exception("running model %s for the first time", wanted.id)
-            return _Loaded(wanted, None, f"{type(error).__name__}: {error}")
-        version = Version(manifest, engine, decoder, loaded.warnings)
-        return _Loaded(wanted, version, stamp=loaded.stamp, trials=loaded.trials)
+            return failed(f"{type(error).__name__}: {error}")
+        version = Version(manifest, engine, decoder, loaded.warnings, wanted, stamp)
+        return _Loaded(wanted, version, loaded.trials)
+
+
+def _order_of(desired: DesiredModel) -> DesiredModel:
+    return desired.model_copy(update=NOT_IN_THE_FILE)
+
+
+def _ended(
+    order: DesiredModel, current: Version | None, failure: Failure | None
+) -> Version | Failure | None:
+    if failure is not None and failure.wanted == order:
+        return failure
+    return current if current is not None and current.loaded_from == order else None
+
+
+def _discard(result: Version | Failure) -> None:
+    if isinstance(result, Version):
+        result.engine.close()

@@ -71,8 +71,6 @@ class LoadedModel:
     warnings: tuple[str, ...] = ()
     """What a person should know although the model runs: a missing provider, engines that
     disagree, and the like."""
-    stamp: Hashable = None
-    """Of its files, before they were read; see `ModelSource.stamp`."""
     trials: tuple[EngineTrial, ...] = ()
     """How each engine did, the chosen one among them."""
 
@@ -98,6 +96,6 @@ class ModelSource(Protocol):
     def stamp(self, desired: DesiredModel) -> Hashable:
         """Return what differs once the files of a model were replaced; None: there are none.
 
-        Reads no file: it is asked for every few seconds.
+        Reads no more than a manifest: it is asked for every few seconds.
         """
         ...

@@ -1,6 +1,7 @@
 """The loop: receive a frame, run its models, emit the results, acknowledge."""
 
 import logging
+import math
 import random
 import time
 from collections import Counter
@@ -36,6 +37,9 @@ TICK_S: Final = 1.0
 
 REMEMBERED_CAMERAS: Final = 256
 """Cameras a model remembers; a flood of made-up names must not fill the memory."""
+
+TRACE_EVERY_S: Final = 60.0
+"""An error that nobody expected may come with every frame: one of a kind is logged so often."""
 
 COUNTED: Final = (
     "frames",
@@ -278,7 +282,7 @@ class InferenceService:
             self._bus.publish(result)
         except Exception as error:  # noqa: BLE001 - told, counted; the other cameras go on
             model.errors += 1
-            model.trouble = self._explain(error, frame, name)
+            model.trouble = self._explain(error, frame, model)
             self._refuse(frame, name, model.trouble, returns_credit=returns_credit)
             return
         model.trouble = ""
@@ -346,10 +350,19 @@ class InferenceService:
             f"the frame is {frame.width}x{frame.height}x{frame.channels}"
         )
 
-    def _explain(self, error: Exception, frame: Frame, name: str) -> str:
+    def _explain(self, error: Exception, frame: Frame, model: Model) -> str:
         if isinstance(error, NxaiError):
             return str(error)
-        log.error("model %s on a frame of camera %s", name, frame.camera, exc_info=error)
+        kind, now = type(error), self._clock()
+        if now - model.traced.get(kind, -math.inf) >= TRACE_EVERY_S:
+            model.traced[kind] = now
+            log.error(
+                "model %s on a frame of camera %s (%d frames failed so far)",
+                model.desired.id,
+                frame.camera,
+                model.errors,
+                exc_info=error,
+            )
         return f"{type(error).__name__}: {error}"
 
     def _park(self, frame: Frame, name: str, debt: Debt | None) -> None:

@@ -23,7 +23,7 @@ from nxai_inference.adapters.engines import (
     choose_engine,
     proven_engine,
 )
-from nxai_inference.adapters.model_package import ModelPackage, read_package
+from nxai_inference.adapters.model_package import ModelPackage, files_of, read_package
 from nxai_inference.adapters.proven_engines import ProvenEngines
 from nxai_inference.core.conversion.reader import read
 from nxai_inference.core.model_facts import (
@@ -75,21 +75,19 @@ class ModelFolder:
 
     def load(self, desired: DesiredModel, *, anew: bool = False) -> LoadedModel:
         """Load a model; see `ports.ModelSource.load`."""
-        stamp = self.stamp(desired)  # before: what is replaced while it is read has another one
         path, digest = self._located(desired)
         wanted = desired.model_copy(update={"path": str(path), "digest": digest})
-        opened = open_model(Path(), wanted, self._options, proven=self._proven, anew=anew)
-        return replace(opened.loaded, stamp=stamp)
+        return open_model(Path(), wanted, self._options, proven=self._proven, anew=anew).loaded
 
     def stamp(self, desired: DesiredModel) -> Hashable:
         """Look at the files of a model; see `ports.ModelSource.stamp`."""
         try:
             path, _ = self._located(desired)
-            files = sorted(path.iterdir()) if path.is_dir() else [path]
-            found = [(file.name, file.stat()) for file in files]
+            # Not all that lies there: notes beside a model make no other model of it.
+            found = [(file.name, file.stat()) for file in files_of(path) if file.exists()]
         except (OSError, ValueError, ConfigurationError):  # ValueError: no path has such characters
             return None  # loading it says why
-        return tuple((name, at.st_ino, at.st_size, at.st_mtime_ns) for name, at in found)
+        return tuple((name, at.st_ino, at.st_size, at.st_mtime_ns) for name, at in found) or None
 
     def _located(self, desired: DesiredModel) -> tuple[Path, str | None]:
         """Return where a model lies and the digest that it must have."""

@@ -66,15 +66,35 @@ def read_package(path: Path) -> ModelPackage:
         return ModelPackage(read_model_file(path), PackageManifest(file=path.name))
     for attempt in range(1, _ATTEMPTS + 1):
         manifest, warnings = _read_manifest(path / MANIFEST)
-        model = path / (manifest.file or _only_model(path))
-        if model.parent != path or ".." in manifest.file:
-            raise ConfigurationError(
-                f"{path / MANIFEST}: file {manifest.file!r} must be a plain file name in the same "
-                "folder"
-            )
+        model = _model_of(path, manifest)
         if model.exists() or attempt == _ATTEMPTS:
             return ModelPackage(read_model_file(model), manifest, warnings)
     raise AssertionError("the last attempt returns or raises")
+
+
+def files_of(path: Path) -> tuple[Path, ...]:
+    """Return the files that `read_package` reads. They need not be there.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    if not path.is_dir():
+        return (path,)
+    manifest = path / MANIFEST
+    try:
+        return manifest, _model_of(path, _read_manifest(manifest)[0])
+    except ConfigurationError:
+        return (manifest,)  # who reads the package is told what is wrong with it
+
+
+def _model_of(folder: Path, manifest: PackageManifest) -> Path:
+    model = folder / (manifest.file or _only_model(folder))
+    if model.parent != folder or ".." in manifest.file:
+        raise ConfigurationError(
+            f"{folder / MANIFEST}: file {manifest.file!r} must be a plain file name in the same "
+            "folder"
+        )
+    return model
 
 
 def _only_model(folder: Path) -> str:
