@@ -11,11 +11,11 @@ import pytest
 from pydantic import SecretStr
 
 from nxai_capture.core.credits import LOSSLESS_WINDOW
-from nxai_capture.core.picture import Picture, Yuv420
+from nxai_capture.core.picture import Bgr, Picture, Yuv420
 from nxai_capture.core.watchdog import OBEY_S
 from nxai_capture.ports import Credentials, Losses, NoPictureYet
 from nxai_capture.reading import MOST_STUCK, STEADY_S
-from nxai_capture.sending import MOST_WATCHES
+from nxai_capture.sending import KEPT_AFTERWARDS, MOST_WATCHES
 from nxai_capture.service import MOST_HANGING, CaptureService, TooManyStuckDecoders
 from nxai_common.bus.memory import MemoryBroker, MemoryBus
 from nxai_common.bus.ports import Inbox, Subscription
@@ -426,6 +426,99 @@ def test_a_file_read_fast_waits_for_all_its_models(line: Line) -> None:
         (sequence, ("m", "late")) for sequence in range(3)
     ]
     assert line.status().skipped == 0
+
+
+def five_read_fast(line: Line) -> list[Frame]:
+    """Have two frames in flight, which are returned, and a third picture in hand."""
+    inbox = line.listen(Frame)
+    line.cameras.lossless = True
+    line.offer("m")
+    line.configure({"credit_window": 2})
+    source = line.source()
+    for _ in range(5):
+        source.steps.put(flat())
+    source.steps.put(None)
+    frames_sent = [take(inbox), take(inbox)]
+    line.reaches(lambda s: s.decoded == 5)  # in flight 2, in hand 1, in the slot 1, offered 1
+    inbox.close()
+    return frames_sent
+
+
+@pytest.mark.parametrize("how", ["another size", "another model", "away for a moment"])
+def test_a_file_read_fast_loses_nothing_by_a_swap(line: Line, how: str) -> None:
+    in_flight = five_read_fast(line)
+    inbox = line.listen(Frame)
+    if how == "another size":
+        line.offer("m", side=64)
+    elif how == "another model":
+        line.offer("n", side=64)
+        line.configure({"credit_window": 2, "models": ("n",)}, revision="2")
+    else:
+        line.outside.clear(ModelManifest, model="m")
+        wait_for(lambda: line.service.report().problems)
+        line.looks_again()
+        line.offer("m", side=64)
+    for frame in in_flight:
+        line.answer(frame)
+    for sequence in range(2, 5):
+        frame = take(inbox)
+        assert (frame.sequence, frame.width) == (sequence, 64)
+        line.answer(frame)
+    line.reaches(lambda s: s.state is LinkState.ENDED)
+    line.reaches(lambda s: (s.decoded, s.sent, s.dropped, s.skipped) == (5, 5, 0, 0))
+
+
+def test_a_picture_goes_once_to_each_model_though_inputs_change_meanwhile(line: Line) -> None:
+    inbox = line.listen(Frame)
+    line.cameras.lossless = True
+    line.offer("m")
+    line.offer("slow", side=64)
+    line.configure({"credit_window": 1, "models": ("m", "slow")})
+    source = line.source()
+    source.steps.put(flat())
+    first, slow = take(inbox), take(inbox)
+    line.answer(first)
+    source.steps.put(flat())
+    assert (take(inbox).models, slow.models) == (("m",), ("slow",))  # slow has no credit for it
+    line.offer("m", side=48)
+    wait_for(lambda: line.service._cameras["front"].routes.inputs[0].spec.width == 48)
+    line.answer(slow)
+    following = take(inbox)
+    assert (following.models, following.sequence) == (("slow",), 1)
+    line.reaches(lambda s: (s.sent, s.dropped) == (2, 0))
+    assert inbox.receive(SILENCE) is None
+
+
+def test_a_swap_while_a_picture_is_being_sent_costs_no_model_its_frame(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inbox = line.listen(Frame)
+    line.offer("m")
+    line.offer("n", side=64)
+    line.configure({"models": ("m", "n")})
+    publish, sending, swapped = line.bus.publish, threading.Event(), threading.Event()
+
+    def publish_late(message: Message) -> bool:
+        if isinstance(message, Frame) and not sending.is_set():
+            sending.set()
+            assert swapped.wait(30)
+        return publish(message)
+
+    monkeypatch.setattr(line.bus, "publish", publish_late)
+    line.source().steps.put(flat())
+    assert sending.wait(10)
+    line.offer("n", side=48)
+    wait_for(lambda: line.service._cameras["front"].routes.inputs[1].spec.width == 48)
+    swapped.set()
+    assert [(f.models, f.width) for f in (take(inbox), take(inbox))] == [(("m",), 96), (("n",), 48)]
+    line.reaches(lambda s: (s.sent, s.dropped) == (1, 0))
+
+
+def test_a_picture_that_no_model_wants_any_more_is_let_go(line: Line) -> None:
+    five_read_fast(line)
+    line.configure({"credit_window": 2, "models": ()}, revision="2")
+    line.reaches(lambda s: (s.sent, s.dropped, s.skipped) == (2, 1, 2))
+    line.reaches(lambda s: s.state is LinkState.ENDED)
 
 
 @pytest.mark.parametrize(
@@ -1246,6 +1339,59 @@ def test_a_picture_is_kept_as_long_as_its_frame_is_in_flight(
         frames_sent.append(take(inbox))
     line.answer(frames_sent[0], collect=WANTED)
     assert bytes(take(inbox).attachment) == encode(flat(luma=20))
+
+
+def test_a_picture_is_kept_while_a_slow_model_looks_at_it_beside_a_fast_one(line: Line) -> None:
+    inbox, samples = line.listen(Frame), line.listen(Sample)
+    line.offer("fast")
+    line.offer("slow", side=64)
+    line.configure({"samples": True, "models": ("fast", "slow")})
+    source = line.source()
+    slow = []
+    for number in range(3 * KEPT_AFTERWARDS):
+        source.steps.put(flat(luma=20 + number))
+        frame = take(inbox)
+        line.answer(frame)
+        assert frame.models == ("fast",)
+        if number < 2:
+            slow.append(take(inbox))
+    for number, frame in enumerate(slow):
+        line.answer(frame, collect=WANTED)
+        assert bytes(take(samples).attachment) == encode(flat(luma=20 + number))
+
+
+@pytest.mark.parametrize(("side", "at_once"), [(1080, 10), (3000, 1)])
+def test_no_more_pictures_of_a_folder_are_in_flight_than_can_become_samples(
+    line: Line, side: int, at_once: int
+) -> None:
+    inbox, samples = line.listen(Frame), line.listen(Sample)
+    line.cameras.lossless = True
+    line.offer("m")
+    line.configure({"samples": True})
+    source = line.source()
+    size = (side * 16 // 9, side)
+    for number in range(at_once + 2):
+        pixels = np.full((side, size[0], 3), 20 + number, np.uint8)
+        source.steps.put(Picture(Bgr(pixels), *size, number))
+    frames_sent = [take(inbox) for _ in range(at_once)]
+    assert inbox.receive(SILENCE) is None
+    for number in range(at_once + 2):
+        line.answer(frames_sent[number], collect=WANTED)
+        assert take(samples).sequence == number
+        if number < 2:
+            frames_sent.append(take(inbox))
+    assert line.service.report().counters["samples_missed"] == 0
+
+
+def test_without_samples_large_pictures_fill_the_line_all_the_same(line: Line) -> None:
+    inbox = line.listen(Frame)
+    line.cameras.lossless = True
+    line.offer("m")
+    line.configure({})
+    pixels = np.zeros((3000, 5333, 3), np.uint8)
+    for number in range(3):
+        line.source().steps.put(Picture(Bgr(pixels), 5333, 3000, number))
+        assert take(inbox).sequence == number
 
 
 def test_no_sample_of_damaged_or_forgotten_pictures_nor_without_being_asked(line: Line) -> None:

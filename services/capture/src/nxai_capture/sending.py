@@ -3,13 +3,13 @@
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from pydantic import ValidationError
 
 from nxai_capture.core.change import ChangeDetector, thumbnail
-from nxai_capture.core.credits import LOSSLESS_WINDOW, CreditWindow, FrameKey
+from nxai_capture.core.credits import CreditWindow, FrameKey
 from nxai_capture.core.masks import Masks
 from nxai_capture.core.pacing import Pacer
 from nxai_capture.core.picture import Bytes, Picture
@@ -27,9 +27,9 @@ from nxai_common.errors import NxaiError
 
 log = logging.getLogger(__name__)
 
-FEWEST_KEPT: Final = 8
-"""Full-size pictures: those in flight and those whose result is just being looked at."""
-KEPT_BEYOND_WINDOW: Final = 4
+KEPT_AFTERWARDS: Final = 8
+"""Full-size pictures whose frame is not in flight any more: of results that came too late, and for
+those who ask for the picture of a result."""
 LONGEST_WAIT_S: Final = 1.0
 """Between two looks at credits that are overdue."""
 BROKER_AWAY_WAIT_S: Final = 0.1
@@ -49,6 +49,8 @@ class _Pending:
     """With the id of each input, which is too dear to compute for every frame."""
     small: Bytes | None
     """Its thumbnail, when the camera triggers on change."""
+    models: set[str] = field(default_factory=set)
+    """Those it was sent to. One that is replaced meanwhile has seen this picture all the same."""
     sent: bool = False
 
 
@@ -118,7 +120,7 @@ class FrameSender:
         self._newest: Captured | None = None
         self._forced = False
         self._windows: dict[str, CreditWindow] = {}
-        self._ring = PictureRing(FEWEST_KEPT)
+        self._ring = PictureRing(KEPT_AFTERWARDS, self._in_flight)
         self._watches: tuple[_Watch, ...] = ()
         self._sent = self._dropped = self._skipped = 0
         self._credits_lost_before = 0
@@ -130,7 +132,7 @@ class FrameSender:
         self._refused = False
         self._resizers: dict[str, Resizer] = {}
         self._previewed_at = float("-inf")
-        self._plan = self._plan_for(camera, routes, None)
+        self._plan = self._in_use = self._plan_for(camera, routes, None)
         self._thread = self._new_thread()
 
     def start(self) -> None:
@@ -199,7 +201,6 @@ class FrameSender:
             if window is None:
                 return
             window.give_back(key, worker, self._clock.monotonic(), run_s)
-            self._ring.count = self._kept(self._windows)
             self._changed.notify_all()
 
     def trigger(self) -> None:
@@ -210,7 +211,7 @@ class FrameSender:
             if (
                 newest is not None
                 and self._slot is None
-                and self._ring.get(FrameKey(newest.stream, newest.sequence)) is None
+                and self._ring.get(_key(newest)) is None
                 and self._pending is None
             ):
                 self._skipped -= 1  # it was, and is taken up again
@@ -274,7 +275,6 @@ class FrameSender:
         gone = [w for w in self._windows.values() if w not in windows.values()]
         self._credits_lost_before += sum(w.lost for w in gone)
         self._windows = windows
-        self._ring.count = self._kept(windows)
         pacer = Pacer(camera.inference_limit_ms)
         if before is not None and before.pacer.limit_ms == camera.inference_limit_ms:
             pacer = before.pacer
@@ -284,10 +284,8 @@ class FrameSender:
             change = earlier
         return _Plan(camera, inputs, pacer, change, complete=not routes.waiting_for)
 
-    @staticmethod
-    def _kept(windows: dict[str, CreditWindow]) -> int:
-        largest = max((window.size for window in windows.values()), default=0)
-        return max(FEWEST_KEPT, largest + KEPT_BEYOND_WINDOW)
+    def _in_flight(self, key: FrameKey) -> bool:
+        return any(key in window for window in self._windows.values())
 
     # -- on the sending thread --------------------------------------------------------------
 
@@ -295,7 +293,6 @@ class FrameSender:
         return threading.Thread(target=self._run, name=f"send-{self._id}", daemon=True)
 
     def _run(self) -> None:
-        plan = self._plan
         while True:
             with self._changed:
                 self._changed.wait_for(
@@ -307,12 +304,9 @@ class FrameSender:
                 now = self._clock.monotonic()
                 for window in self._windows.values():
                     window.expire(now)
-                if plan is not self._plan:
-                    if self._pending is not None and plan.camera.masks != self._plan.camera.masks:
-                        self._pending.captured = self._mask(self._pending.captured)
-                    plan = self._plan
-                    self._resizers.clear()  # models and qualities changed: rebuilt in a millisecond
-                captured = None
+                if self._in_use is not self._plan:
+                    self._take_over_plan()
+                plan, captured = self._in_use, None
                 if self._may_take():
                     captured, self._slot = self._slot, None
                     self._changed.notify_all()  # a lossless reader waits for the slot
@@ -324,11 +318,31 @@ class FrameSender:
                 self._give_up(error)
             del captured  # a picture not sent need not be kept until the next one comes
 
+    def _take_over_plan(self) -> None:
+        """Work by the plan in force from now on, with the picture in hand too."""
+        before, plan = self._in_use, self._plan
+        self._in_use = plan
+        self._resizers.clear()  # models and qualities changed: rebuilt in a millisecond
+        pending = self._pending
+        if pending is None:
+            return
+        if before.camera.masks != plan.camera.masks:
+            pending.captured = self._mask(pending.captured)
+        pending.routes = []
+        for input_id, route in plan.routes:
+            models = tuple(model for model in route.models if model not in pending.models)
+            if models:
+                pending.routes.append((input_id, Route(route.spec, models)))
+
     def _has_work(self) -> bool:
         if self._stopped or self._may_take():
             return True
         pending = self._pending
-        return pending is not None and not self._refused and self._may_send(pending)
+        if pending is None:
+            return False
+        if self._in_use is not self._plan:
+            return True
+        return not self._refused and self._may_send(pending)
 
     def _may_take(self) -> bool:
         if self._slot is None:
@@ -336,8 +350,20 @@ class FrameSender:
         return not self._slot.lossless or (self._pending is None and self._plan.complete)
 
     def _may_send(self, pending: _Pending) -> bool:
-        windows = (self._windows.get(input_id) for input_id, _ in pending.routes)
-        return any(window is None or window.available for window in windows)
+        if pending.captured.lossless and not self._plan.complete:
+            return False
+        return self._has_room(pending.captured) and any(
+            self._windows[input_id].available for input_id, _ in pending.routes
+        )
+
+    def _has_room(self, captured: Captured) -> bool:
+        """Return whether the picture can be kept beside those in flight, where that matters.
+
+        A source that waits sends no more at once than can become samples.
+        """
+        if not captured.lossless or not self._plan.camera.samples:
+            return True
+        return self._ring.has_room(_key(captured), captured.picture)
 
     def _take_up(self, captured: Captured, plan: _Plan) -> None:
         """Decide whether a picture shall be sent; the one that still waited for a credit goes."""
@@ -353,8 +379,6 @@ class FrameSender:
             watches = self._watches
             for window in self._windows.values():
                 window.lossless = captured.lossless
-            if captured.lossless:
-                self._ring.count = max(self._ring.count, LOSSLESS_WINDOW + KEPT_BEYOND_WINDOW)
         now = self._clock.monotonic()
         watching = [watch for watch in watches if now < watch.until]
         if watching:  # several people at once: suit them all
@@ -390,28 +414,29 @@ class FrameSender:
     def _send_pending(self, plan: _Plan) -> None:
         """Send the picture in hand to every input that has a credit."""
         pending = self._pending
-        if pending is None:
+        if pending is None or (pending.captured.lossless and not plan.complete):
             return
-        waiting = []
-        for input_id, route in pending.routes:
-            if self._send(pending, input_id, route, plan):
-                continue
-            waiting.append((input_id, route))
-        pending.routes = waiting
-        if not waiting:
+        pending.routes = [
+            (input_id, route)
+            for input_id, route in pending.routes
+            if not self._send(pending, input_id, route, plan)
+        ]
+        with self._changed:
+            if pending.routes or self._plan is not plan:
+                return  # what a new plan wants of it, the next round sees
             self._pending = None
-            self._settle(pending)
+        self._settle(pending)
 
     def _send(self, pending: _Pending, input_id: str, route: Route, plan: _Plan) -> bool:
         """Send a picture to one input; False when it has to wait for a credit (or the broker)."""
         captured = pending.captured
-        key = FrameKey(captured.stream, captured.sequence)
+        key = _key(captured)
         with self._changed:
-            window = self._windows.get(input_id)
-            if window is None:  # the configuration changed; nobody reads this input any more
-                return True
-            if not window.available or self._plan.camera.masks != plan.camera.masks:
-                return False  # with new masks: the next round burns them in
+            if self._plan is not plan:
+                return False  # it may be for another input by now, or want new masks
+            window = self._windows[input_id]
+            if not window.available or not self._has_room(captured):
+                return False
             window.take(key, self._clock.monotonic())
             self._ring.put(key, captured.picture)
         published = False
@@ -425,6 +450,7 @@ class FrameSender:
                 with self._changed:
                     window.cancel(key)
         if published:
+            pending.models.update(route.models)
             if not pending.sent:
                 pending.sent = True
                 plan.pacer.sent(self._clock.monotonic())
@@ -495,3 +521,7 @@ class FrameSender:
                 self._sent += 1
             else:
                 self._dropped += 1
+
+
+def _key(captured: Captured) -> FrameKey:
+    return FrameKey(captured.stream, captured.sequence)

@@ -88,6 +88,9 @@ class CreditWindow:
         """Whether another frame may be sent."""
         return len(self._sent_at) < self.size
 
+    def __contains__(self, key: FrameKey) -> bool:
+        return key in self._sent_at
+
     def take(self, key: FrameKey, now: float) -> None:
         """Note that a frame was sent."""
         self._sent_at[key] = now
