@@ -112,7 +112,8 @@ class CollectPolicy(Value):
     strategies: tuple[CollectStrategy, ...] = (UncertainStrategy(),)
     """Asked in this order; the first that wants a frame gives the reason."""
     min_gap_s: float = Field(default=5.0, ge=0, le=LONGEST_S)
-    """At least so long between two pictures of the camera."""
+    """At least so long between two doubtful pictures of the camera; `interval`, `random` and
+    `nothing-found` are sparse by themselves and come besides."""
     quotas: Quotas = Quotas()
     near_duplicate_bits: NonNegativeInt = Field(default=3, le=32)
     """A picture whose 64-bit perceptual hash differs from a recent one of the camera in no more

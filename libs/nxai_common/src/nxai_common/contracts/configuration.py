@@ -206,7 +206,8 @@ class CaptureCamera(CameraOptions):
     samples: bool = False
     """Publish the full-size JPEG of frames whose result says `collect`."""
     samples_gap_s: SecondsOrOff = 0
-    """At least so long between two of them."""
+    """At least so long between two of them, but for those of `interval`, `random` and
+    `nothing-found`."""
 
 
 class CaptureConfiguration(Message):
