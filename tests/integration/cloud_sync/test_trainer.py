@@ -142,7 +142,9 @@ def test_cancelled_by_a_person_it_ends_there_and_with_the_service_it_goes_on(
         assert failures == [f"job {site.job.id} was cancelled"]
         assert (site.job.active, site.state.read()) == (False, None)
         return
-    assert failures == ["the service ends"]
+    assert failures == [
+        f"the service ends; job {site.job.id} goes on at Edge Impulse, and is followed again later"
+    ]
     assert site.job.active
     left = site.trainer.left_over()
     assert left == TrainingUnderWay(site.project.id, site.job.id)
