@@ -17,29 +17,18 @@ from nxai_common.contracts.progress import JobState
 from nxai_common.errors import ConfigurationError
 from support.cloud_sync import BORN, model, retained
 from support.cloud_sync_service import Box, box
-from support.models_for_import import digest_of, noise
+from support.linked_box import MODEL, NEW, OLD, linked_box
 from support.samples import message
 
 pytestmark = pytest.mark.unit
 
-MODEL = "beers-vs-cans"
-OLD, NEW = digest_of(noise(1)), digest_of(noise(3))
 DESIRED = "services/cloud-sync/deployments"
 
 
 @pytest.fixture
 def here(tmp_path: Path) -> Iterator[Box]:
     """A linked box on which the first model runs, and inference beside it."""
-    with box(tmp_path) as made:
-        made.start()
-        made.configure(updates={"policy": "off"})
-        made.turn(times=4)
-        made.link()
-        made.inference.runs()
-        made.do(c.PullModel())
-        made.yes(c.DeployModel(model=MODEL, cameras=("front",)))
-        made.inference.runs(model(MODEL, OLD))
-        made.turn(times=3)
+    with linked_box(tmp_path) as made:
         yield made
 
 

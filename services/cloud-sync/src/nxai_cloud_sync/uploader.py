@@ -258,11 +258,7 @@ class _Upload:
             self._tell_who_stays(cameras)
         found = self._store.to_upload(cameras, limit, include_new=include_new)
         states = (SampleState.APPROVED, *((SampleState.NEW,) if include_new else ()))
-        waiting = sum(
-            self._store.page(SampleFilter(state=state, camera=camera), 1, 0).total
-            for camera in cameras
-            for state in states
-        )
+        waiting = sum(self._count(state, cameras) for state in states)
         marked = sum(len(batch.samples) for batch in self._begun) + self._under_way.pictures
         self._total = len(self._ended) + marked + waiting
         return [sample for sample in found if sample.id not in self._ended]
@@ -271,11 +267,13 @@ class _Upload:
         """Count approved pictures of cameras that never send."""
         approved = SampleState.APPROVED
         everywhere = self._store.page(SampleFilter(state=approved), 1, 0).total
-        here = sum(
-            self._store.page(SampleFilter(state=approved, camera=camera), 1, 0).total
-            for camera in cameras
-        )
-        self._summary = replace(self._summary, kept_back=everywhere - here)
+        stay = everywhere - self._count(approved, cameras)
+        self._summary = replace(self._summary, kept_back=stay)
+
+    def _count(self, state: SampleState, cameras: Sequence[str]) -> int:
+        """Return how many pictures of cameras are in a state."""
+        filters = (SampleFilter(state=state, camera=camera) for camera in cameras)
+        return sum(self._store.page(wanted, 1, 0).total for wanted in filters)
 
     def _named(
         self, cameras: Sequence[str], limit: int, *, include_new: bool

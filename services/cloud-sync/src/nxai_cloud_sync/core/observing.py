@@ -136,7 +136,9 @@ class Observations:
         Empty: nothing else. settings.json may have a model of its own of that name.
         """
         wanted = {process.models[model].wanted for process in self._workers(model)}
-        return next((path for path in sorted(wanted) if path and CATALOGUE not in path), "")
+        return next(
+            (path for path in sorted(wanted) if path and not path.startswith(CATALOGUE)), ""
+        )
 
     def held(self) -> dict[str, str]:
         """Return which models run or shall run a version of the catalogue, by digest.
