@@ -31,6 +31,7 @@ def test_every_kind_of_topic_has_one_depth() -> None:
         "STATE": 3,
         "EVENT": 3,
         "SNAPSHOT": 3,
+        "TEST": 3,
         "STATUS": 3,
         "CONFIGURATION": 3,
         "COMMAND": 4,

@@ -8,7 +8,7 @@ import importlib
 import json
 import pkgutil
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -32,7 +32,8 @@ GOLDEN: Final = Path(__file__).resolve().parents[1] / "contract" / "golden"
 DEVICE: Final = "box"
 
 BASES: Final = frozenset(
-    {Message, AttachedMessage, RawMessage, commands.Command, commands.CloudSyncCommand}
+    {Message, AttachedMessage, RawMessage, commands.Command}
+    | {commands.CloudSyncCommand, commands.LogQuery}
 )
 """Classes that are never sent themselves."""
 
@@ -67,6 +68,7 @@ EXAMPLES: Final[tuple[Message, ...]] = (
                 resize_mode=models.ResizeMode.FIT_SHORT,
                 inference_limit_ms=100,
                 masks=(((0.0, 0.0), (0.25, 0.0), (0.25, 0.5)),),
+                region=configuration.RegionOfInterest(x=0.25, width=0.75),
                 samples=True,
             ),
             configuration.CaptureCamera(id="demo", source=configuration.DemoSource()),
@@ -90,6 +92,12 @@ EXAMPLES: Final[tuple[Message, ...]] = (
                 model="m5-nut",
                 threshold=0.75,
                 collect=(collecting.UncertainStrategy(), collecting.BandStrategy(width=0.1)),
+            ),
+        ),
+        cameras=(
+            configuration.InferenceCamera(
+                id="front",
+                areas=configuration.DetectionAreas(exclude=(((0.0, 0.0), (1.0, 0.0), (1.0, 0.2)),)),
             ),
         ),
         shadows=(configuration.Shadow(model="m5-nut-next", of="m5-nut"),),
@@ -184,6 +192,22 @@ EXAMPLES: Final[tuple[Message, ...]] = (
         revision="9d2e40c8aa53",
         cameras=(configuration.PublisherCamera(id="front", name="Front door", index=0),),
     ),
+    commands.ReadLog(service="capture", after=120, level="warning"),
+    commands.DetectPicture(model="m5-nut", attachment=JPEG),
+    commands.ListResults(since=AT, until=AT + timedelta(hours=1), camera="front", limit=20),
+    commands.ExportResults(since=AT, until=AT + timedelta(hours=1), format="jsonl"),
+    commands.ChartResults(since=AT, until=AT + timedelta(days=1), chart="counts"),
+    commands.ShowLogger(),
+    commands.RunCameras(running=False, cameras=("front",)),
+    commands.ReceiveFile(file="nuts.tflite", offset=0, attachment=JPEG),
+    commands.DiscardFile(file="nuts.tflite"),
+    commands.ListJobs(command="upload", limit=20),
+    commands.CountSamples(),
+    commands.ProbeSource(
+        source=configuration.RtspSource(url="rtsp://192.0.2.17:554/stream1"), credentials="probe-1"
+    ),
+    commands.FindCameras(),
+    commands.ListStreams(address="http://192.0.2.17/onvif/device_service", credentials="probe-1"),
     commands.WatchCamera(camera="front", seconds=30),
     commands.TakeSnapshot(camera="front", stream="k3j9", sequence=1207, publish=True),
     commands.TriggerCamera(camera="front"),
@@ -274,6 +298,20 @@ EXAMPLES: Final[tuple[Message, ...]] = (
         last_detection=AT,
         fps=15.0,
         latency_ms=4.2,
+    ),
+    outputs.Rehearsal(
+        camera="front",
+        test="t1",
+        model="m5-nut",
+        stream="k3j9",
+        sequence=1207,
+        picture_width=640,
+        picture_height=480,
+        latency_ms=4.2,
+        inference_ms=0.17,
+        messages=(
+            outputs.Outgoing(topic="nxai/v1/box/cameras/front/detections", payload='{"count":1}'),
+        ),
     ),
     outputs.Event(
         event=outputs.EventPhase.END,
@@ -371,6 +409,7 @@ EXAMPLES: Final[tuple[Message, ...]] = (
         configuration_revision="5c1b7f0e2d9a",
         problems=(status.Problem(about="camera front", reason="401: check user and password"),),
         counters={"bus_published": 24_013},
+        gauges={"memory_mb": 81, "disk_free_mb": 15_210},
         cameras=(
             status.CameraStatus(
                 camera="front",

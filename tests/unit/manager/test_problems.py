@@ -147,7 +147,7 @@ def test_text_that_is_not_json_has_a_line_and_no_path() -> None:
         ({"modles": []}, "front.modles: unknown key; did you mean 'models'?"),
         ({"a\nb\x85": 1}, "front.a\\nb\\x85: unknown key; known: "),
         ({"k" * 99: 1}, f"front.{'k' * 57}...: unknown key; known: "),
-        ({"zzz": 1}, "front.zzz: unknown key; known: collect, credit_window, enabled, id, "),
+        ({"zzz": 1}, "front.zzz: unknown key; known: areas, collect, credit_window, enabled, id, "),
         ({"samples": True}, 'front.samples: is no more; write "collect": true'),
         (
             {"source": RTSP | {"trnsport": "tcp"}},

@@ -8,8 +8,13 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from nxai_common.contracts import topics
 from nxai_common.contracts.base import AttachedMessage, Message, Policy
 from nxai_common.contracts.collecting import Fraction
-from nxai_common.contracts.configuration import DesiredModel
-from nxai_common.contracts.models import Digest, InputScaling, ResizeMode, Task
+from nxai_common.contracts.configuration import (
+    CameraSource,
+    DesiredModel,
+    RegionOfInterest,
+    Watchdog,
+)
+from nxai_common.contracts.models import Digest, InputScaling, InputSpec, ResizeMode, Task
 from nxai_common.contracts.results import Box
 from nxai_common.contracts.topics import Level
 
@@ -22,6 +27,29 @@ class Command(Message):
 
     service: Level
     name: Level
+
+
+TestId = Annotated[str, Field(pattern=r"^[0-9a-z-]{0,64}$")]
+Cursor = Annotated[str, Field(pattern=r"^[A-Za-z0-9_=-]{0,600}$")]
+"""Where the next page begins; only who made it can read it."""
+SecretName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,79}$")]
+"""Of a file in the folder that the manager and capture share; never a path."""
+
+
+class ReadLog(Command):
+    """Answer with what a service logged lately, as JSON in the attachment; no secret is in it.
+
+    ``{"lines": [{"number", "at", "level", "logger", "message", "fields", "trace"}], "next": n}``,
+    oldest first. Every instance of every service answers.
+    """
+
+    name: Literal["log"] = "log"
+    after: NonNegativeInt = 0
+    """Only lines with a higher number: `next` of the answer before."""
+    level: Literal["debug", "info", "warning", "error"] = "debug"
+    """The least important that is wanted."""
+    limit: PositiveInt = Field(default=500, le=2000)
+    """The newest of those."""
 
 
 class WatchCamera(Command):
@@ -45,14 +73,63 @@ class TakeSnapshot(Command):
     sequence: int | None = None
     publish: bool = False
     """Also publish it, retained, on the camera's `snapshot` topic."""
+    max_width: PositiveInt | None = None
+    """Scaled down to it; None: full size."""
+    as_input: InputSpec | None = None
+    """Answer with what a model with this input reads of the picture, as PNG, instead."""
+    region: RegionOfInterest | None = None
+    """With `as_input`: as if the camera had this region of interest. None: as it is set."""
 
 
 class TriggerCamera(Command):
-    """Send one frame to inference now, whatever the limits say."""
+    """Send one frame to inference now, whatever the limits say, and when the camera is paused."""
 
     service: Literal["capture"] = "capture"
     name: Literal["trigger"] = "trigger"
     camera: Level
+    test: TestId = ""
+    """Name of a test: what comes of the frame is published on topic `test` alone. Empty: none."""
+
+
+class ProbeSource(Command):
+    """Open a source that no camera uses yet, and answer with its first picture (JPEG).
+
+    Details: `width`, `height`, `codec`, `fps`, `transport`, `seconds` it took. Not ok: why not, in
+    the words of a camera's state.
+    """
+
+    service: Literal["capture"] = "capture"
+    name: Literal["probe"] = "probe"
+    source: CameraSource
+    credentials: SecretName | None = None
+    """Name of the secret file that holds user and password."""
+    masks: tuple[tuple[tuple[Fraction, Fraction], ...], ...] = ()
+    watchdog: Watchdog = Watchdog()
+
+
+class FindCameras(Command):
+    """Look for cameras on the network (WS-Discovery of ONVIF) and on USB.
+
+    The answer carries `{"network": [...], "usb": [...]}` as JSON in its attachment.
+    """
+
+    service: Literal["capture"] = "capture"
+    name: Literal["find"] = "find"
+    seconds: float = Field(default=4, gt=0, le=30)
+
+
+class ListStreams(Command):
+    """Ask a camera that was found (ONVIF) for the addresses of its streams.
+
+    The answer carries `{"streams": [...]}` as JSON in its attachment.
+    """
+
+    service: Literal["capture"] = "capture"
+    name: Literal["streams"] = "streams"
+    address: Annotated[str, Field(pattern=r"^https?://[^\s@]{1,500}$")]
+    """Of its ONVIF device service, as `FindCameras` told it."""
+    credentials: SecretName | None = None
+    """Name of the secret file that holds user and password."""
 
 
 BUSY: Final = "busy"
@@ -71,6 +148,101 @@ class TryModel(Command):
     desired: DesiredModel
 
 
+class DetectPicture(Command, AttachedMessage):
+    """Look at a picture (attachment: JPEG or PNG) with a model, as with a frame of a camera.
+
+    The answer carries the `InferenceResult` without tensors as JSON in its attachment.
+    """
+
+    service: Literal["inference"] = "inference"
+    name: Literal["detect"] = "detect"
+    model: Level | None = None
+    """One that inference offers."""
+    desired: DesiredModel | None = None
+    """Or one that is loaded for this alone: an imported version, say."""
+    threshold: Fraction | None = None
+
+
+# -- publisher --------------------------------------------------------------------------------
+
+
+class LogQuery(Command):
+    """Base of the questions to the data logger."""
+
+    service: Literal["publisher"] = "publisher"
+    since: datetime
+    """Captured then or later."""
+    until: datetime
+    """Captured earlier."""
+    camera: Level | None = None
+    model: Level | None = None
+    label: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+
+
+class ListResults(LogQuery):
+    """Answer with a page of the stored results as JSON in the attachment.
+
+    ``{"results": [...], "next": "..."}``; `next` is null on the last page.
+    """
+
+    name: Literal["results"] = "results"
+    uncertain: bool | None = None
+    """Only those that were, or were not."""
+    with_objects: bool | None = None
+    """Only those that show something, or nothing."""
+    newest_first: bool = True
+    limit: PositiveInt = Field(default=100, le=1000)
+    after: Cursor = ""
+    """`next` of the page before."""
+
+
+class ExportResults(LogQuery):
+    """Answer with a part of an export as text in the attachment; details: `next` and `rows`.
+
+    `next` is null with the last part. The first part of CSV begins with a header.
+    """
+
+    name: Literal["export"] = "export"
+    what: Literal["results", "counts"] = "results"
+    format: Literal["csv", "jsonl"] = "csv"
+    limit: PositiveInt = Field(default=5000, le=20_000)
+    after: Cursor = ""
+
+
+class ChartResults(LogQuery):
+    """Answer with sums over time as JSON in the attachment, for a chart.
+
+    ``{"step_s": n, "times": [...], "series": [{...}]}``; what a series is depends on `chart`.
+    """
+
+    name: Literal["chart"] = "chart"
+    chart: Literal["counts", "confidence", "latency", "certainty"]
+    """counts: objects over time, per camera and label. confidence: a histogram per label.
+    latency: per camera. certainty: share of doubtful results per model version."""
+    points: PositiveInt = Field(default=300, le=2000)
+    """About so many steps of time."""
+
+
+class ShowLogger(Command):
+    """Answer with what the data logger holds, as JSON in the attachment."""
+
+    service: Literal["publisher"] = "publisher"
+    name: Literal["logger"] = "logger"
+
+
+# -- manager ----------------------------------------------------------------------------------
+
+
+class RunCameras(Command):
+    """Run or stop inference: a change of settings.json, as a person would make it."""
+
+    service: Literal["manager"] = "manager"
+    name: Literal["run"] = "run"
+    running: bool
+    cameras: tuple[Level, ...] | None = None
+    """None: the whole box."""
+
+
 # -- cloud-sync -------------------------------------------------------------------------------
 # What takes longer than a moment is a job: the answer names it (`details.job`), and `Progress`
 # messages tell how it goes.
@@ -79,6 +251,8 @@ SampleId = Annotated[str, Field(pattern=r"^[0-9a-z-]{1,64}$")]
 MAX_IDS = 1000
 """Of one command; more are several commands."""
 MAX_PAGE = 1000
+MAX_INCOMING_BYTES: Final = 300 * 1024 * 1024
+"""Of a file that is to be imported; the largest model seen has 60 MB."""
 
 
 class CloudSyncCommand(Command):
@@ -89,6 +263,8 @@ class CloudSyncCommand(Command):
 
 class LinkProject(CloudSyncCommand):
     """Link an Edge Impulse project. The API key is not in here: it lies in a file of the service.
+
+    A key that was left in the folder which the service shares with the manager is taken first.
 
     The answer carries the project's impulses and learn blocks as JSON in its attachment.
     """
@@ -141,6 +317,44 @@ class ImportModel(CloudSyncCommand):
     resize_mode: ResizeMode | None = None
     input_scaling: InputScaling | None = None
     threshold: Fraction | None = None
+
+
+class ReceiveFile(CloudSyncCommand, AttachedMessage):
+    """Add bytes (attachment) to a file in the folder of incoming files.
+
+    Details: `size`, what the file has now. A part that was sent before is taken again without
+    harm; one that leaves a gap is refused, with `size` in the details.
+    """
+
+    name: Literal["receive"] = "receive"
+    file: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._ ()-]{0,120}$")]
+    offset: NonNegativeInt = Field(le=MAX_INCOMING_BYTES)
+    """Where the bytes belong; 0 begins anew."""
+
+
+class DiscardFile(CloudSyncCommand):
+    """Remove a file from the folder of incoming files: its sender went away."""
+
+    name: Literal["discard-file"] = "discard-file"
+    file: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._ ()-]{0,120}$")]
+
+
+class ListJobs(CloudSyncCommand):
+    """Answer with the jobs under way and those that ended lately, as JSON in the attachment.
+
+    ``{"jobs": [{...}]}``, newest first.
+    """
+
+    name: Literal["jobs"] = "jobs"
+    command: str = ""
+    """Only those of this command: `upload`, `pull` ..."""
+    limit: PositiveInt = Field(default=50, le=MAX_PAGE)
+
+
+class CountSamples(CloudSyncCommand):
+    """Answer with how many pictures there are in which state, and room used, as JSON."""
+
+    name: Literal["sample-counts"] = "sample-counts"
 
 
 class ListModels(CloudSyncCommand):
@@ -229,6 +443,8 @@ class ShowSample(CloudSyncCommand):
 
     name: Literal["show-sample"] = "show-sample"
     sample: SampleId
+    max_width: PositiveInt | None = None
+    """Scaled down to it; None: as it was captured."""
 
 
 class LabelledBox(Box):

@@ -5,9 +5,10 @@ revision it has in force. No secret is ever in here: passwords lie in files that
 service that needs them can read (`credentials` is the name of such a file).
 """
 
-from typing import Annotated, ClassVar, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal, Self
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
+from pydantic_core import PydanticCustomError
 
 from nxai_common.contracts import topics
 from nxai_common.contracts.base import Message, Policy, Value
@@ -50,6 +51,8 @@ MAX_CAMERAS: Final = 200_000
 """More than the largest settings file (4 million characters) can name."""
 MAX_RESULTS_IN_A_ROW: Final = 10_000
 """Ten minutes at 15 a second; an event that needs longer to begin was meant otherwise."""
+ROUNDING: Final = 1e-6
+"""A region drawn to the edge of the picture may lie past it by what rounding does."""
 MAX_KEEP_DAYS: Final = 36_500
 """A century. SQLite counts microseconds in 64 bits, which end after 292,000 years."""
 MAX_KEEP_MB: Final = 100_000_000
@@ -169,6 +172,36 @@ class Watchdog(Value):
     source is not a fault."""
 
 
+Polygon = Annotated[tuple[tuple[Fraction, Fraction], ...], Field(min_length=3, max_length=200)]
+"""Corners x, y in 0..1 of the picture."""
+
+
+class RegionOfInterest(Value):
+    """The part of the picture that models look at, in 0..1 of it."""
+
+    x: Fraction = 0.0
+    y: Fraction = 0.0
+    width: float = Field(default=1.0, gt=0, le=1)
+    height: float = Field(default=1.0, gt=0, le=1)
+
+    @model_validator(mode="after")
+    def _check_inside(self) -> Self:
+        if self.x + self.width > 1 + ROUNDING or self.y + self.height > 1 + ROUNDING:
+            raise PydanticCustomError(
+                "region", "must lie within the picture: x + width and y + height at most 1"
+            )
+        return self
+
+
+class DetectionAreas(Value):
+    """Where objects count. An object is where the middle of its lower edge is: on the floor."""
+
+    include: tuple[Polygon, ...] = ()
+    """Only objects in one of these; empty: everywhere."""
+    exclude: tuple[Polygon, ...] = ()
+    """No objects in these."""
+
+
 class CameraOptions(Value):
     """What a person may say of a camera; read from settings.json and passed on to capture."""
 
@@ -186,6 +219,8 @@ class CameraOptions(Value):
     on_change: ChangeTrigger = ChangeTrigger()
     masks: tuple[tuple[tuple[Fraction, Fraction], ...], ...] = ()
     """Privacy masks: polygons in 0..1 of the picture, blackened before any pixel leaves."""
+    region: RegionOfInterest | None = None
+    """The part of the picture that models look at; None: all of it."""
     snapshots: bool = True
     """Publish a retained JPEG when an event starts."""
     credit_window: PositiveInt | None = Field(default=None, le=MAX_CREDITS)
@@ -200,6 +235,8 @@ class CaptureCamera(CameraOptions):
     """Name of the secret file that holds user and password."""
     credentials_revision: str = ""
     """Changes when the secret does, so that capture reconnects."""
+    paused: bool = False
+    """Open, but no frame goes to inference unless a command asks for it."""
     models: tuple[Level, ...] = ()
     shadows: tuple[Level, ...] = ()
     """Those of `models` that are only tried: nothing waits for them and nobody misses them."""
@@ -267,6 +304,13 @@ class Assignment(Value):
     """When a frame's picture is worth keeping; empty: never."""
 
 
+class InferenceCamera(Value):
+    """What holds for a camera, whatever model looks at it."""
+
+    id: Level
+    areas: DetectionAreas = DetectionAreas()
+
+
 class Shadow(Value):
     """A model that is tried beside another one: its results are for the comparison alone."""
 
@@ -284,6 +328,8 @@ class InferenceConfiguration(Message):
     revision: str
     models: tuple[DesiredModel, ...] = ()
     assignments: tuple[Assignment, ...] = ()
+    cameras: tuple[InferenceCamera, ...] = ()
+    """Those of which something is to be said."""
     shadows: tuple[Shadow, ...] = ()
 
 
@@ -304,6 +350,8 @@ class NxOutputOptions(Value):
     format: Literal["namedObject", "orderedArray"] = "namedObject"
     device_id: str = ""
     """`deviceId`; empty: the device's topic name."""
+    every_s: SecondsOrOff = 0
+    """Results of a camera are gathered for so long, and sent as one array; 0: each by itself."""
 
 
 class EventOptions(Value):

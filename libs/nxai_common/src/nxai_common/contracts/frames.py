@@ -62,6 +62,8 @@ class Frame(AttachedMessage):
     source_width: PositiveInt
     source_height: PositiveInt
     transform: Transform
+    test: str = ""
+    """Of the `TriggerCamera` that asked for it; what comes of it is for the asker alone."""
 
     def check(self) -> None:
         """Refuse a frame whose byte count is not its shape."""
@@ -75,7 +77,12 @@ class Frame(AttachedMessage):
 
 
 class Preview(RawMessage):
-    """A JPEG of a camera, only while somebody watches."""
+    """A JPEG of a camera, only while somebody watches.
+
+    Its first comment (JPEG marker COM) is JSON that tells which frame it shows, so that boxes can
+    be drawn on the very picture they belong to: ``{"stream", "sequence", "captured_at_us", "width",
+    "height"}``, width and height of the original picture.
+    """
 
     template: ClassVar = topics.PREVIEW
     policy: ClassVar = Policy.LATEST

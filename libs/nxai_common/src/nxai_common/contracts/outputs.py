@@ -86,6 +86,34 @@ class CameraState(Message):
     """Uncertain frames since the start."""
 
 
+class Outgoing(Value):
+    """A message that would be sent."""
+
+    topic: str
+    payload: str
+    """Letter for letter."""
+
+
+class Rehearsal(Message):
+    """What came of the frame of a test: all that would be sent, to be looked at."""
+
+    template: ClassVar = topics.TEST
+    policy: ClassVar = Policy.STREAM
+
+    camera: Level
+    test: str
+    model: Level
+    stream: str
+    sequence: int
+    picture_width: int
+    picture_height: int
+    latency_ms: float
+    inference_ms: float
+    error: str = ""
+    """Why the model could not look at the frame."""
+    messages: tuple[Outgoing, ...] = ()
+
+
 class EventPhase(enum.StrEnum):
     """Where in its life an event is."""
 

@@ -117,6 +117,8 @@ class InferenceResult(AttachedMessage):
     shadow_of: str = ""
     """The model that this one is tried beside: the result is for the comparison alone, and no
     output shows it. Empty: a model in force."""
+    test: str = ""
+    """As in the frame: no output but topic `test` shows it, nor does the data logger keep it."""
     returns_credit: bool = True
     """True on the last result of a frame: capture may send another."""
     error: str = ""

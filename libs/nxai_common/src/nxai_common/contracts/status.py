@@ -123,5 +123,7 @@ class Status(Message):
     problems: tuple[Problem, ...] = ()
     counters: dict[str, int | float] = Field(default_factory=dict)
     """Ever-growing counts: received, sent, dropped, rejected ..."""
+    gauges: dict[str, int | float] = Field(default_factory=dict)
+    """What is now: `memory_mb`, `disk_free_mb`, what waits in which queue ..."""
     cameras: tuple[CameraStatus, ...] = ()
     models: tuple[ModelStatus, ...] = ()

@@ -14,6 +14,8 @@ from nxai_common.contracts.configuration import (
     CloudSyncCamera,
     CloudSyncConfiguration,
     DesiredModel,
+    DetectionAreas,
+    InferenceCamera,
     InferenceConfiguration,
     PublisherCamera,
     PublisherConfiguration,
@@ -25,6 +27,7 @@ from nxai_manager.core.deployed import NOTHING, Deployed
 from nxai_manager.core.document import Camera, Settings
 from nxai_manager.core.doubt import NEVER, rule_of_use
 
+ANYWHERE = DetectionAreas()
 REVISION_CHARACTERS = 12
 """48 bits: two documents of one box never meet, and a person can compare them by eye."""
 
@@ -103,7 +106,8 @@ def compile_settings(
             CaptureConfiguration(
                 revision="",
                 cameras=tuple(
-                    _camera(camera, secret_revisions, deployed) for camera in settings.cameras
+                    _camera(camera, secret_revisions, deployed, paused=not settings.run)
+                    for camera in settings.cameras
                 ),
             )
         ),
@@ -112,6 +116,11 @@ def compile_settings(
                 revision="",
                 models=(*settings.models, *_imported(deployed)),
                 assignments=tuple(filter(_says_something, _assignments(settings, deployed))),
+                cameras=tuple(
+                    InferenceCamera(id=camera.id, areas=camera.areas)
+                    for camera in settings.cameras
+                    if camera.areas != ANYWHERE
+                ),
                 shadows=tuple(
                     Shadow(model=model.candidate_model, of=model.model)
                     for model in deployed.models
@@ -216,10 +225,11 @@ def _says_something(assignment: Assignment) -> bool:
 
 
 def _camera(
-    camera: Camera, secret_revisions: Mapping[str, str], deployed: Deployed
+    camera: Camera, secret_revisions: Mapping[str, str], deployed: Deployed, *, paused: bool
 ) -> CaptureCamera:
     options = {name: getattr(camera, name) for name in CameraOptions.model_fields}
     options["name"] = camera.name or camera.id
+    options["paused"] = paused or not camera.run
     options["models"] = (
         *(use.id for use in camera.models),
         *(

@@ -23,6 +23,7 @@ from nxai_common.contracts.configuration import (
     CameraOptions,
     DemoSource,
     DesiredModel,
+    DetectionAreas,
     EventOptions,
     LoggerOptions,
     NxOutputOptions,
@@ -71,6 +72,11 @@ class Camera(CameraOptions):
     models: tuple[Annotated[ModelUse, BeforeValidator(_id_alone)], ...] = ()
     """Models that look at this camera. Those imported from Edge Impulse are not listed here: a
     command puts them on cameras."""
+    run: bool = True
+    """Whether its pictures go to inference. A camera that does not run is open all the same, for
+    its preview and for tests; one that is not `enabled` is closed."""
+    areas: DetectionAreas = DetectionAreas()
+    """Where objects count; elsewhere they are left out of every result."""
     uncertain: UncertainRule | None = None
     """When a result counts as doubtful, for models without a rule of their own: those imported
     from Edge Impulse, and those in `models` that say nothing. Left out: while `collect` asks for
@@ -79,6 +85,13 @@ class Camera(CameraOptions):
     collect: Annotated[CollectPolicy, BeforeValidator(_collect)] = CollectPolicy()
     """Keep pictures for retraining; `true` will do. A strategy without options may be given as
     its name: `"strategies": ["uncertain", "random"]`."""
+
+
+class Device(Value):
+    """This box."""
+
+    name: str = Field(default="", max_length=100)
+    """For people; its name in topics (`NXAI_DEVICE`) when left out."""
 
 
 class Outputs(Value):
@@ -109,6 +122,9 @@ class Settings(Value):
     """For editors; ignored."""
     version: Literal[1] = 1
     """Of this format."""
+    device: Device = Device()
+    run: bool = True
+    """Whether inference runs; false stops it for all cameras, whatever they say themselves."""
     cameras: tuple[Camera, ...] = ()
     models: tuple[DesiredModel, ...] = ()
     outputs: Outputs = Outputs()
