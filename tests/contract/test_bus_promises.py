@@ -400,6 +400,22 @@ def test_while_the_broker_is_away_each_policy_does_as_it_says(world: World) -> N
     assert names == {"second"}, "retained, it may come twice: when sent and when we resubscribe"
 
 
+def test_what_waits_for_an_absent_broker_is_counted_until_it_is_sent(world: World) -> None:
+    sender = world.bus("sender")
+    sender.publish(manifest("one"))
+    wait_for(lambda: sender.statistics.waiting == 0, PATIENCE, "nothing waits")
+    world.go_away()
+    assert sender.statistics.waiting == 1, "a broker that lost its store is told what is true"
+    sender.publish(manifest("one", "second"))
+    sender.publish(manifest("two"))
+    for number in range(3):
+        sender.publish(sample(number))
+    sender.publish(frame())
+    assert sender.statistics.waiting == 2 + 3, "the newest of each state, and no frame"
+    world.come_back()
+    wait_for(lambda: sender.statistics.waiting == 0, PATIENCE, "all is sent")
+
+
 def test_the_queue_for_an_absent_broker_is_bounded_and_loses_the_oldest(world: World) -> None:
     reader, sender = world.bus("reader"), world.bus("sender")
     inbox = listen(reader, Sample)

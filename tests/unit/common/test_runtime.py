@@ -243,6 +243,24 @@ def test_status_tells_the_life_of_a_service(
     assert not heartbeat_path(settings).exists()
 
 
+def test_status_says_how_the_process_does_and_the_service_may_know_better(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "LOOK_INTERVAL_S", 0.01)
+    probe = Probe()
+    probe.now = Report(gauges={"open_files": -1, "jobs": 2})
+    with running(settings_in(tmp_path), probe) as (next_status, _):
+        gauges = wait_for_state(next_status, ServiceState.RUNNING).gauges
+        assert gauges["memory_mb"] > 1
+        assert gauges["threads"] >= 3
+        assert gauges["bus_waiting"] == 0
+        assert (gauges["open_files"], gauges["jobs"]) == (-1, 2)
+        assert gauges["disk_size_mb"] >= gauges["disk_free_mb"] > 0
+        # A gauge alone is not worth a message; a folder that is on no disk has no size.
+        probe.now = Report(folder=Path("/proc/self"), configuration_revision="r2")
+        assert next_status().gauges["disk_size_mb"] == 0
+
+
 ILL: Final = Report(
     problems=(Problem(about="disk", reason="full"),),
     configuration_revision="r1",

@@ -47,6 +47,7 @@ from nxai_common.settings import (
     load,
     secrets_of,
 )
+from nxai_common.vitals import vitals
 
 log = logging.getLogger(__name__)
 
@@ -111,10 +112,15 @@ class Report:
     """What a person should know; any makes the state `degraded`."""
     counters: Mapping[str, int | float] = field(default_factory=dict)
     """Ever-growing counts."""
+    gauges: Mapping[str, int | float] = field(default_factory=dict)
+    """What is now. A name that the runtime has too (`nxai_common.vitals`) replaces its value."""
     cameras: tuple[CameraStatus, ...] = ()
     models: tuple[ModelStatus, ...] = ()
     configuration_revision: str = ""
     """Of the configuration in force."""
+    folder: Path | None = None
+    """Where the service keeps what it must not lose: the gauges of the disk are about this one.
+    None: the run folder."""
 
 
 class Service(Protocol):
@@ -304,6 +310,11 @@ class StatusReporter:
                     "bus_received": bus.received,
                     "bus_rejected": bus.rejected,
                     "bus_reconnects": bus.reconnects,
+                },
+                "gauges": {
+                    **vitals(report.folder or self._settings.run_dir),
+                    "bus_waiting": bus.waiting,
+                    **report.gauges,
                 },
                 "cameras": report.cameras,
                 "models": report.models,

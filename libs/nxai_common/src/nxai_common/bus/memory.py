@@ -137,10 +137,11 @@ class MemoryBus:
 
     @property
     def statistics(self) -> BusStatistics:
-        """Counts since the start."""
+        """Counts since the start, and what waits now."""
         with self._lock:
             rejected = sum(mailbox.rejected for mailbox in self.router.mailboxes())
-            return replace(self._statistics, rejected=rejected)
+            waiting = 0 if self.connected else len(self._backlog) + len(self._state)
+            return replace(self._statistics, rejected=rejected, waiting=waiting)
 
     def publish(self, message: Message) -> bool:
         """Send; False when it was dropped at once."""

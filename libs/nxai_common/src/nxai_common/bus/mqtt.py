@@ -186,14 +186,16 @@ class MqttBus:
 
     @property
     def statistics(self) -> BusStatistics:
-        """Counts since the start."""
-        return BusStatistics(
-            published=self._queue.published,
-            dropped=self._queue.dropped,
-            received=self._received,
-            rejected=sum(mailbox.rejected for mailbox in self._router.mailboxes()),
-            reconnects=max(0, self._connection - 1),
-        )
+        """Counts since the start, and what waits now."""
+        with self._lock:
+            return BusStatistics(
+                published=self._queue.published,
+                dropped=self._queue.dropped,
+                received=self._received,
+                rejected=sum(mailbox.rejected for mailbox in self._router.mailboxes()),
+                reconnects=max(0, self._connection - 1),
+                waiting=self._queue.unsent + (0 if self.connected else self._queue.states),
+            )
 
     def publish(self, message: Message) -> bool:
         """Send; False when it was dropped at once."""

@@ -114,7 +114,7 @@ class Inbox(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class BusStatistics:
-    """Ever-growing counts."""
+    """Ever-growing counts, and what waits."""
 
     published: int = 0
     dropped: int = 0
@@ -122,6 +122,9 @@ class BusStatistics:
     received: int = 0
     rejected: int = 0
     reconnects: int = 0
+    waiting: int = 0
+    """Now: kept to be sent, until the socket takes more or, with every state to be told again, the
+    broker is back."""
 
 
 class Bus(Protocol):
@@ -139,7 +142,7 @@ class Bus(Protocol):
 
     @property
     def statistics(self) -> BusStatistics:
-        """Counts since the start."""
+        """Counts since the start, and what waits now."""
         ...
 
     def publish(self, message: Message) -> bool:

@@ -72,6 +72,16 @@ class SendQueue:
         return len(self._waiting)
 
     @property
+    def unsent(self) -> int:
+        """Messages that are not with paho yet."""
+        return self.waiting + sum(map(len, self._unsent_latest.values()))
+
+    @property
+    def states(self) -> int:
+        """States that the broker is told on the next connection."""
+        return len(self._state)
+
+    @property
     def unfinished(self) -> bool:
         """Whether something in order is still to be sent, written or acknowledged."""
         return bool(self._waiting or self._in_flight or self._client.want_write())
