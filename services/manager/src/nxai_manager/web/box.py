@@ -1,0 +1,97 @@
+"""What the handlers work with: the other services over the bus, and the parts of this one."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
+
+from nxai_common.bus.ports import Bus
+from nxai_common.contracts.commands import Command, Reply
+from nxai_common.errors import BrokerUnavailable
+from nxai_manager.settings import ManagerSettings
+from nxai_manager.web.endpoint import Refused
+from nxai_manager.web.hub import Hub
+
+if TYPE_CHECKING:
+    from nxai_manager.desk import SettingsDesk
+    from nxai_manager.web.gate import Gate
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+ANSWER_S: Final = 10.0
+"""A service that is there answers in milliseconds; one that loads a model in seconds."""
+ASKING: Final = 16
+"""Questions to other services at once ..."""
+WAITING: Final = 64
+"""... and those that wait for their turn; more are told to come again."""
+
+
+@dataclass(slots=True)
+class Box:
+    """All that a handler may use. Made by the composition root."""
+
+    bus: Bus
+    hub: Hub
+    desk: "SettingsDesk"
+    gate: "Gate"
+    settings: ManagerSettings
+    version: str
+    pool: ThreadPoolExecutor
+    """For what blocks: files, hashing, questions over the bus."""
+    waiting: int = field(default=0)
+
+    async def ask(self, command: Command, timeout_s: float = ANSWER_S) -> Reply:
+        """Ask a service, and return its answer, which is yes.
+
+        Raises:
+            Refused: it said no (409, with its reason), or nothing (503).
+        """
+        reply = await self.ask_anyway(command, timeout_s)
+        if not reply.ok:
+            raise Refused(HTTPStatus.CONFLICT, reply.reason or f"{command.service} said no")
+        return reply
+
+    async def ask_anyway(self, command: Command, timeout_s: float = ANSWER_S) -> Reply:
+        """Ask a service, and return its answer, which may be no.
+
+        Raises:
+            Refused: there was none (503).
+        """
+        if self.waiting >= ASKING + WAITING:
+            raise Refused(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "too much is asked of the box at once; try again in a second",
+                headers={"Retry-After": "1"},
+            )
+        if not self.bus.connected:
+            raise Refused(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "the MQTT broker is away: is the container or program `mosquitto` running?",
+                headers={"Retry-After": "5"},
+            )
+        self.waiting += 1
+        try:
+            return await self.in_thread(self.bus.request, command, timeout_s)
+        except BrokerUnavailable:
+            raise Refused(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                f"{command.service} did not answer within {timeout_s:g} s: is it running? "
+                "Settings > Health shows it",
+                headers={"Retry-After": "5"},
+            ) from None
+        finally:
+            self.waiting -= 1
+
+    async def ask_json(self, command: Command, timeout_s: float = ANSWER_S) -> Any:  # noqa: ANN401 - JSON
+        """Ask a service, and return the JSON in its answer's attachment."""
+        reply = await self.ask(command, timeout_s)
+        return json.loads(bytes(reply.attachment))
+
+    async def in_thread(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run what blocks."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self.pool, lambda: function(*args, **kwargs))

@@ -1,0 +1,21 @@
+"""Who asks: sessions and tokens, as the safety checks of the server need them."""
+
+from typing import Protocol
+
+from nxai_manager.web.endpoint import Who
+
+
+class Gate(Protocol):
+    """Knows sessions and tokens. Implemented by `Accounts` (nxai_manager.accounts)."""
+
+    def by_session(self, secret: str) -> Who | None:
+        """Return whose session cookie this is, and note that it was used; None: nobody's."""
+        ...
+
+    def by_token(self, secret: str) -> Who | None:
+        """Return whose token this is, and note that it was used; None: nobody's."""
+        ...
+
+    def holds(self, who: Who) -> bool:
+        """Tell whether a session or token is still good, without counting as use of it."""
+        ...

@@ -1,0 +1,130 @@
+"""The live WebSocket: what a viewer asks to hear and see, and sends nothing else."""
+
+import asyncio
+import contextlib
+import json
+import time
+from http import HTTPStatus
+from typing import Annotated, Final, Literal
+
+from aiohttp import WSMsgType, web
+from pydantic import Field, TypeAdapter, ValidationError
+
+from nxai_common.contracts.topics import Level
+from nxai_manager.core.accounts import Scope
+from nxai_manager.web.endpoint import Call, Endpoint, Form, Refused
+from nxai_manager.web.hub import MOST_FPS, MOST_WIDTH, Hub, Kind, Viewer
+from nxai_manager.web.security import refuse_foreign
+
+MOST_VIEWERS: Final = 100
+"""A box has tens; a page that opens sockets without end must not fill its memory."""
+LARGEST_WORD: Final = 16_384
+"""Bytes of one message of a viewer."""
+PING_S: Final = 20.0
+"""A viewer who vanished is noticed after one and a half of it."""
+DROPPED_EVERY_S: Final = 5.0
+GUARD_S: Final = 3.0
+"""How soon a session that has ended ends the pictures, too."""
+
+
+class Watch(Form):
+    """See pictures of these cameras, and of no others any more."""
+
+    type: Literal["watch"]
+    cameras: Annotated[tuple[Level, ...], Field(max_length=64)] = ()
+    fps: Annotated[float, Field(ge=0.1, le=MOST_FPS)] = 5
+    width: Annotated[int, Field(ge=64, le=MOST_WIDTH)] = 640
+
+
+class Listen(Form):
+    """Hear these kinds of messages, and no others any more."""
+
+    type: Literal["listen"]
+    to: tuple[Kind, ...] = ()
+
+
+WORD: Final = TypeAdapter[Watch | Listen](Annotated[Watch | Listen, Field(discriminator="type")])
+
+
+async def live(call: Call) -> web.WebSocketResponse:
+    """Live pictures, detections and news over a WebSocket."""
+    hub, request = call.box.hub, call.request
+    refuse_foreign(request)
+    if len(hub.viewers) >= MOST_VIEWERS:
+        raise Refused(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            f"{MOST_VIEWERS} pages look already; close some",
+            headers={"Retry-After": "10"},
+        )
+    socket = web.WebSocketResponse(heartbeat=PING_S, max_msg_size=LARGEST_WORD, compress=False)
+    if not socket.can_prepare(request).ok:
+        raise Refused(
+            HTTPStatus.UPGRADE_REQUIRED, "this is a WebSocket", headers={"Upgrade": "websocket"}
+        )
+    await socket.prepare(request)
+    viewer = Viewer()
+    hub.join(viewer)
+    tasks = (
+        asyncio.create_task(_send(socket, viewer), name="viewer"),
+        asyncio.create_task(_guard(socket, call), name="viewer-guard"),
+    )
+    try:
+        await socket.send_json({"type": "hello", "now_ms": int(time.time() * 1000)})
+        async for message in socket:
+            if message.type is not WSMsgType.TEXT:
+                continue
+            reason = _obey(hub, viewer, message.data)
+            if reason:
+                await socket.send_json({"type": "refused", "reason": reason})
+    finally:
+        hub.leave(viewer)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    return socket
+
+
+def _obey(hub: Hub, viewer: Viewer, text: str) -> str:
+    """Do what a viewer asks; return why not, or nothing."""
+    try:
+        word = WORD.validate_json(text)
+    except ValidationError as error:
+        item = error.errors(include_url=False, include_input=False)[0]
+        return f"{'.'.join(map(str, item['loc']))}: {item['msg']}"
+    if isinstance(word, Watch):
+        hub.watch(viewer, word.cameras, word.fps, word.width)
+    else:
+        hub.listen(viewer, word.to)
+    return ""
+
+
+async def _guard(socket: web.WebSocketResponse, call: Call) -> None:
+    """Show a viewer out who has logged out elsewhere, or may not look any more."""
+    while call.box.gate.holds(call.asker):  # noqa: ASYNC110 - an end by time sends no event
+        await asyncio.sleep(GUARD_S)
+    with contextlib.suppress(ConnectionError):
+        await socket.send_json({"type": "bye", "reason": "the session has ended; log in again"})
+    await socket.close()
+
+
+async def _send(socket: web.WebSocketResponse, viewer: Viewer) -> None:
+    """Send what comes, as fast as the viewer takes it, until the socket is closed."""
+    told, told_at = 0, 0.0
+    while not socket.closed:
+        message = await viewer.next()
+        try:
+            if isinstance(message.payload, bytes):
+                await socket.send_bytes(message.payload)
+            else:
+                await socket.send_str(message.payload)
+            now = time.monotonic()
+            if viewer.dropped > told and now - told_at > DROPPED_EVERY_S:
+                told, told_at = viewer.dropped, now
+                await socket.send_str(json.dumps({"type": "dropped", "count": told}))
+        except ConnectionError:
+            return
+
+
+ENDPOINTS: Final = (
+    Endpoint("GET", "/live", live, Scope.READ, status=HTTPStatus.SWITCHING_PROTOCOLS, tag="live"),
+)
