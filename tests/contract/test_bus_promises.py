@@ -446,6 +446,45 @@ def test_a_broken_payload_is_counted_and_never_reaches_the_service(world: World)
     assert reader.statistics.rejected == 7
 
 
+def test_who_waits_aside_is_given_mail(world: World) -> None:
+    reader, sender = world.bus("reader"), world.bus("sender")
+    aside = reader.subscribe(Subscription(Frame), Subscription(Sample), aside=True)
+    in_force(sender, aside, probe)
+    sender.publish(sample(1))
+    assert take(aside).message == sample(1)
+    aside.close()
+    assert aside.receive() is None
+
+
+def test_who_waits_aside_reads_the_network_for_nobody(
+    mqtt: MqttWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, sender = mqtt.bus("reader"), mqtt.bus("sender")
+    aside = reader.subscribe(Subscription(Frame), Subscription(Sample), aside=True)
+    in_force(sender, aside, probe)
+    rests = threading.Event()
+    closing_wait = reader._closing.wait
+
+    def wait(timeout: float | None = None) -> bool:
+        rests.set()
+        return closing_wait(timeout)
+
+    monkeypatch.setattr(reader._closing, "wait", wait)
+    with reader._lead:  # the bus's own thread shall believe that a consumer reads
+        reader._led_at = float("inf")
+        rests.clear()
+        assert rests.wait(PATIENCE)
+    got: list[Delivery[Message] | None] = []
+    thread = threading.Thread(target=lambda: got.append(aside.receive()))
+    thread.start()
+    sender.publish(sample(1))
+    thread.join(SILENCE)
+    assert not got, "nobody reads"
+    reader._led_at = 0
+    thread.join(PATIENCE)
+    assert [delivery is not None and delivery.message for delivery in got] == [sample(1)]
+
+
 def test_too_large_a_message_is_refused_with_its_size(world: World) -> None:
     sender = world.bus("sender")
     huge = sample(0).model_copy(update={"attachment": bytes(MAX_PAYLOAD_BYTES)})

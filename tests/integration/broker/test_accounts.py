@@ -25,6 +25,8 @@ from nxai_common.bus.ports import Inbox, Subscription
 from nxai_common.bus.routing import filter_of
 from nxai_common.contracts import topics
 from nxai_common.contracts.base import MAX_PAYLOAD_BYTES, Message
+from nxai_common.log_answers import log_answered
+from nxai_common.logs import RecentLines
 from nxai_common.runtime import Stop
 from nxai_common.settings import ServiceSettings, load
 from nxai_inference.__main__ import build as build_inference
@@ -53,12 +55,15 @@ TOPICS = {
     "detections": topics.DETECTIONS.build("box", camera="front"),
     "state": topics.STATE.build("box", camera="front"),
     "event": topics.EVENT.build("box", camera="front"),
+    "test": topics.TEST.build("box", camera="front"),
     "snapshot": topics.SNAPSHOT.build("box", camera="front"),
     "model": topics.MODEL.build("box", model="nut"),
     "deployments": topics.DEPLOYMENTS.build("box", service="cloud-sync"),
     "deployment": topics.DEPLOYMENT.build("box", model="nut"),
     "progress": topics.PROGRESS.build("box", service="cloud-sync"),
     "try": topics.COMMAND.build("box", service="inference", name="try"),
+    "log of a worker": topics.COMMAND.build("box", service="inference-2", name="log"),
+    "command to a worker": topics.COMMAND.build("box", service="inference-2", name="try"),
     "answer": "nxai-replies/nxai-box-manager-1234abcd",
     **{f"status of {s}": topics.STATUS.build("box", service=s) for s in SERVICES},
     **{f"configuration of {s}": topics.CONFIGURATION.build("box", service=s) for s in SERVICES},
@@ -73,8 +78,9 @@ def of_all(what: str) -> set[str]:
 WRITES = {
     "capture": {"frame", "sample", "preview", "snapshot", "status of capture", "answer"},
     "inference": {"result", "model", "answer"} | of_all("status of"),
-    "publisher": {"output", "detections", "state", "event", "status of publisher", "answer"},
-    "manager": {"status of manager", "answer", "try"}
+    "publisher": {"output", "detections", "state", "event", "test", "status of publisher"}
+    | {"answer"},
+    "manager": {"status of manager", "answer", "try", "log of a worker", "command to a worker"}
     | of_all("configuration of")
     | of_all("command to"),
     "cloud-sync": {"deployments", "deployment", "progress", "try", "answer"}
@@ -86,10 +92,11 @@ READS = {
     "capture": {"result", "event", "picture", "model", "configuration of capture"}
     | {"command to capture"}
     | of_all("status of"),
-    "inference": {"frame", "model", "configuration of inference", "command to inference", "try"},
+    "inference": {"frame", "model", "configuration of inference", "command to inference", "try"}
+    | {"log of a worker"},
     "publisher": {"result", "state", "model", "configuration of publisher", "command to publisher"},
-    "manager": {"preview", "snapshot", "detections", "state", "event", "model", "answer"}
-    | {"deployments", "deployment", "progress", "command to manager"}
+    "manager": {"preview", "snapshot", "detections", "output", "state", "event", "test", "model"}
+    | {"answer", "deployments", "deployment", "progress", "command to manager"}
     | of_all("status of")
     | of_all("configuration of"),
     "cloud-sync": {"result", "sample", "deployments", "deployment", "progress", "answer"}
@@ -244,16 +251,21 @@ class NotingBus(MemoryBus):
         self.filters: list[str] = []
 
     def subscribe(
-        self, *subscriptions: Subscription[Message], volatile: bool = False, bound: int = 10_000
+        self,
+        *subscriptions: Subscription[Message],
+        volatile: bool = False,
+        bound: int = 10_000,
+        aside: bool = False,
     ) -> Inbox:
         self.filters += [filter_of(s, self.device, volatile=volatile).text for s in subscriptions]
-        return super().subscribe(*subscriptions, volatile=volatile, bound=bound)
+        return super().subscribe(*subscriptions, volatile=volatile, bound=bound, aside=aside)
 
 
-def subscriptions_of(service: str, folder: Path) -> list[str]:
+def subscriptions_of(service: str, folder: Path, instance: str) -> list[str]:
     """Return the filters that a service asks for between its start and its end."""
-    settings, build = STARTS[service]
+    settings_class, build = STARTS[service]
     environment = {
+        "NXAI_INSTANCE": instance,
         "NXAI_RUN_DIR": str(folder),
         "NXAI_MANAGER_SETTINGS": str(folder / "settings.json"),
         "NXAI_MANAGER_SECRETS_DIR": str(folder / "secrets"),
@@ -262,19 +274,22 @@ def subscriptions_of(service: str, folder: Path) -> list[str]:
     }
     stop = Stop()
     stop.set()
-    with NotingBus() as bus:
-        built = build(load(settings, environment), bus, lambda: None)
+    settings = load(settings_class, environment)
+    with NotingBus() as bus, log_answered(bus, settings.instance, RecentLines()):
+        built = build(settings, bus, lambda: None)
         with built if isinstance(built, AbstractContextManager) else nullcontext(built) as ready:
             ready.run(stop)
     return bus.filters
 
 
-@pytest.mark.parametrize("service", STARTS)
+@pytest.mark.parametrize(
+    ("service", "instance"), [*((service, "") for service in STARTS), ("inference", "inference-2")]
+)
 def test_account_reads_all_that_its_service_subscribes_to(
-    connect: Connect, service: str, tmp_path: Path
+    connect: Connect, service: str, instance: str, tmp_path: Path
 ) -> None:
-    filters = subscriptions_of(service, tmp_path)
-    assert filters
+    filters = subscriptions_of(service, tmp_path, instance)
+    assert topics.COMMAND.build("box", service=instance or service, name="log") in filters
     client, auditor = connect(service), connect(AUDITOR)
     last = f"last/{service}"
     asked = {text.replace("+", "any") for text in filters}

@@ -1,9 +1,11 @@
 """A service process at a real broker: what the world sees of its life and death."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -12,9 +14,11 @@ import pytest
 
 from nxai_common.bus.mqtt import MqttBus
 from nxai_common.bus.ports import Subscription
+from nxai_common.contracts.commands import ReadLog
 from nxai_common.contracts.status import ServiceState, Status
 from support.broker import Broker
 from support.shared import ROOT
+from support.waiting import wait_for
 
 
 @pytest.fixture
@@ -112,6 +116,45 @@ def test_crash_before_the_broker_answered_is_told(tmp_path: Path, broker: Broker
     with broker.bus("later") as later:
         (offline,) = states_until(later, ServiceState.OFFLINE, tmp_path)
     assert offline.problems[0].reason.startswith("crashed: RuntimeError; see the log")
+
+
+@pytest.mark.parametrize("instance", ["capture", "capture-2"])
+def test_a_process_tells_what_it_logged_without_its_password(
+    tmp_path: Path, broker: Broker, outside: MqttBus, instance: str
+) -> None:
+    with start(tmp_path, broker, NXAI_INSTANCE=instance, NXAI_LOG_LEVEL="debug") as process:
+        running = outside.subscribe(Subscription(Status, {"service": instance}))
+        while (delivery := running.receive(60)) is not None:
+            assert isinstance(delivery.message, Status)
+            if delivery.message.state is ServiceState.RUNNING:
+                break
+        reply = outside.request(ReadLog(service=instance), 60)
+        answer = json.loads(bytes(reply.attachment))
+        assert f"{instance} starts" in [line["message"] for line in answer["lines"]]
+        assert broker.password not in str(answer)
+        later = outside.request(ReadLog(service=instance, after=answer["next"]), 60)
+        assert json.loads(bytes(later.attachment)) == {"lines": [], "next": answer["next"]}
+        process.terminate()
+        process.communicate(timeout=60)
+    assert process.returncode == 0
+
+
+def test_a_process_that_hangs_still_tells_what_it_logged(
+    tmp_path: Path, broker: Broker, outside: MqttBus
+) -> None:
+    stopping = threading.Event()
+    before = signal.signal(signal.SIGUSR1, lambda *_: stopping.set())
+    try:
+        with start(tmp_path, broker, NXAI_CAPTURE_FATE="hang") as process:
+            list(states_until(outside, ServiceState.RUNNING, tmp_path))
+            process.terminate()
+            wait_for(stopping.is_set, 60, "it hangs")
+            reply = outside.request(ReadLog(service="capture"), 60)
+            assert b"capture starts" in bytes(reply.attachment)
+            process.kill()
+            process.communicate(timeout=60)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
 
 
 def test_broker_that_comes_late_or_with_another_password_is_waited_for(

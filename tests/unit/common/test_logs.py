@@ -14,7 +14,17 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from nxai_common import logs
-from nxai_common.logs import MASK, JsonFormatter, Redactor, TextFormatter
+from nxai_common.logs import (
+    LONGEST_LINE,
+    LONGEST_TEXT,
+    MASK,
+    MOST_CHARACTERS,
+    MOST_LINES,
+    JsonFormatter,
+    RecentLines,
+    Redactor,
+    TextFormatter,
+)
 
 FORMATTERS = [TextFormatter, JsonFormatter]
 
@@ -232,3 +242,142 @@ def test_uncaught_exceptions_and_warnings_go_through_the_redaction() -> None:
         warnings.simplefilter("always")
         warnings.warn("hunter2 is weak", stacklevel=1)
     assert "*** is weak" in out.getvalue()
+
+
+# -- what was logged lately ----------------------------------------------------------------------
+
+
+def at_level(level: int, message: str = "x") -> logging.LogRecord:
+    made = record(message)
+    made.levelno, made.levelname = level, logging.getLevelName(level)
+    return made
+
+
+def test_recent_lines_say_what_the_log_says() -> None:
+    recent = RecentLines(Redactor(["hunter2"]), first=7)
+    recent.handle(
+        with_exception(
+            record("user %s", "hunter2", camera="front", url="rtsp://joe:hunter2@h", pins=[1, "a"]),
+            ValueError("not hunter2"),
+        )
+    )
+    read = recent.read()
+    [line] = read.lines
+    trace = line.pop("trace")
+    assert line == {
+        "number": 7,
+        "at": "2026-03-14T09:26:53.589Z",
+        "level": "info",
+        "logger": "nxai_capture.service",
+        "message": "user ***",
+        "fields": {"camera": "front", "url": "rtsp://joe:***@h", "pins": [1, "a"]},
+    }
+    assert trace.startswith("Traceback (most recent call last)")
+    assert trace.endswith("ValueError: not ***")
+    assert read.next == 7
+    assert json.loads(json.dumps(read.lines)) == read.lines
+
+
+def test_a_reader_goes_on_where_it_stopped_and_takes_the_newest() -> None:
+    recent = RecentLines(Redactor(), first=1)
+    assert recent.read() == logs.Recent([], 0)
+    for level in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL):
+        recent.handle(at_level(level))
+
+    def numbers(**wanted: Any) -> list[int]:
+        return [line["number"] for line in recent.read(**wanted).lines]
+
+    assert numbers() == [1, 2, 3, 4, 5]
+    assert numbers(after=3) == [4, 5]
+    assert numbers(after=5) == []
+    assert numbers(limit=2) == [4, 5]
+    assert numbers(level="info") == [2, 3, 4, 5]
+    assert numbers(level="warning", limit=1) == [5]
+    assert numbers(level="error") == [4, 5]
+    assert recent.read(level="error", limit=1).next == 5, "what was left out is not asked again"
+    assert numbers(after=900) == [1, 2, 3, 4, 5], "of another process, before a restart"
+
+
+def test_numbers_of_a_later_process_are_higher() -> None:
+    earlier = RecentLines(Redactor())
+    assert earlier.read().next > 1_700_000_000_000
+    earlier.handle(record("x"))
+    assert earlier.read().next <= RecentLines(Redactor()).read().next + 1
+
+
+def test_recent_lines_are_bounded_in_number() -> None:
+    recent = RecentLines(Redactor(), first=1)
+    for number in range(MOST_LINES + 3):
+        recent.handle(record("line %d", number))
+    lines = recent.read().lines
+    assert [line["message"] for line in (lines[0], lines[-1])] == ["line 3", f"line {number}"]
+    assert len(lines) == MOST_LINES
+
+
+@pytest.mark.parametrize("text", ["x", "\x00"])
+def test_recent_lines_are_bounded_in_size(text: str) -> None:
+    recent = RecentLines(Redactor(), first=1)
+    each = len(json.dumps(text)) - 2
+    for _ in range(200):
+        recent.handle(record(text * (30_000 // each)))
+    lines = recent.read().lines
+    size = len(json.dumps(lines))
+    # Brackets, commas and numbers come on top.
+    assert MOST_CHARACTERS - LONGEST_LINE < size < MOST_CHARACTERS + 40 * len(lines)
+    assert lines[-1]["number"] == 200
+
+
+def test_a_line_of_any_length_is_cut_where_no_secret_is_halved() -> None:
+    secret = "0123456789"
+    recent = RecentLines(Redactor([secret]), first=1)
+    recent.handle(
+        with_exception(
+            record(
+                "a" * (LONGEST_TEXT // 2 - 5) + secret + "b" * LONGEST_LINE + "c" * 100,
+                rows=list(range(10_000)),
+            ),
+            ValueError("the end"),
+        )
+    )
+    [line] = recent.read().lines
+    assert "01234" not in line["message"]
+    assert line["message"].startswith("aaa")
+    assert line["message"].endswith("\n[...]\n" + "b" * (LONGEST_TEXT // 2 - 100) + "c" * 100)
+    assert line["fields"] == {}
+    assert line["trace"].endswith("ValueError: the end")
+
+
+def test_a_secret_that_becomes_known_later_is_starred_when_it_is_read() -> None:
+    redactor = Redactor()
+    recent = RecentLines(redactor, first=1)
+    recent.handle(
+        with_exception(record("x hunter2", deep=[{"hunter2": "hunter2"}]), ValueError("hunter2"))
+    )
+    assert "hunter2" in json.dumps(recent.read().lines)
+    redactor.register("hunter2")
+    [line] = recent.read().lines
+    assert "hunter2" not in json.dumps(line)
+    assert line["fields"] == {"deep": [{MASK: MASK}]}
+
+
+def test_a_field_that_cannot_be_written_costs_its_line_alone() -> None:
+    class Shy:
+        def __str__(self) -> str:
+            raise RuntimeError("no")
+
+    recent = RecentLines(Redactor(), first=1)
+    recent.handle(record("x", who=Shy()))
+    recent.handle(record("y"))
+    assert [line["message"] for line in recent.read().lines] == ["y"]
+
+
+@pytest.mark.usefixtures("clean_logging")
+def test_recent_lines_hold_what_the_level_lets_through() -> None:
+    out, recent = io.StringIO(), RecentLines(first=1)
+    logs.set_up(level="info", style="text", packages=["nxai_probe"], stream=out, recent=recent)
+    logs.register_secret("hunter2")
+    logging.getLogger("nxai_probe.x").debug("too little")
+    logging.getLogger("nxai_probe.x").info("ours hunter2")
+    logging.getLogger("httpx").info("theirs")
+    assert [line["message"] for line in recent.read(level="debug").lines] == ["ours ***"]
+    assert "ours ***" in out.getvalue()

@@ -11,12 +11,24 @@ import math
 import re
 import sys
 import threading
+import time
+from collections import deque
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, TextIO
 from urllib.parse import quote, quote_plus
 
 MASK: Final = "***"
+
+MOST_LINES: Final = 2000
+"""Kept to be read over the bus: hours of a box that is well, minutes of one that is not."""
+MOST_CHARACTERS: Final = 2 * 1024 * 1024
+"""Of all those lines, as JSON. Stars make a secret of one character three: a message of 16 MiB
+takes even that."""
+LONGEST_LINE: Final = 32 * 1024
+"""Of one of them, as JSON; a longer one is cut."""
+LONGEST_TEXT: Final = 4 * 1024
 
 _STANDARD: Final = frozenset(logging.makeLogRecord({}).__dict__) | {
     "message",
@@ -89,25 +101,41 @@ def register_secret(secret: str) -> None:
     _process.register(secret)
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What a record says, with stars in place of secrets."""
+
+    at: str
+    """UTC, ISO 8601 with milliseconds."""
+    level: str
+    """As logging names it: `WARNING`."""
+    logger: str
+    message: str
+    fields: dict[str, Any]
+    """What `extra` gave, fit for JSON."""
+    trace: str
+    """Traceback and stack; empty: none."""
+
+
 class _Formatter(logging.Formatter):
     def __init__(self, redactor: Redactor) -> None:
         super().__init__()
         self._redactor = redactor
 
-    def _message(self, record: logging.LogRecord) -> str:
-        try:
-            text = record.getMessage()
-        except (TypeError, ValueError):
-            # Arguments that do not fit: logging would print them to stderr past the redaction.
-            text = f"{record.msg} {record.args!r}"
-        return self._redactor.redact(text)
-
-    def _extra(self, record: logging.LogRecord) -> dict[str, Any]:
-        return {
-            name: self._redactor.redact_value(value)
-            for name, value in record.__dict__.items()
-            if name not in _STANDARD
-        }
+    def line(self, record: logging.LogRecord) -> Line:
+        """Return what a record says."""
+        return Line(
+            at=_time(record),
+            level=record.levelname,
+            logger=record.name,
+            message=self._redactor.redact(_message(record)),
+            fields={
+                name: self._redactor.redact_value(value)
+                for name, value in record.__dict__.items()
+                if name not in _STANDARD
+            },
+            trace=self._trace(record),
+        )
 
     def _trace(self, record: logging.LogRecord) -> str:
         parts = []
@@ -117,10 +145,18 @@ class _Formatter(logging.Formatter):
             parts.append(self.formatStack(record.stack_info))
         return self._redactor.redact("\n".join(parts))
 
-    @staticmethod
-    def _time(record: logging.LogRecord) -> str:
-        at = datetime.fromtimestamp(record.created, UTC)
-        return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except (TypeError, ValueError):
+        # Arguments that do not fit: logging would print them to stderr past the redaction.
+        return f"{record.msg} {record.args!r}"
+
+
+def _time(record: logging.LogRecord) -> str:
+    at = datetime.fromtimestamp(record.created, UTC)
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class TextFormatter(_Formatter):
@@ -128,17 +164,17 @@ class TextFormatter(_Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line. Control characters are escaped: a message cannot forge a line."""
+        line = self.line(record)
         words = [
-            self._time(record),
-            f"{record.levelname:<7}",
-            record.name.removeprefix("nxai_"),
-            _one_line(self._message(record)),
+            line.at,
+            f"{line.level:<7}",
+            line.logger.removeprefix("nxai_"),
+            _one_line(line.message),
         ]
-        for name, value in self._extra(record).items():
+        for name, value in line.fields.items():
             text = _as_text(value)
             words.append(f"{name}={text if _PLAIN.match(text) else _quoted(text)}")
-        trace = self._trace(record)
-        return " ".join(words) + (f"\n{trace}" if trace else "")
+        return " ".join(words) + (f"\n{line.trace}" if line.trace else "")
 
 
 class JsonFormatter(_Formatter):
@@ -146,18 +182,112 @@ class JsonFormatter(_Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
-        line: dict[str, Any] = {
-            "at": self._time(record),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": self._message(record),
+        line = self.line(record)
+        written: dict[str, Any] = {
+            "at": line.at,
+            "level": line.level.lower(),
+            "logger": line.logger,
+            "message": line.message,
         }
-        for name, value in self._extra(record).items():
-            line[name if name not in line else f"{name}_"] = value
-        trace = self._trace(record)
-        if trace:
-            line["trace"] = trace
-        return json.dumps(line)
+        for name, value in line.fields.items():
+            written[name if name not in written else f"{name}_"] = value
+        if line.trace:
+            written["trace"] = line.trace
+        return json.dumps(written)
+
+
+@dataclass(frozen=True, slots=True)
+class Recent:
+    """A part of what was logged lately."""
+
+    lines: list[dict[str, Any]]
+    """Oldest first: number, at, level, logger, message, fields, trace; fit for JSON."""
+    next: int
+    """Number after which to go on reading."""
+
+
+class RecentLines(logging.Handler):
+    """Keeps what was logged lately, to be read over the bus.
+
+    Numbers begin with the time of the start in milliseconds: who goes on reading after a restart
+    misses nothing, because no process logs a thousand lines a second all its life.
+    """
+
+    def __init__(self, redactor: Redactor | None = None, first: int | None = None) -> None:
+        super().__init__()
+        self._redactor = redactor or _process
+        self._reader = _Formatter(self._redactor)
+        self._newest = (time.time_ns() // 1_000_000 if first is None else first) - 1
+        self._kept: deque[_Kept] = deque()
+        self._size = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a record; the oldest go for it."""
+        try:
+            line = self._reader.line(record)
+            told = {
+                "at": line.at,
+                "level": line.level.lower(),
+                "logger": line.logger,
+                "message": line.message,
+                "fields": line.fields,
+                "trace": line.trace,
+            }
+            size = len(json.dumps(told))
+            if size > LONGEST_LINE:
+                told |= {"message": _cut(line.message), "fields": {}, "trace": _cut(line.trace)}
+                size = len(json.dumps(told))
+        except Exception:  # noqa: BLE001 - a field that cannot be written: stderr complains of it
+            return
+        self._newest += 1
+        self._kept.append(_Kept(self._newest, record.levelno, size, told))
+        self._size += size
+        while len(self._kept) > MOST_LINES or self._size > MOST_CHARACTERS:
+            self._size -= self._kept.popleft().size
+
+    def read(self, after: int = 0, level: str = "debug", limit: int = MOST_LINES) -> Recent:
+        """Return what was kept.
+
+        Args:
+            after: Only lines with a higher number. One that is yet to come was another process's:
+                then all are told.
+            level: Least important level.
+            limit: So many lines at most, the newest.
+        """
+        least = logging.getLevelNamesMapping()[level.upper()]
+        self.acquire()
+        try:
+            kept, newest = list(self._kept), self._newest
+        finally:
+            self.release()
+        if after > newest:
+            after = 0
+        wanted = [line for line in kept if line.number > after and line.level >= least]
+        lines = [{"number": line.number, **self._again(line.told)} for line in wanted[-limit:]]
+        return Recent(lines, newest)
+
+    def _again(self, told: dict[str, Any]) -> dict[str, Any]:
+        """Star what has become known as a secret since."""
+        redact = self._redactor.redact
+        return told | {
+            "message": redact(told["message"]),
+            "fields": self._redactor.redact_value(told["fields"]),
+            "trace": redact(told["trace"]),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    number: int
+    level: int
+    size: int
+    told: dict[str, Any]
+
+
+def _cut(text: str) -> str:
+    """Keep the beginning and, as of a traceback, the end."""
+    half = LONGEST_TEXT // 2
+    return text if len(text) <= LONGEST_TEXT else f"{text[:half]}\n[...]\n{text[-half:]}"
 
 
 def _as_text(value: Any) -> str:  # noqa: ANN401 - whatever `extra` holds
@@ -182,6 +312,7 @@ def set_up(
     style: Literal["text", "json"],
     packages: Iterable[str],
     stream: TextIO | None = None,
+    recent: RecentLines | None = None,
 ) -> None:
     """Send the log of this process to `stream` (None: standard error).
 
@@ -191,12 +322,13 @@ def set_up(
         style: For people or for machines.
         packages: Top names of our own loggers, such as `nxai_capture`.
         stream: Where to.
+        recent: Keeps it, too.
     """
     threshold = logging.getLevelNamesMapping()[level.upper()]
     handler = logging.StreamHandler(stream)
     handler.setFormatter(TextFormatter(_process) if style == "text" else JsonFormatter(_process))
     root = logging.getLogger()
-    root.handlers[:] = [handler]
+    root.handlers[:] = [handler] if recent is None else [handler, recent]
     root.setLevel(max(threshold, logging.WARNING))
     for name in packages:
         logging.getLogger(name).setLevel(threshold)

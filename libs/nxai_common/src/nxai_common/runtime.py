@@ -40,6 +40,7 @@ from nxai_common.contracts.status import (
     Status,
 )
 from nxai_common.errors import ConfigurationError
+from nxai_common.log_answers import log_answered
 from nxai_common.settings import (
     ServiceSettings,
     describe,
@@ -477,17 +478,19 @@ def run_service(
         print(effective(settings))  # noqa: T201 - the answer to --check
         return EXIT_OK
     package = f"nxai_{role.replace('-', '_')}"
+    recent = logs.RecentLines()
     logs.set_up(
         level=settings.log_level,
         style=settings.log_format,
         packages=("nxai_common", package),
+        recent=recent,
     )
     for secret in secrets_of(settings):
         logs.register_secret(secret)
     stop = Stop()
     log.info("%s starts", settings.instance, extra={"device": settings.device})
     try:
-        with signals_set(stop), bus:
+        with signals_set(stop), bus, log_answered(bus, settings.instance, recent):
             try:
                 serve(settings, bus, build, stop)
             except Exception:

@@ -102,9 +102,11 @@ class Mailbox:
         *,
         volatile: bool,
         bound: int,
+        aside: bool = False,
     ) -> None:
         self.subscriptions: Final = subscriptions
         self.volatile: Final = volatile
+        self.aside: Final = aside
         self._cleared = frozenset(s.message for s in subscriptions if s.cleared)
         self._pump = pump
         self._bound = bound

@@ -157,10 +157,14 @@ class MemoryBus:
         self._send(_Packet(message.template.build(self._device, **levels), b"", Policy.STATE))
 
     def subscribe(
-        self, *subscriptions: Subscription[Message], volatile: bool = False, bound: int = 10_000
+        self,
+        *subscriptions: Subscription[Message],
+        volatile: bool = False,
+        bound: int = 10_000,
+        aside: bool = False,
     ) -> Inbox:
         """Open an inbox."""
-        mailbox = Mailbox(subscriptions, self, volatile=volatile, bound=bound)
+        mailbox = Mailbox(subscriptions, self, volatile=volatile, bound=bound, aside=aside)
         self.router.add(mailbox)
         if self.connected:
             self._broker.retained_for(self, mailbox)

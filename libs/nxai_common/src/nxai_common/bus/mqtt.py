@@ -223,10 +223,14 @@ class MqttBus:
         self._send(Outgoing(message.template.build(self._device, **levels), b"", Policy.STATE))
 
     def subscribe(
-        self, *subscriptions: Subscription[Message], volatile: bool = False, bound: int = 10_000
+        self,
+        *subscriptions: Subscription[Message],
+        volatile: bool = False,
+        bound: int = 10_000,
+        aside: bool = False,
     ) -> Inbox:
         """Open an inbox."""
-        mailbox = Mailbox(subscriptions, self, volatile=volatile, bound=bound)
+        mailbox = Mailbox(subscriptions, self, volatile=volatile, bound=bound, aside=aside)
         with self._lock:  # nothing may come in before the orphans, which are older
             filters = self._router.add(mailbox)
             self._adopt_orphans()
@@ -316,7 +320,11 @@ class MqttBus:
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
                 return
-            if self.connected and self._lead.acquire(blocking=False):
+            if mailbox.aside:
+                with mailbox.condition:
+                    if not mailbox.has_mail:  # pragma: no branch - it may just have come
+                        mailbox.condition.wait(left)
+            elif self.connected and self._lead.acquire(blocking=False):
                 try:
                     self._turn(left, lambda: mailbox.has_mail)
                 finally:

@@ -161,14 +161,20 @@ class Bus(Protocol):
         ...
 
     def subscribe(
-        self, *subscriptions: Subscription[Message], volatile: bool = False, bound: int = 10_000
+        self,
+        *subscriptions: Subscription[Message],
+        volatile: bool = False,
+        bound: int = 10_000,
+        aside: bool = False,
     ) -> Inbox:
         """Open an inbox.
 
         Args:
             subscriptions: What to receive.
             volatile: Receive RELIABLE messages at QoS 0: losing one is fine here.
-            bound: STREAM and volatile messages waiting at most; the oldest goes.
+            bound: STREAM and volatile messages and commands waiting at most; the oldest goes.
+            aside: Who waits here leaves the network to others: for rare mail, beside an inbox
+                whose messages would else come through one more thread.
         """
         ...
 
