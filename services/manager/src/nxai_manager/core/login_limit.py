@@ -1,10 +1,11 @@
 """How often a password may be guessed.
 
-Whoever guesses must wait, and nobody else: the wait belongs to an address and begins with the last
-attempt of that very address. Hammering from one address therefore locks nobody out who comes
-from another one, and even somebody who shares the address waits a minute at most for a turn.
+Whoever guesses must wait, and nobody else: the wait belongs to a place and begins with the last
+attempt from that very place. A place is an address, or the mark of a browser in which the user was
+logged in before (`sessions.mark_of`): behind a proxy that nobody told of, all have one address,
+and whoever hammers from there must not keep the others out.
 
-A name that is being guessed from many addresses at once loses its free attempts: then every address
+A name that is being guessed from many places at once loses its free attempts: then every place
 has one attempt, and each further one only after a wait. The right password is taken at the first.
 
 Clock: monotonic seconds, passed in.
@@ -18,7 +19,7 @@ from typing import Final
 FREE_ATTEMPTS: Final = 5
 """A person who mistypes needs a few."""
 FREE_OF_A_NAME: Final = 20
-"""From all addresses together: a family that mistypes needs fewer."""
+"""From all places together: a family that mistypes needs fewer."""
 FIRST_WAIT_S: Final = 1.0
 LONGEST_WAIT_S: Final = 60.0
 """1,440 guesses a day from an address: the ten thousand commonest passwords, of which the worst
@@ -26,7 +27,7 @@ are refused, take a week. Longer would rather punish whoever shares the address.
 FORGOTTEN_AFTER_S: Final = 15 * 60.0
 """Without an attempt: longer than the longest wait, so that waiting pays no better than guessing
 on (5 attempts in 15 minutes, instead of 15)."""
-MOST_ADDRESSES: Final = 2000
+MOST_PLACES: Final = 2000
 MOST_NAMES: Final = 500
 """Together some hundred kilobytes. The one that was quiet longest is forgotten first."""
 _V6_NETWORK: Final = 64
@@ -43,26 +44,26 @@ class LoginLimit:
     """Counts attempts that were wrong, or whose end is not known yet."""
 
     def __init__(self) -> None:
-        self._addresses: OrderedDict[str, _Count] = OrderedDict()
+        self._places: OrderedDict[str, _Count] = OrderedDict()
         self._names: OrderedDict[str, _Count] = OrderedDict()
 
-    def admit(self, address: str, name: str, now: float) -> float:
+    def admit(self, place: str, name: str, now: float) -> float:
         """Count an attempt.
 
         It counts as wrong until `succeeded` says otherwise, so that a hundred at once are no more
         than a hundred one after the other.
 
         Args:
-            address: Where it comes from.
+            place: Address, or mark of a browser.
             name: Of the user, known or not: that must make no difference.
             now: Of the clock.
 
         Returns:
-            0: go on. Else seconds until the next attempt from this address; this one did not
+            0: go on. Else seconds until the next attempt from this place; this one did not
             count, and must not be looked at.
         """
-        place = network(address)
-        here = _recall(self._addresses, place, now)
+        place = network(place)
+        here = _recall(self._places, place, now)
         of_name = _recall(self._names, name, now)
         wait = max(
             wait_after(here.attempts - FREE_ATTEMPTS),
@@ -71,17 +72,17 @@ class LoginLimit:
         left = here.last + wait - now
         if left > 0:
             return left
-        _note(self._addresses, place, here, now, MOST_ADDRESSES)
+        _note(self._places, place, here, now, MOST_PLACES)
         _note(self._names, name, of_name, now, MOST_NAMES)
         return 0.0
 
-    def succeeded(self, address: str, name: str) -> None:
+    def succeeded(self, place: str, name: str) -> None:
         """Take the last attempt back: it was right.
 
         Only that one. Somebody with a password of his own must not win free attempts at those of
         others with it.
         """
-        for counts, key in ((self._addresses, network(address)), (self._names, name)):
+        for counts, key in ((self._places, network(place)), (self._names, name)):
             count = counts.get(key)
             if count is not None:
                 count.attempts = max(0, count.attempts - 1)
@@ -94,12 +95,12 @@ def wait_after(wrong: int) -> float:
     return min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** min(wrong, 16))
 
 
-def network(address: str) -> str:
-    """Return what is counted as one address."""
+def network(place: str) -> str:
+    """Return what is counted as one place."""
     try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:  # a Unix socket, or what a proxy made of it
-        return address
+        parsed = ipaddress.ip_address(place.partition("%")[0])
+    except ValueError:  # the mark of a browser
+        return place
     if isinstance(parsed, ipaddress.IPv4Address):
         return str(parsed)
     if parsed.ipv4_mapped is not None:

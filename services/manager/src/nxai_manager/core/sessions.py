@@ -5,6 +5,7 @@ sessions from before are ended by it, and none that has ended comes back.
 """
 
 import hashlib
+import hmac
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Final
@@ -43,6 +44,19 @@ def csrf_of(secret: str) -> str:
     Made of the session's secret, so that it needs no keeping; and the secret cannot be had of it.
     """
     return hashlib.sha256(b"csrf:" + secret.encode()).hexdigest()
+
+
+def mark_of(key: bytes, user: str, generation: str) -> str:
+    """Return what a browser keeps after the session: the user was logged in here.
+
+    It opens nothing. It only tells this browser from somebody who guesses at the same address.
+
+    Args:
+        key: Random, of this box.
+        user: Name.
+        generation: Of the user's password.
+    """
+    return hmac.new(key, f"{user} {generation}".encode(), hashlib.sha256).hexdigest()
 
 
 class Sessions:
