@@ -41,6 +41,7 @@ def main() -> int:
         else:
             prepare_broker(state, arguments.port)
             print(how_to_watch(state, arguments.port), flush=True)
+        print(f"The page: http://localhost:{environment['NXAI_MANAGER_PORT']}\n", flush=True)
         (state / "broker").write_text(environment["NXAI_BROKER"] + "\n")  # for tools/nxai
         return supervise(environment)
 
@@ -50,6 +51,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--run-dir", default="", help="where all state goes (.run)")
     parser.add_argument("--port", type=int, default=1884, help="port of the local broker")
+    parser.add_argument("--page", type=int, default=8081, help="port of the page")
     parser.add_argument("--broker", default="", help="use this broker, start none")
     parser.add_argument("--settings", default="", help="settings.json (default: in the run dir)")
     return parser.parse_args()
@@ -118,6 +120,9 @@ def environment_of(arguments: argparse.Namespace, state: Path) -> dict[str, str]
         "NXAI_INFERENCE_CATALOGUE_DIR": str(state / "catalogue"),
         "NXAI_CLOUD_SYNC_CATALOGUE_DIR": str(state / "catalogue"),
         "NXAI_CLOUD_SYNC_STATE_DIR": str(state / "cloud-sync"),
+        "NXAI_CLOUD_SYNC_HANDOVER_DIR": str(state / "handover"),
+        "NXAI_MANAGER_HANDOVER_DIR": str(state / "handover"),
+        "NXAI_MANAGER_PORT": str(arguments.page),
         **os.environ,  # noqa: TID251 - handed on to the services, not read
         "EDGE_ROOT": str(ROOT),
         "EDGE_LOCAL": str(ROOT / "deploy/local"),

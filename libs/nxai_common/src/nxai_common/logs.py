@@ -101,6 +101,11 @@ def register_secret(secret: str) -> None:
     _process.register(secret)
 
 
+def redact(text: str) -> str:
+    """Return `text` with stars in place of every secret that was registered."""
+    return _process.redact(text)
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """What a record says, with stars in place of secrets."""

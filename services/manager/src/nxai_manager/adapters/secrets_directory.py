@@ -3,7 +3,7 @@
 import contextlib
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +15,8 @@ from nxai_manager.core.compile import Login
 FOLDER_MODE: Final = 0o700
 FILE_MODE: Final = 0o600
 PATTERN: Final = "camera-*.json"
+LENT: Final = "probe-"
+"""How the name of a secret begins that is only tried."""
 REVISION_BYTES: Final = 6
 """Random; two in a row are equal once in 281 million million changes."""
 
@@ -52,6 +54,35 @@ class SecretsDirectory:
                 "point NXAI_MANAGER_SECRETS_DIR at a folder that this user may write"
             ) from error
         return revisions
+
+    @contextlib.contextmanager
+    def lend(self, login: Login) -> Iterator[str]:
+        """Keep a secret for as long as somebody tries it; yield its name.
+
+        Raises:
+            TransientError: the disk is full or the folder cannot be written.
+        """
+        name = f"{LENT}{secrets.token_hex(8)}"
+        path = self._folder / f"{name}.json"
+        content = _File(username=login.username, password=login.password, revision=name)
+        try:
+            self._folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+            write_private(path, content.model_dump_json())
+        except OSError as error:
+            raise TransientError(
+                f"a password cannot be written to {self._folder}: {error.strerror}; make room"
+            ) from error
+        try:
+            yield name
+        finally:
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+
+    def sweep(self) -> None:
+        """Remove what was lent when the process before ended."""
+        with contextlib.suppress(OSError):  # there may be no folder yet
+            for path in self._folder.glob(f"{LENT}*.json"):
+                path.unlink(missing_ok=True)
 
     def _store_one(self, name: str, login: Login) -> str:
         path = self._folder / f"{name}.json"

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 from nxai_common.bus.ports import Bus
 from nxai_common.contracts.commands import Command, Reply
 from nxai_common.errors import BrokerUnavailable
+from nxai_manager.adapters.key_handover import KeyHandover
+from nxai_manager.adapters.secrets_directory import SecretsDirectory
 from nxai_manager.settings import ManagerSettings
 from nxai_manager.web.endpoint import Refused
 from nxai_manager.web.hub import Hub
@@ -40,6 +42,9 @@ class Box:
     gate: "Gate"
     settings: ManagerSettings
     version: str
+    secrets: SecretsDirectory
+    handover: KeyHandover | None
+    """None: API keys are given on the command line alone."""
     pool: ThreadPoolExecutor
     """For what blocks: files, hashing, questions over the bus."""
     waiting: int = field(default=0)
