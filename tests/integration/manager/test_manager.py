@@ -609,8 +609,8 @@ def test_check_says_what_is_wrong(good: Path, capsys: pytest.CaptureFixture[str]
     assert main(["check", str(path)]) == 2
     assert capsys.readouterr().err == (
         f"{path}: line 2: modls: unknown key; did you mean 'models'?\n"
-        f"{path}: line 3: a: unknown key; known: $schema, cameras, edge_impulse, logger, models, "
-        "outputs, version\n"
+        f"{path}: line 3: a: unknown key; known: $schema, cameras, device, edge_impulse, logger, "
+        "models, outputs, run, version\n"
     )
     path.write_bytes('{"cameras": [],\n "é": 1}'.encode("latin-1"))
     assert main(["check", str(path)]) == 2

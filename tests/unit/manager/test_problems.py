@@ -21,6 +21,7 @@ from nxai_manager.core.document import DEFAULT, DEFAULT_TEXT, Camera, Settings
 from nxai_manager.core.problems import RefusedSettings, check_settings
 from nxai_manager.core.schema import keys_at, settings_schema
 
+ON_A_LINE = [[0, 0], [0.25, 0.25], [1, 1]]
 RTSP = {"type": "rtsp", "url": "rtsp://192.0.2.17:554/stream1"}
 
 
@@ -193,8 +194,19 @@ def test_text_that_is_not_json_has_a_line_and_no_path() -> None:
         ({"name": {"a": 1}}, "front.name: must be a text, not an object"),
         ({"resize_mode": "crop"}, "front.resize_mode: must be 'squash', 'fit-short' or 'fit-long'"),
         ({"masks": [[[0, 1.5]]]}, "front.masks.0.0.1: must be less than or equal to 1, not 1.5"),
-        ({"masks": [[[0, 1, 1]]]}, "front.masks.0.0: must have at most 2 items"),
-        ({"masks": [[[0, 0], [1, 1]]]}, "front.masks.0: a polygon needs at least 3 points"),
+        ({"masks": [[[0, 1, 1]]]}, "front.masks.0.0: a point is two numbers [x, y]"),
+        ({"masks": [[[0]]]}, "front.masks.0.0: a point is two numbers [x, y]"),
+        ({"masks": [[[]]]}, "front.masks.0.0: a point is two numbers [x, y]"),
+        ({"masks": [[[0, 0], [1, 1]]]}, "front.masks.0: a polygon needs at least 3 corners"),
+        ({"masks": [ON_A_LINE]}, "front.masks.0: its corners lie on one line: nothing would be"),
+        ({"areas": {"include": [[[0, 0], [1, 1]]]}}, "front.areas.include.0: a polygon needs at l"),
+        ({"areas": {"include": [[[0, 0], [1], [0, 1]]]}}, "front.areas.include.0.1: a point is two"),
+        ({"areas": {"exclude": [ON_A_LINE]}}, "front.areas.exclude.0: its corners lie on one line"),
+        ({"areas": {"exclude": [[[0, 0]] * 201]}}, "front.areas.exclude.0: a polygon may have at mo"),
+        ({"areas": {"exclude": [7]}}, "front.areas.exclude.0: must be a list [...], not 7"),
+        ({"areas": {"exlude": []}}, "front.areas.exlude: unknown key; did you mean 'exclude'?"),
+        ({"region": {"x": 0.5, "width": 0.6}}, "front.region: must lie within the picture: x + wi"),
+        ({"region": {"width": 0}}, "front.region.width: must be greater than 0, not 0"),
         ({"models": ["m5-nut", "m5-nut"]}, "front.models.1: model 'm5-nut' is listed twice"),
         ({"enabled": "x" * 99}, f'front.enabled: must be true or false, not "{"x" * 56}...'),
     ],
@@ -414,12 +426,22 @@ def test_value_that_may_hold_a_password_is_not_shown() -> None:
         assert problem == "front.enabled: must be true or false, not this text"
 
 
+@pytest.mark.parametrize(
+    "polygon", [[[0, 0], [1, 1], [1, 0], [0, 1]], [[0, 0], [0, 0], [0, 1], [1, 1]]]
+)
+def test_polygon_that_crosses_itself_or_repeats_a_corner_has_an_inside(
+    polygon: list[list[float]],
+) -> None:
+    areas = {"include": [polygon], "exclude": [polygon]}
+    check_settings(json.dumps({"cameras": [camera(masks=[polygon], areas=areas)]}))
+
+
 def test_summary_is_one_line() -> None:
     with pytest.raises(RefusedSettings) as caught:
         check_settings('{"a": 1,\n"b": 2}')
     assert caught.value.summary == (
-        "line 1: a: unknown key; known: $schema, cameras, edge_impulse, logger, models, outputs, "
-        "version (and 1 more)"
+        "line 1: a: unknown key; known: $schema, cameras, device, edge_impulse, logger, models, "
+        "outputs, run, version (and 1 more)"
     )
     with pytest.raises(RefusedSettings) as caught:
         check_settings("")

@@ -1,13 +1,15 @@
 """What the types cannot say: ids that meet, references that lead somewhere, URLs that work."""
 
 import difflib
+import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 from urllib.parse import unquote, unquote_plus, urlsplit
 
 from nxai_common.contracts.collecting import Quotas
 from nxai_common.contracts.configuration import (
+    ROUNDING,
     CameraSource,
     DesiredModel,
     FileSource,
@@ -64,6 +66,7 @@ def inconsistencies(settings: Settings) -> Iterator[tuple[Path, str]]:
             *_references(camera, known),
             *_source(camera),
             *_masks(camera),
+            *_areas(camera),
             *_collect(camera, known),
         ):
             yield ("cameras", index, *path), reason
@@ -219,7 +222,26 @@ def _source(camera: Camera) -> Iterator[tuple[Path, str]]:
 def _masks(camera: Camera) -> Iterator[tuple[Path, str]]:
     for index, polygon in enumerate(camera.masks):
         if len(polygon) < MIN_CORNERS:
-            yield ("masks", index), f"a polygon needs at least {MIN_CORNERS} points"
+            yield ("masks", index), f"a polygon needs at least {MIN_CORNERS} corners"
+        elif not _has_inside(polygon):
+            yield ("masks", index), f"{_ON_ONE_LINE}: nothing would be masked"
+
+
+def _areas(camera: Camera) -> Iterator[tuple[Path, str]]:
+    for kind in ("include", "exclude"):
+        for index, polygon in enumerate(getattr(camera.areas, kind)):
+            if not _has_inside(polygon):
+                yield ("areas", kind, index), f"{_ON_ONE_LINE}: no object is ever in it"
+
+
+_ON_ONE_LINE: Final = "its corners lie on one line"
+
+
+def _has_inside(polygon: Sequence[tuple[float, float]]) -> bool:
+    """Return whether the corners do not all lie on one line."""
+    x, y = polygon[0]
+    far_x, far_y = max(polygon, key=lambda corner: math.dist(corner, (x, y)))
+    return any(abs((far_x - x) * (b - y) - (far_y - y) * (a - x)) > ROUNDING**2 for a, b in polygon)
 
 
 def _collect(camera: Camera, known: Mapping[str, DesiredModel]) -> Iterator[tuple[Path, str]]:

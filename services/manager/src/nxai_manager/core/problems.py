@@ -34,6 +34,8 @@ TYPES: Final = {
 }
 """Pydantic's names, in the words of JSON."""
 
+AXES: Final = ("x", "y")
+POINT: Final = "a point is two numbers [x, y], each in 0..1 of the picture"
 LINKED: Final = "does not belong here; nxai-cloud-sync link takes the project and its key"
 ELSEWHERE: Final = {
     ("cameras", "samples"): 'is no more; write "collect": true',
@@ -63,7 +65,7 @@ class RefusedSettings(ConfigurationError):  # noqa: N818 - named for the thing r
     """The settings cannot be used; all problems found, in order of their lines."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = tuple(sorted(problems, key=lambda p: (p.line, p.where)))
+        self.problems = tuple(sorted(set(problems), key=lambda p: (p.line, p.where)))
         super().__init__("\n".join(map(str, self.problems)))
 
     @property
@@ -89,10 +91,10 @@ def check_settings(text: str) -> Settings:
         )
     except ValidationError as error:
         raise RefusedSettings(
-            [_invalid(document, item) for item in error.errors(include_url=False)]
+            [_invalid(document, item) for item in _telling(error.errors(include_url=False))]
         ) from None  # pydantic's own text would show the values
     problems = [
-        Problem(document.line(path), _shown_path(document.value, path), reason)
+        Problem(document.line(path), shown_path(document.value, path), reason)
         for path, reason in inconsistencies(settings)
     ]
     if problems:
@@ -100,9 +102,22 @@ def check_settings(text: str) -> Settings:
     return settings
 
 
+def _telling(items: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Return the errors without those that others bring: a polygon lacks its wrong points."""
+    places = [item["loc"] for item in items]
+    return [
+        item
+        for item in items
+        if item["type"] != "too_short"
+        or not any(
+            len(loc) > len(item["loc"]) and loc[: len(item["loc"])] == item["loc"] for loc in places
+        )
+    ]
+
+
 def _invalid(document: JsonText, item: ErrorDetails) -> Problem:
     path = _path(document.value, item["loc"])
-    return Problem(document.line(path), _shown_path(document.value, path), _reason(path, item))
+    return Problem(document.line(path), shown_path(document.value, path), _reason(path, item))
 
 
 def _path(value: Any, location: tuple[str | int, ...]) -> Path:  # noqa: ANN401 - any JSON
@@ -113,15 +128,15 @@ def _path(value: Any, location: tuple[str | int, ...]) -> Path:  # noqa: ANN401 
             if step not in value and step in (value.get(tag) for tag in TAGS):
                 continue
             value = value.get(str(step))
-        elif isinstance(value, list) and isinstance(step, int):
+        elif isinstance(value, list) and isinstance(step, int) and step < len(value):
             value = value[step]
         else:
-            break  # inside a text that stands for an object: {"id": text}
+            break  # inside a text that stands for an object, {"id": text}; a point without its y
         path.append(step)
     return tuple(path)
 
 
-def _shown_path(value: Any, path: Path) -> str:  # noqa: ANN401 - any JSON
+def shown_path(value: Any, path: Path) -> str:  # noqa: ANN401 - any JSON
     """Return the path with the id of a camera or model in place of its index."""
     shown = []
     for step in path:
@@ -133,8 +148,8 @@ def _shown_path(value: Any, path: Path) -> str:  # noqa: ANN401 - any JSON
 
 def _reason(path: Path, item: ErrorDetails) -> str:
     match item["type"]:
-        case "missing":
-            return "is missing"
+        case "missing" | "too_short" | "too_long" | "region":
+            return _incomplete(item)
         case "extra_forbidden":
             elsewhere = ELSEWHERE.get((str(path[0]), str(path[-1])))
             return elsewhere or f"unknown key; {nearest(str(path[-1]), keys_at(item['loc'][:-1]))}"
@@ -147,6 +162,19 @@ def _reason(path: Path, item: ErrorDetails) -> str:
             return f"unknown {key} {_shown(tag)}; {nearest(tag, known)}"
     got = "" if SECRET_KEYS & set(path) else f", not {_shown(item['input'])}"
     return f"{_wanted(item)}{got}"
+
+
+def _incomplete(item: ErrorDetails) -> str:
+    """Say what a thing needs of which no value is worth showing: a key, a polygon, a point."""
+    match item["type"]:
+        case "missing":
+            return POINT if isinstance(item["loc"][-1], int) else "is missing"
+        case "too_short":
+            return f"a polygon needs at least {item['ctx']['min_length']} corners"
+        case "too_long":
+            most = item["ctx"]["max_length"]
+            return POINT if most == len(AXES) else f"a polygon may have at most {most} corners"
+    return _wanted(item)
 
 
 def _wanted(item: ErrorDetails) -> str:
