@@ -322,3 +322,4 @@ def test_no_secret_shows_where_values_are_printed() -> None:
 def test_digest_is_sha_256() -> None:
     assert TOKEN_PREFIX == "nxai_"
     assert digest_of("abc").startswith("ba7816bf8f01cfea414140de5dae2223")
+    assert digest_of("\udcff") != digest_of("?")  # a header that is no UTF-8

@@ -33,6 +33,15 @@ def test_session_is_found_by_its_digest() -> None:
     assert len(sessions) == 2
 
 
+def test_look_does_not_count_as_use() -> None:
+    sessions = opened("d1")
+    looked = sessions.look("d1", NOW + IDLE_S - 1)
+    assert looked is not None
+    assert looked.seen_at == NOW
+    assert sessions.look("d1", NOW + IDLE_S) is None
+    assert sessions.look("d2", NOW) is None
+
+
 def test_session_ends_when_it_is_not_used() -> None:
     sessions = opened("d1", "d2")
     assert sessions.see("d1", NOW + IDLE_S - 1) is not None
@@ -99,13 +108,15 @@ def test_sessions_are_written_down_when_one_begins_or_ends_and_else_seldom() -> 
     assert sessions.to_keep(NOW) == kept  # until it was
     sessions.kept(kept)
     assert sessions.to_keep(NOW) is None
-    sessions.see("d1", NOW + KEEP_EVERY_S - 1)
-    assert sessions.to_keep(NOW + KEEP_EVERY_S - 1) is None
+    assert sessions.to_keep(NOW, every_s=0) is None
     sessions.see("d1", NOW + KEEP_EVERY_S)
-    kept = sessions.to_keep(NOW + KEEP_EVERY_S)
+    assert sessions.to_keep(NOW + KEEP_EVERY_S) is None
+    assert sessions.to_keep(NOW + KEEP_EVERY_S, every_s=0) is not None
+    sessions.see("d1", NOW + KEEP_EVERY_S + 1)
+    kept = sessions.to_keep(NOW + KEEP_EVERY_S + 1)
     assert kept is not None
     sessions.kept(kept)
-    assert sessions.to_keep(NOW + KEEP_EVERY_S + IDLE_S) == ()  # it has ended by itself
+    assert sessions.to_keep(NOW + KEEP_EVERY_S + 1 + IDLE_S) == ()  # it has ended by itself
 
 
 def test_sessions_go_on_after_a_restart() -> None:

@@ -5,7 +5,9 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from nxai_common.contracts.deployments import Deployments
+from nxai_manager.core.accounts import Accounts
 from nxai_manager.core.compile import Login
+from nxai_manager.core.sessions import Kept
 
 
 class SettingsStore(Protocol):
@@ -91,4 +93,78 @@ class SecretStore(Protocol):
         Raises:
             TransientError: the disk is full or read-only.
         """
+        ...
+
+
+class AccountsStore(Protocol):
+    """Where users and tokens are kept. Implemented by `AccountsFile`."""
+
+    @property
+    def name(self) -> str:
+        """For messages: the path of the file."""
+        ...
+
+    def read(self) -> Accounts | None:
+        """Return what is kept, or None when nothing is.
+
+        Raises:
+            ConfigurationError: it is there but cannot be used.
+        """
+        ...
+
+    def changed(self) -> bool:
+        """Return whether it may have changed since it was read."""
+        ...
+
+    def update(self, change: Callable[[Accounts | None], Accounts]) -> Accounts:
+        """Read, change and write as one step; return what is kept now.
+
+        Raises:
+            ConfigurationError: what is there cannot be used.
+            TransientError: the disk is full or read-only.
+        """
+        ...
+
+
+class SessionsStore(Protocol):
+    """Where sessions outlive the process. Implemented by `SessionsFile`."""
+
+    def read(self) -> Kept:
+        """Return what was kept, or nothing."""
+        ...
+
+    def keep(self, kept: Kept) -> None:
+        """Keep them for the next start.
+
+        Raises:
+            TransientError: the disk is full or read-only.
+        """
+        ...
+
+
+class PasswordHasher(Protocol):
+    """Makes and compares hashes of passwords. Implemented by `Argon2Hasher`."""
+
+    async def make(self, password: str) -> str:
+        """Return a new hash.
+
+        Raises:
+            TransientError: not now.
+        """
+        ...
+
+    async def fits(self, hashed: str | None, password: str) -> bool:
+        """Return whether this is the password; never for None, which is as much work.
+
+        Raises:
+            TransientError: not now.
+        """
+        ...
+
+    def is_outdated(self, hashed: str) -> bool:
+        """Return whether it is to be made anew when the password is known."""
+        ...
+
+    def mark(self) -> str:
+        """Return what sets a password apart from every other of this user, or of a namesake."""
         ...

@@ -27,6 +27,7 @@ FEWEST_CHARACTERS: Final = 4
 """Different ones in a password."""
 TOKEN_PREFIX: Final = "nxai_"  # noqa: S105 - what all of them begin with
 """Of a token's secret: programs that look for leaked secrets, and people, know what it is."""
+SET_UP: Final = "this box is set up already; log in"
 USED_EVERY: Final = timedelta(hours=1)
 """How exact `last_used_at` is. Each step is a write to the disk, in many boxes an SD card."""
 
@@ -190,7 +191,12 @@ TokenName = Annotated[
 
 def digest_of(secret: str) -> str:
     """Return what is kept of a random secret. It has 256 bits: a slow hash would add nothing."""
-    return hashlib.sha256(secret.encode()).hexdigest()
+    return hashlib.sha256(encoded(secret)).hexdigest()
+
+
+def encoded(text: str) -> bytes:
+    """Return a text from a header as bytes; one that is no Unicode comes with halves of pairs."""
+    return text.encode("utf-8", "surrogatepass")
 
 
 # -- what is kept ---------------------------------------------------------------------------------
@@ -269,7 +275,7 @@ class Accounts(Value):
             AccountRefused: somebody was first.
         """
         if self.users:
-            raise AccountRefused("this box is set up already; log in")
+            raise AccountRefused(SET_UP)
         return self.add(user)
 
     def add(self, user: User) -> "Accounts":

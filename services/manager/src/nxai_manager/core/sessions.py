@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
+from nxai_manager.core.accounts import encoded
+
 IDLE_S: Final = 12 * 3600.0
 """A session that nobody used for so long has ended."""
 LONGEST_S: Final = 30 * 24 * 3600.0
@@ -38,12 +40,21 @@ class Session:
         return now - self.seen_at >= IDLE_S or now - self.created_at >= LONGEST_S
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What goes on after a restart."""
+
+    key: bytes
+    """Random, of this box: for the marks of browsers."""
+    sessions: tuple[Session, ...] = ()
+
+
 def csrf_of(secret: str) -> str:
     """Return what state changes of a session must carry.
 
     Made of the session's secret, so that it needs no keeping; and the secret cannot be had of it.
     """
-    return hashlib.sha256(b"csrf:" + secret.encode()).hexdigest()
+    return hashlib.sha256(b"csrf:" + encoded(secret)).hexdigest()
 
 
 def mark_of(key: bytes, user: str, generation: str) -> str:
@@ -91,6 +102,11 @@ class Sessions:
         self._all[digest] = seen
         return seen
 
+    def look(self, digest: str, now: float) -> Session | None:
+        """Return the session as `see` does, without counting it as used."""
+        session = self._all.get(digest)
+        return None if session is None or session.has_ended(now) else session
+
     def end(self, digest: str) -> None:
         """End one; one that is not there has ended."""
         self._all.pop(digest, None)
@@ -99,11 +115,16 @@ class Sessions:
         """End all others."""
         self._all = {digest: s for digest, s in self._all.items() if wanted(s)}
 
-    def to_keep(self, now: float) -> tuple[Session, ...] | None:
-        """Return all that go on, when they are to be written down; None: what is kept will do."""
+    def to_keep(self, now: float, every_s: float = KEEP_EVERY_S) -> tuple[Session, ...] | None:
+        """Return all that go on, when they are to be written down; None: what is kept will do.
+
+        Args:
+            now: Of the clock.
+            every_s: A last use that is newer by no more than this is not worth it.
+        """
         self.keep_only(lambda session: not session.has_ended(now))
         if self._all.keys() == self._kept.keys() and all(
-            session.seen_at - self._kept[digest].seen_at < KEEP_EVERY_S
+            session.seen_at - self._kept[digest].seen_at <= every_s
             for digest, session in self._all.items()
         ):
             return None
