@@ -9,11 +9,12 @@ UV := .tools/bin/uv
 UV_STAMP := .tools/uv-$(UV_VERSION)
 PY := .venv/bin/python
 
-# make run PORT=1885 SETTINGS=my.json
+# make run PORT=1885 PAGE=8082 SETTINGS=my.json
 PORT ?= 1884
+PAGE ?= 8081
 SETTINGS ?=
 
-.PHONY: help run watch demo test check fmt unit shake coverage bench docs demo-model images compose-test container-tests \
+.PHONY: help run watch demo test check fmt unit shake coverage bench docs vendor demo-model images compose-test container-tests \
 	packages-run packages-test env-run env-dev clean
 
 help: ## this list
@@ -21,7 +22,7 @@ help: ## this list
 
 run: env-run ## start everything here, with the demo camera or SETTINGS=my.json; Ctrl-C stops
 	@exec $(PY) tools/run.py --run-dir "$(NXAI_RUN_DIR)" --broker "$(NXAI_BROKER)" \
-		--port "$(PORT)" --settings "$(SETTINGS)"
+		--port "$(PORT)" --page "$(PAGE)" --settings "$(SETTINGS)"
 
 watch: env-run ## print what the cameras of a running `make run` see
 	@NXAI_BROKER=mqtt://127.0.0.1:$(PORT) \
@@ -64,6 +65,9 @@ bench: env-dev ## measure speed and memory against a bare loop (many minutes)
 
 docs: env-dev ## write the generated pages of docs/ again
 	@$(PY) tools/generate_docs.py
+
+vendor: env-dev ## fetch the libraries of the page again (npm), as pinned in tools/vendor.py
+	@$(PY) tools/vendor.py $(ARGS)
 
 demo-model: env-dev ## train the model of the demo camera again (PyTorch, minutes)
 	@$(UV) run --no-sync --with torch==2.13.0 python tools/demo_model/train.py

@@ -1,0 +1,134 @@
+// What several pages share: who is logged in, and the lists of cameras, models and settings.
+import { access, ApiError, get, post, put, remove } from "./api.js";
+import { settingsNow, start, stop } from "./live.js";
+import { batch, computed, effect, signal } from "./view.js";
+
+// -- session -------------------------------------------------------------------------------------
+
+/**
+ * {state: "setup"|"login"|"in", user, role, scopes, csrf, device: {id, name, serial}, version};
+ * null until it is known.
+ */
+export const session = signal(null);
+/** ApiError why the session is not known. */
+export const sessionError = signal(null);
+/** True once a session ended by itself: the login page says so. */
+export const sessionEnded = signal(false);
+
+/** May this person do that? "read", "operate", "configure", "accounts". */
+export const can = (scope) => session.value?.scopes?.includes(scope) ?? false;
+
+export const deviceName = computed(() => session.value?.device?.name || session.value?.device?.id || "nxai-edge");
+
+export async function loadSession() {
+  try {
+    take(await get("session"));
+  } catch (error) {
+    sessionError.value = error;
+  }
+}
+
+function take(told) {
+  batch(() => {
+    access.csrf = told.csrf ?? "";
+    sessionError.value = null;
+    if (told.state === "in") sessionEnded.value = false;
+    session.value = told;
+  });
+}
+
+export async function logIn(username, password) {
+  await post("session", { username, password });
+  await loadSession();
+}
+
+export async function setUp(body) {
+  await post("setup", body);
+  await loadSession();
+}
+
+export async function logOut() {
+  await remove("session");
+  forget();
+  await loadSession();
+}
+
+export const changePassword = (body) => put("session/password", body);
+
+function forget() {
+  for (const one of resources) one.forget();
+}
+
+access.onEnd = () => {
+  if (session.value?.state !== "in") return;
+  batch(() => {
+    sessionEnded.value = true;
+    session.value = { ...session.value, state: "login", user: "", scopes: [] };
+    forget();
+  });
+  loadSession();
+};
+access.onDoubt = loadSession;
+
+effect(() => (session.value?.state === "in" ? start() : stop()));
+
+// -- lists ---------------------------------------------------------------------------------------
+
+const resources = [];
+
+/**
+ * What a GET answers, kept for all who show it. `data`, `error`, `loading` are signals; load() asks
+ * anew (a question under way is shared), want() asks only when nothing is there yet.
+ */
+export function resource(where, query) {
+  const data = signal(null);
+  const error = signal(null);
+  const loading = signal(false);
+  let running = null;
+
+  async function ask() {
+    loading.value = true;
+    try {
+      const answer = await get(where, query);
+      batch(() => {
+        data.value = answer;
+        error.value = null;
+      });
+    } catch (reason) {
+      error.value = reason instanceof ApiError ? reason : new ApiError({ status: 0, detail: String(reason) });
+    } finally {
+      loading.value = false;
+      running = null;
+    }
+    return data.value;
+  }
+
+  const made = {
+    data,
+    error,
+    loading,
+    load: () => (running ??= ask()),
+    want: () => (data.value === null ? made.load() : Promise.resolve(data.value)),
+    forget: () => {
+      data.value = null;
+      error.value = null;
+    },
+  };
+  resources.push(made);
+  return made;
+}
+
+export const cameras = resource("cameras");
+export const models = resource("models");
+export const settings = resource("settings");
+export const run = resource("run");
+
+// Settings changed, by whomever: what follows from them is asked anew, where it is shown at all.
+let revision = null;
+effect(() => {
+  const now = settingsNow.value?.revision;
+  if (!now || now === revision) return;
+  const first = revision === null;
+  revision = now;
+  if (!first) for (const one of [cameras, models, settings, run]) if (one.data.peek() !== null) one.load();
+});
