@@ -28,6 +28,7 @@ from nxai_manager.core.accounts import (
     AccountRefused,
     Accounts,
     NotAllowed,
+    PasswordRefused,
     Role,
     Scope,
     Token,
@@ -258,7 +259,7 @@ class Doorkeeper:
         Raises:
             MustWaitError: too many attempts.
             WrongPasswordError: this is not the present password.
-            AccountRefused: the new one does not do.
+            PasswordRefused: the new one does not do.
             NotAllowed: a token asks.
             TransientError: not now.
         """
@@ -269,7 +270,7 @@ class Doorkeeper:
         if not await self._fits(user, present, f"session {who.key}", user.name):
             raise WrongPasswordError("this is not the present password")
         if new == present:
-            raise AccountRefused("the new password is the present one")
+            raise PasswordRefused("the new password is the present one")
         changed = await self.set_password(who, user.name, new)
         return await self._let_in(changed)
 
@@ -308,7 +309,7 @@ class Doorkeeper:
         """Give a user another password; the user's sessions end.
 
         Raises:
-            AccountRefused: it does not do.
+            PasswordRefused: it does not do.
             NoSuchAccount: there is no such user.
             TransientError: not now.
         """

@@ -84,6 +84,10 @@ class AccountRefused(RejectedError):  # noqa: N818 - named for the thing refused
     """The change cannot be made as the accounts are."""
 
 
+class PasswordRefused(AccountRefused):
+    """A password that will not do."""
+
+
 class NoSuchAccount(AccountRefused):
     """There is no user or token of this name."""
 
@@ -133,27 +137,27 @@ def check_password(password: str, name: str) -> None:
     """See whether a password will do for the user `name`.
 
     Raises:
-        AccountRefused: it will not; the reason says why and never shows it.
+        PasswordRefused: it will not; the reason says why and never shows it.
     """
     text = normal_password(password)
     if len(text) < SHORTEST_PASSWORD:
-        raise AccountRefused(
+        raise PasswordRefused(
             f"the password has {len(text)} characters; take at least {SHORTEST_PASSWORD}"
         )
     if len(text) > LONGEST_PASSWORD:
-        raise AccountRefused(
+        raise PasswordRefused(
             f"the password has {len(text)} characters; take at most {LONGEST_PASSWORD}"
         )
     folded = text.casefold()
     if len(set(folded)) < FEWEST_CHARACTERS:
-        raise AccountRefused(
+        raise PasswordRefused(
             f"the password is made of {len(set(folded))} different characters; take at least "
             f"{FEWEST_CHARACTERS}"
         )
     if name and not folded.replace(name, ""):
-        raise AccountRefused("the password is the user's name; take another one")
+        raise PasswordRefused("the password is the user's name; take another one")
     if folded in COMMON_PASSWORDS:
-        raise AccountRefused(
+        raise PasswordRefused(
             "the password is among the first that an attacker tries; three or four words that do "
             "not belong together are good"
         )
@@ -162,7 +166,7 @@ def check_password(password: str, name: str) -> None:
 def _new_password(secret: SecretStr) -> SecretStr:
     try:
         check_password(secret.get_secret_value(), "")
-    except AccountRefused as error:
+    except PasswordRefused as error:
         raise PydanticCustomError("password", "{reason}", {"reason": str(error)}) from None
     return secret
 

@@ -19,7 +19,7 @@ from nxai_manager.web.hub import Hub
 
 if TYPE_CHECKING:
     from nxai_manager.desk import SettingsDesk
-    from nxai_manager.web.gate import Gate
+    from nxai_manager.doorkeeper import Doorkeeper
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -39,7 +39,7 @@ class Box:
     bus: Bus
     hub: Hub
     desk: "SettingsDesk"
-    gate: "Gate"
+    gate: "Doorkeeper"
     settings: ManagerSettings
     version: str
     secrets: SecretsDirectory

@@ -6,7 +6,7 @@ from nxai_manager.web.endpoint import Who
 
 
 class Gate(Protocol):
-    """Knows sessions and tokens. Implemented by `Accounts` (nxai_manager.accounts)."""
+    """Knows sessions and tokens. Implemented by `Doorkeeper`."""
 
     def by_session(self, secret: str) -> Who | None:
         """Return whose session cookie this is, and note that it was used; None: nobody's."""

@@ -12,7 +12,8 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from nxai_common.errors import NxaiError, TransientError
-from nxai_manager.web.endpoint import API, Refused
+from nxai_manager.core.accounts import encoded
+from nxai_manager.web.endpoint import API, ASKER, Refused
 from nxai_manager.web.gate import Gate
 
 log = logging.getLogger(__name__)
@@ -23,6 +24,9 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 CSRF_HEADER: Final = "X-CSRF-Token"
 COOKIE_PREFIX: Final = "nxai_session_"
 """The device's name follows: two boxes behind one host name do not log each other out."""
+SECURE_SUFFIX: Final = "_https"
+"""Of cookies that HTTPS alone may carry. A browser that has one refuses a cookie of the same name
+over HTTP, and nobody could log in there any more."""
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 POLICY: Final = (
@@ -90,12 +94,17 @@ def _plain(request: web.Request, error: web.HTTPException) -> str:
     return error.text or error.reason
 
 
+def session_cookie(device: str) -> str:
+    """Return the name of the session cookie of a box."""
+    return COOKIE_PREFIX + device
+
+
 def identifier(gate: Gate, cookie: str) -> Middleware:
     """Return the middleware that finds out who asks.
 
     Args:
         gate: Knows sessions and tokens.
-        cookie: Name of the session cookie.
+        cookie: Name of the session cookie; over HTTPS, `SECURE_SUFFIX` follows.
     """
 
     @web.middleware
@@ -109,12 +118,15 @@ def identifier(gate: Gate, cookie: str) -> Middleware:
                     "this token is not known, or has expired; make one in Settings > Accounts",
                     headers={"WWW-Authenticate": "Bearer"},
                 )
-            request["who"] = who
+            request[ASKER] = who
             return await handler(request)
-        secret = request.cookies.get(cookie, "")
-        who = gate.by_session(secret) if secret else None
+        who = None
+        for name in (cookie + SECURE_SUFFIX, cookie):
+            secret = request.cookies.get(name, "")
+            if secret and who is None:
+                who = gate.by_session(secret)
         if who is not None:
-            request["who"] = who
+            request[ASKER] = who
             if request.method not in SAFE_METHODS and not _same(
                 request.headers.get(CSRF_HEADER, ""), who.csrf
             ):
@@ -152,7 +164,7 @@ def refuse_foreign(request: web.Request) -> None:
 
 
 def _same(given: str, wanted: str) -> bool:
-    return hmac.compare_digest(given.encode(), wanted.encode())
+    return hmac.compare_digest(encoded(given), encoded(wanted))
 
 
 def networks(names: tuple[str, ...]) -> tuple[Network, ...]:

@@ -177,7 +177,7 @@ class OpenApi(Answer, extra="allow"):
 
 def application(box: Box) -> web.Application:
     """Return the application with all endpoints and the page."""
-    cookie = f"{security.COOKIE_PREFIX}{box.settings.device}"
+    cookie = security.session_cookie(box.settings.device)
     app = web.Application(
         middlewares=[security.explain, security.identifier(box.gate, cookie)],
         client_max_size=MAX_BODY_BYTES,
