@@ -13,6 +13,7 @@ from nxai_common.runtime import Beat, run_service
 from nxai_manager.adapters.deployments_file import DeploymentsFile
 from nxai_manager.adapters.secrets_directory import SecretsDirectory
 from nxai_manager.adapters.settings_file import SettingsFile
+from nxai_manager.cli_accounts import reset_password
 from nxai_manager.core.problems import check_settings
 from nxai_manager.core.schema import settings_schema
 from nxai_manager.service import Configurator
@@ -21,6 +22,7 @@ from nxai_manager.settings import ManagerSettings
 COMMANDS: Final = {
     "check": "say what is wrong with a settings file",
     "schema": "print the JSON Schema of settings.json",
+    "reset-password": "give a user of the page another password",
 }
 EXIT_OK = 0
 EXIT_WRONG = 2
@@ -38,12 +40,14 @@ def build(settings: ManagerSettings, bus: Bus, beat: Beat) -> Configurator:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the service, or `check` a settings file, or print the `schema`."""
+    """Run the service, or the command that the first word names."""
     words = list(sys.argv[1:] if argv is None else argv)
     if words[:1] == ["check"]:
         return _check(words[1:])
     if words[:1] == ["schema"]:
         return _schema(words[1:])
+    if words[:1] == ["reset-password"]:
+        return reset_password(words[1:])
     return run_service(ManagerSettings, build, words, commands=COMMANDS)
 
 
