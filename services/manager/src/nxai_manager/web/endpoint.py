@@ -108,6 +108,10 @@ class Who:
     """What state changes of this session must carry."""
 
 
+ASKER: Final = web.RequestKey("asker", Who)
+"""Under which a request carries who asks, once that is known."""
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One request, checked."""
@@ -166,7 +170,7 @@ def served(
     """Return the endpoint as aiohttp calls it."""
 
     async def serve(request: web.Request) -> web.StreamResponse:
-        who: Who | None = request.get("who")
+        who = request.get(ASKER)
         check_scope(endpoint.scope, who)
         call = Call(
             request=request,

@@ -114,7 +114,7 @@ def _operation(endpoint: Endpoint, references: dict[Key, Schema]) -> Schema:
 
 def operation_id(endpoint: Endpoint) -> str:
     """Return a name for programs: `get_cameras_camera_still`."""
-    words = re.sub(r"[^a-z0-9]+", "_", endpoint.path.lower()).strip("_")
+    words = re.sub(r"[^a-z0-9]+", "_", _template(endpoint.path).lower()).strip("_")
     return f"{endpoint.method.lower()}_{words}"
 
 

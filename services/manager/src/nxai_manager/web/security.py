@@ -40,7 +40,7 @@ HEADERS: Final = {
     "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "SAMEORIGIN",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
@@ -154,8 +154,8 @@ def refuse_foreign(request: web.Request) -> None:
     if not origin:
         return  # no browser, or an old one within the same page
     _, _, host = origin.partition("://")
-    ours = {request.headers.get("Host", ""), request.headers.get("X-Forwarded-Host", "")}
-    if host not in ours:
+    ours = (request.headers.get("Host"), request.headers.get("X-Forwarded-Host"))
+    if not host or host not in ours:  # `Origin: null` has none
         raise Refused(
             HTTPStatus.FORBIDDEN,
             f"this came from a page of {origin[:200]}, not of this box; a reverse proxy must pass "
