@@ -33,6 +33,8 @@ AT_ONCE: Final = 2
 """38 MiB and two cores, however many log in."""
 MOST_WAITING: Final = 20
 """Half a second to three seconds of work; who comes later is told to come again."""
+NO_MEMORY: Final = "Memory allocation"
+"""In the text of an error, which has no code."""
 _SALT_BYTES: Final = 16
 _HASH_BYTES: Final = 32
 _MARK_BYTES: Final = 8
@@ -105,11 +107,11 @@ class Argon2Hasher:
             self._argon2.verify(hashed or self._nobody, _bytes(password))
         except VerifyMismatchError:
             return False
-        except InvalidHashError:
-            log.error("a password hash of accounts.json is damaged: nobody can log in with it")  # noqa: TRY400 - there is no more to say
+        except (InvalidHashError, VerificationError) as error:
+            if NO_MEMORY in str(error):
+                raise TransientError(f"the password cannot be checked now: {error}") from None
+            log.error("a password hash of accounts.json is damaged: %s", error)  # noqa: TRY400 - there is no more to say
             return False
-        except VerificationError as error:
-            raise TransientError(f"the password cannot be checked now: {error}") from None
         return hashed is not None
 
     async def _in_turn(self, work: Callable[[], R]) -> R:
