@@ -39,7 +39,7 @@ export default function Login() {
         <${Field} label=${t("User")} name="username" value=${username} onInput=${setUsername} autocomplete="username" autocapitalize="off" spellcheck=${false} autofocus required />
         <${Field} label=${t("Password")} type="password" name="password" value=${password} onInput=${setPassword} inputRef=${secret} autocomplete="current-password" required />
         <${Button} kind="primary" type="submit" full busy=${busy}>${t("Log in")}<//>
-        <p class="small soft">${t("Forgotten? Whoever can reach the box itself can set a new one: nxai-manager password.")}</p>
+        <p class="small soft">${t("Forgotten? Whoever can reach the box itself can set a new one: nxai-manager reset-password")}</p>
       </form>
     </main>
     <${Toasts} />`;

@@ -1,0 +1,35 @@
+import { html, useEffect, useState } from "../view.js";
+
+let loading = null;
+
+async function load() {
+  const [{ marked }, { default: purify }] = await Promise.all([import("../../vendor/marked.js"), import("../../vendor/dompurify.js")]);
+  purify.addHook("afterSanitizeAttributes", (node) => {
+    if (node.tagName !== "A") return;
+    node.setAttribute("target", "_blank");
+    node.setAttribute("rel", "noopener noreferrer");
+  });
+  // No styles, forms or pictures from elsewhere: the page asks nobody but the box.
+  const rules = {
+    FORBID_TAGS: ["style", "form", "input", "button", "textarea", "select", "iframe", "video", "audio", "svg", "math"],
+    FORBID_ATTR: ["style", "class", "id", "srcset"],
+    ALLOWED_URI_REGEXP: /^(?:https?:|mailto:|#|data:image\/(?:png|jpeg|webp);base64,)/i,
+  };
+  return (text) => purify.sanitize(marked.parse(text, { async: false, gfm: true }), rules);
+}
+
+/** Text in Markdown, made safe: {text, class}. Plain until the library is there. */
+export function Markdown({ text, class: more }) {
+  const [made, setMade] = useState(null);
+  useEffect(() => {
+    let current = true;
+    (loading ??= load()).then(
+      (make) => current && setMade(make(text)),
+      (error) => console.error("Markdown cannot be shown", error),
+    );
+    return () => (current = false);
+  }, [text]);
+  const classes = `prose ${more ?? ""}`;
+  if (made === null) return html`<div class=${`${classes} prose--plain`}>${text}</div>`;
+  return html`<div class=${classes} dangerouslySetInnerHTML=${{ __html: made }}></div>`;
+}
