@@ -5,7 +5,7 @@ import json
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ from nxai_common.errors import ConfigurationError, TransientError
 from nxai_manager.__main__ import main
 from nxai_manager.adapters import accounts_file
 from nxai_manager.adapters.accounts_file import AccountsFile
-from nxai_manager.adapters.password_hash import Argon2Hasher, TooManyAtOnceError
+from nxai_manager.adapters.password_hash import TooManyAtOnceError
 from nxai_manager.adapters.sessions_file import SessionsFile
 from nxai_manager.core.accounts import (
     AccountRefused,
@@ -30,6 +30,7 @@ from nxai_manager.core.accounts import (
 from nxai_manager.core.login_limit import FREE_ATTEMPTS, LONGEST_WAIT_S
 from nxai_manager.core.sessions import IDLE_S, LONGEST_S
 from nxai_manager.doorkeeper import Doorkeeper, MustWaitError, Opened, WrongPasswordError
+from support.accounts import BoxTime, CountedHasher
 from support.waiting import wait_for
 
 T = TypeVar("T")
@@ -39,41 +40,12 @@ OTHER = "correct horse battery staple"
 HOME, EVE = "10.0.0.5", "10.0.0.66"
 
 
-class Time:
-    """Both clocks of the box."""
-
-    def __init__(self) -> None:
-        self.passed = timedelta()
-
-    def now(self) -> datetime:
-        return datetime(2026, 11, 22, 12, 0, tzinfo=UTC) + self.passed
-
-    def monotonic(self) -> float:
-        return self.passed.total_seconds()
-
-    def pass_by(self, seconds: float) -> None:
-        self.passed += timedelta(seconds=seconds)
-
-
-class Counted(Argon2Hasher):
-    """The real one with little memory, which counts its work."""
-
-    def __init__(self, *, passes: int = 1) -> None:
-        super().__init__(memory_kib=64, passes=passes)
-        self.looked_at: list[bool] = []
-        self.fail: Exception | None = None
-
-    def fits_here(self, hashed: str | None, password: str) -> bool:
-        if self.fail is not None:
-            raise self.fail
-        self.looked_at.append(hashed is not None)
-        return super().fits_here(hashed, password)
-
-
 class Door:
     """A doorkeeper whose asynchronous methods are waited for."""
 
-    def __init__(self, keeper: Doorkeeper, hasher: Counted, time: Time, folder: Path) -> None:
+    def __init__(
+        self, keeper: Doorkeeper, hasher: CountedHasher, time: BoxTime, folder: Path
+    ) -> None:
         self.keeper, self.hasher, self.time, self.folder = keeper, hasher, time, folder
 
     def do(self, doing: Coroutine[Any, Any, T]) -> T:
@@ -110,8 +82,8 @@ Make = Callable[..., Any]
 
 
 @contextmanager
-def opened(folder: Path, time: Time | None = None, passes: int = 1) -> Iterator[Door]:
-    time, hasher = time or Time(), Counted(passes=passes)
+def opened(folder: Path, time: BoxTime | None = None, passes: int = 1) -> Iterator[Door]:
+    time, hasher = time or BoxTime(), CountedHasher(passes=passes)
     keeper = Doorkeeper(
         AccountsFile(folder),
         SessionsFile(folder),
@@ -319,7 +291,7 @@ def test_session_ends_unused_and_at_last(home: Door) -> None:
 
 
 def test_sessions_outlive_the_process_and_their_secrets_are_not_kept(tmp_path: Path) -> None:
-    time = Time()
+    time = BoxTime()
     with opened(tmp_path, time) as door:
         door.set_up()
         used, idle, ended = door.log_in(), door.log_in(), door.log_in()
