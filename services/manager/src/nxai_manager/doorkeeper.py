@@ -533,17 +533,13 @@ class Doorkeeper:
 
     def _write_uses(self) -> None:
         with self._lock:
-            used, self._used = self._used, {}
+            used = dict(self._used)
         if not used:
             return
-        try:
+        with contextlib.suppress(AccountRefused):  # the file is gone, which is told already
             self._change_here(lambda accounts: accounts.used(used))
-        except AccountRefused:  # the file is gone; its problem is told already
-            return
-        except (TransientError, ConfigurationError):
-            with self._lock:
-                self._used = used | self._used
-            raise
+        with self._lock:
+            self._used = {key: at for key, at in self._used.items() if used.get(key) != at}
 
 
 def _who(user: User, digest: str, csrf: str) -> Who:
