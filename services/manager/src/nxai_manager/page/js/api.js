@@ -100,7 +100,10 @@ function problem(status, kind, text, wait) {
   if (status === 413) return new ApiError({ status, detail: t("This file is larger than the box takes.") });
   if (status === 429)
     return new ApiError({ status, detail: t("Too many tries. Wait {n} seconds.", { n: wait ?? "60" }) });
-  const first = text.split("\n")[0].replace(/<[^>]*>/g, "").slice(0, 200);
+  const first = text
+    .split("\n")[0]
+    .replace(/<[^>]*>/g, "")
+    .slice(0, 200);
   return new ApiError({ status, detail: t("The box answered {status}: {text}", { status, text: first || "–" }) });
 }
 

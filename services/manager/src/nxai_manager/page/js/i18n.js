@@ -47,9 +47,12 @@ async function load(part) {
   }
 }
 
-/** The text in the language shown; {name} is replaced by vars.name. */
+/**
+ * The text in the language shown; {name} is replaced by vars.name. Where one English word has two
+ * meanings, the second is told apart behind "||", which is not shown: t("Run||to start").
+ */
 export function t(text, vars) {
-  return fill(texts.get(text) ?? text, vars);
+  return fill(texts.get(text) ?? text.split("||")[0], vars);
 }
 
 /** Text for a number: tn(n, "{n} camera", "{n} cameras"); {n} is written as a number of the language. */

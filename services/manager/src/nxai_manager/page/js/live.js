@@ -61,10 +61,7 @@ export function useListen(...kinds) {
 /** While the component is shown; `wish` as watch(). No cameras: nothing. */
 export function useWatch(wish) {
   const { cameras = [], fps = 10, width = 640 } = wish;
-  useEffect(
-    () => (cameras.length ? watch({ cameras, fps, width }) : undefined),
-    [cameras.join(), fps, width],
-  );
+  useEffect(() => (cameras.length ? watch({ cameras, fps, width }) : undefined), [cameras.join(), fps, width]);
 }
 
 const handlers = new Map(); // "detections/front" -> Set

@@ -48,7 +48,8 @@ function Door({ name }) {
       setError,
     );
   }, [name]);
-  if (error) return html`<main class="door"><div class="door__box"><${ErrorNote} error=${error} onRetry=${() => location.reload()} /></div></main>`;
+  if (error)
+    return html`<main class="door"><div class="door__box"><${ErrorNote} error=${error} onRetry=${() => location.reload()} /></div></main>`;
   return View && html`<${View} />`;
 }
 

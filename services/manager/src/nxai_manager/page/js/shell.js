@@ -69,7 +69,10 @@ const SERVICES = ["capture", "inference", "publisher", "cloud-sync", "manager"];
 const health = computed(() => {
   const known = [...statuses.value.values()];
   const silent = SERVICES.filter((role) => !known.some((one) => one.role === role));
-  const all = [...known, ...silent.map((role) => ({ service: role, role, state: "offline", problems: [], missing: true }))];
+  const all = [
+    ...known,
+    ...silent.map((role) => ({ service: role, role, state: "offline", problems: [], missing: true })),
+  ];
   const rank = { offline: 0, stopped: 1, degraded: 2, starting: 3, running: 4 };
   all.sort((a, b) => rank[a.state] - rank[b.state] || a.service.localeCompare(b.service));
   const off = all.filter(({ state }) => state === "offline" || state === "stopped");
@@ -82,9 +85,12 @@ function summary() {
   if (state === "waiting") return { tone: "bad", icon: "wifi-off", text: t("No connection") };
   if (state !== "open" || statuses.value.size === 0) return { tone: "idle", icon: "activity", text: t("Connecting") };
   const { off, problems } = health.value;
-  if (off.length === 1) return { tone: "bad", icon: "circle-alert", text: t("{service} is down", { service: off[0].service }) };
-  if (off.length > 1) return { tone: "bad", icon: "circle-alert", text: tn(off.length, "{n} service is down", "{n} services are down") };
-  if (problems.length) return { tone: "warn", icon: "triangle-alert", text: tn(problems.length, "{n} problem", "{n} problems") };
+  if (off.length === 1)
+    return { tone: "bad", icon: "circle-alert", text: t("{service} is down", { service: off[0].service }) };
+  if (off.length > 1)
+    return { tone: "bad", icon: "circle-alert", text: tn(off.length, "{n} service is down", "{n} services are down") };
+  if (problems.length)
+    return { tone: "warn", icon: "triangle-alert", text: tn(problems.length, "{n} problem", "{n} problems") };
   return { tone: "ok", icon: "circle-check", text: t("All well") };
 }
 
@@ -92,7 +98,9 @@ function Health() {
   const { tone, icon, text } = summary();
   return html`<${Popover}
     label=${t("Health")}
-    trigger=${(attributes) => html`<button type="button" class=${`pill pill--${tone}`} aria-label=${t("Health: {text}", { text })} ...${attributes}>
+    trigger=${(
+      attributes,
+    ) => html`<button type="button" class=${`pill pill--${tone}`} aria-label=${t("Health: {text}", { text })} ...${attributes}>
       <${Icon} name=${icon} /><span class="pill__text">${text}</span>
     </button>`}
   >
@@ -127,12 +135,14 @@ function ConnectionBar() {
     return () => clearTimeout(timer);
   }, [state === "open" || state === "off"]);
   return html`<div class="connection" role="status">
-    ${late &&
-    html`<div class="connection__bar">
+    ${
+      late &&
+      html`<div class="connection__bar">
       <${Icon} name="wifi-off" />
       <span class="grow">${reason || t("Connecting to the box ...")} ${t("What is shown may be old.")} <span class="soft number"><${When} at=${since} /></span></span>
       <${Button} size="s" onClick=${retry}>${t("Try now")}<//>
-    </div>`}
+    </div>`
+    }
   </div>`;
 }
 
@@ -158,8 +168,9 @@ function RunState() {
     await run.load();
     toast(running ? t("Stopped.") : t("Started."));
   }
-  return html`<${Button}
-    class=${`run-state run-state--${running ? "on" : "off"}`}
+  return html`<div class="run-state">
+    <${StateChip} state=${running ? "running" : "stopped"} />
+    <${Button}
     size="s"
     kind=${running ? "plain" : "primary"}
     icon=${running ? "square" : "play"}
@@ -168,8 +179,9 @@ function RunState() {
     aria-label=${running ? t("Running. Stop all cameras") : t("Stopped. Start all cameras")}
     onClick=${change}
   >
-    ${running ? t("Stop") : t("Run")}
-  <//>`;
+    ${running ? t("Stop") : t("Run||to start")}
+    <//>
+  </div>`;
 }
 
 // -- the person's menu ---------------------------------------------------------------------------
@@ -187,10 +199,18 @@ function Person() {
         { label: t("API reference"), icon: "book-open", href: to("reference") },
         "-",
         { heading: t("Colours") },
-        ...Object.entries(themes).map(([name, [label]]) => ({ label, checked: theme.value === name, onClick: () => setTheme(name) })),
+        ...Object.entries(themes).map(([name, [label]]) => ({
+          label,
+          checked: theme.value === name,
+          onClick: () => setTheme(name),
+        })),
         "-",
         { heading: t("Language") },
-        ...Object.entries(LANGUAGES).map(([tag, label]) => ({ label, checked: language.value === tag, onClick: () => setLanguage(tag) })),
+        ...Object.entries(LANGUAGES).map(([tag, label]) => ({
+          label,
+          checked: language.value === tag,
+          onClick: () => setLanguage(tag),
+        })),
         "-",
         { label: t("Log out"), icon: "log-out", onClick: () => logOut().catch(showError) },
         version && { heading: html`<span class="faint tiny">nxai-edge ${version}</span>` },
@@ -199,7 +219,8 @@ function Person() {
     ${changing && html`<${ChangePassword} onClose=${() => setChanging(false)} />`}`;
 }
 
-export const roleWords = (role) => ({ viewer: t("Viewer"), operator: t("Operator"), admin: t("Administrator") })[role] ?? role;
+export const roleWords = (role) =>
+  ({ viewer: t("Viewer"), operator: t("Operator"), admin: t("Administrator") })[role] ?? role;
 
 function ChangePassword({ onClose }) {
   const [old, setOld] = useState("");

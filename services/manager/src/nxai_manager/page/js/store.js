@@ -38,13 +38,14 @@ function take(told) {
 }
 
 export async function logIn(username, password) {
-  await post("session", { username, password });
-  await loadSession();
+  take(await post("session", { username, password }));
 }
 
+/** body: {username, password, device_name}; returns what did not work beside the rest. */
 export async function setUp(body) {
-  await post("setup", body);
-  await loadSession();
+  const told = await post("setup", body);
+  take(told);
+  return told.notes ?? [];
 }
 
 export async function logOut() {
@@ -53,7 +54,10 @@ export async function logOut() {
   await loadSession();
 }
 
-export const changePassword = (body) => put("session/password", body);
+/** {old, new}; other sessions of this user end. */
+export async function changePassword(body) {
+  take(await put("session/password", body));
+}
 
 function forget() {
   for (const one of resources) one.forget();

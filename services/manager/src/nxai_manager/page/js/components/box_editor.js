@@ -9,14 +9,30 @@ import { usePicture } from "./polygon_editor.js";
 const SMALLEST = 0.005;
 const HANDLES = ["nw", "n", "ne", "e", "se", "s", "sw", "w"];
 const clamp = (value, low = 0, high = 1) => Math.min(high, Math.max(low, value));
-const rounded = (box) => ({ ...box, ...Object.fromEntries(["x", "y", "width", "height"].map((key) => [key, Math.round(box[key] * 100_000) / 100_000])) });
+const rounded = (box) => ({
+  ...box,
+  ...Object.fromEntries(["x", "y", "width", "height"].map((key) => [key, Math.round(box[key] * 100_000) / 100_000])),
+});
 
 /**
  * {picture (URL or Blob), alt, boxes: [{label, x, y, width, height (0..1), confidence?}], onInput(boxes), labels
  * (all of the model; the first nine have the keys 1 to 9), label (of new boxes), onLabel(label), chosen, onChoose(index),
  * disabled, onKey(event) (keys that it does not use: the gallery's)}
  */
-export function BoxEditor({ picture, alt, boxes, onInput, labels = [], label, onLabel, chosen: outside, onChoose, disabled = false, onKey, class: more }) {
+export function BoxEditor({
+  picture,
+  alt,
+  boxes,
+  onInput,
+  labels = [],
+  label,
+  onLabel,
+  chosen: outside,
+  onChoose,
+  disabled = false,
+  onKey,
+  class: more,
+}) {
   const [own, setOwn] = useState(-1);
   const chosen = outside ?? own;
   const [newLabel, setNewLabel] = useState(labels[0] ?? "");
@@ -95,7 +111,11 @@ export function BoxEditor({ picture, alt, boxes, onInput, labels = [], label, on
     if (!held) return;
     const [x, y] = place(event);
     if (held.kind === "draw") setDrawn(between(held.from, [x, y]));
-    else replace(held.index, held.handle ? resized(held.box, held.handle, x, y) : moved(held.box, x - held.from[0], y - held.from[1]));
+    else
+      replace(
+        held.index,
+        held.handle ? resized(held.box, held.handle, x, y) : moved(held.box, x - held.from[0], y - held.from[1]),
+      );
   }
 
   function release() {
@@ -136,7 +156,11 @@ export function BoxEditor({ picture, alt, boxes, onInput, labels = [], label, on
       event.stopPropagation();
       const box = boxes[index];
       const next = event.shiftKey
-        ? { ...box, width: clamp(box.width + way[0], SMALLEST, 1 - box.x), height: clamp(box.height + way[1], SMALLEST, 1 - box.y) }
+        ? {
+            ...box,
+            width: clamp(box.width + way[0], SMALLEST, 1 - box.x),
+            height: clamp(box.height + way[1], SMALLEST, 1 - box.y),
+          }
         : moved(box, ...way);
       replace(index, next);
       setTold(describe(next));
@@ -180,24 +204,31 @@ export function BoxEditor({ picture, alt, boxes, onInput, labels = [], label, on
           onKeyDown=${(event) => keysOnBox(event, index)}
         >
           <span class="box-edit__label">${box.label}${box.confidence !== undefined && box.confidence !== null ? ` ${score(box.confidence)}` : ""}</span>
-          ${index === chosen &&
-          !disabled &&
-          HANDLES.map((handle) => html`<span class=${`box-edit__handle box-edit__handle--${handle}`} onPointerDown=${(event) => grab(event, index, handle)}></span>`)}
+          ${
+            index === chosen &&
+            !disabled &&
+            HANDLES.map(
+              (handle) =>
+                html`<span class=${`box-edit__handle box-edit__handle--${handle}`} onPointerDown=${(event) => grab(event, index, handle)}></span>`,
+            )
+          }
         </div>`,
       )}
       ${drawn && html`<div class="box-edit is-chosen" style=${frame(drawn, labelToken(current, labels))}></div>`}
     </div>
     <div class="unseen" role="status">${told}</div>
-    ${labels.length > 0 &&
-    !disabled &&
-    html`<div class="boxes__labels" role="toolbar" aria-label=${t("Labels")}>
+    ${
+      labels.length > 0 &&
+      !disabled &&
+      html`<div class="boxes__labels" role="toolbar" aria-label=${t("Labels")}>
       ${labels.map((name, index) => {
         const now = chosen >= 0 ? boxes[chosen]?.label : current;
         return html`<button type="button" class="boxes__label" style=${{ "--tone": `var(${labelToken(name, labels)})` }} aria-pressed=${String(now === name)} onClick=${() => setLabel(name)}>
           <span class="boxes__sign"></span>${name}${index < 9 && html`<kbd>${index + 1}</kbd>`}
         </button>`;
       })}
-    </div>`}
+    </div>`
+    }
   </div>`;
 }
 
@@ -227,9 +258,18 @@ const frame = ({ x, y, width, height }, token) => ({
   "--tone": `var(${token})`,
 });
 
-const between = ([ax, ay], [bx, by]) => ({ x: Math.min(ax, bx), y: Math.min(ay, by), width: Math.abs(ax - bx), height: Math.abs(ay - by) });
+const between = ([ax, ay], [bx, by]) => ({
+  x: Math.min(ax, bx),
+  y: Math.min(ay, by),
+  width: Math.abs(ax - bx),
+  height: Math.abs(ay - by),
+});
 
-const moved = (box, dx, dy) => ({ ...box, x: clamp(box.x + dx, 0, 1 - box.width), y: clamp(box.y + dy, 0, 1 - box.height) });
+const moved = (box, dx, dy) => ({
+  ...box,
+  x: clamp(box.x + dx, 0, 1 - box.width),
+  y: clamp(box.y + dy, 0, 1 - box.height),
+});
 
 function resized(box, handle, x, y) {
   let { x: left, y: top } = box;

@@ -45,7 +45,14 @@ export function Button({
     }
   }
 
-  const classes = cls("button", `button--${kind}`, size === "s" && "button--s", full && "button--full", busy && "is-busy", more);
+  const classes = cls(
+    "button",
+    `button--${kind}`,
+    size === "s" && "button--s",
+    full && "button--full",
+    busy && "is-busy",
+    more,
+  );
   const inner = html`
     ${busy ? html`<span class="button__spin" aria-hidden="true"></span>` : icon && html`<${Icon} name=${icon} />`}
     ${children !== undefined && html`<span class="button__text">${children}</span>`}

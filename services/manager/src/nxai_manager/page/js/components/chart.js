@@ -34,8 +34,20 @@ export function Chart(props) {
   const [asTable, setAsTable] = useState(false);
   const [shown, setShown] = useState(null); // what is under the pointer
   const isDark = dark.value;
-  const shape = JSON.stringify([series.map(({ label, token, dash, fill }) => [label, token, dash, fill]), props.kind, overTime, height, props.yMin, props.yMax, unit, isDark, asTable]);
-  const text = format ?? ((value) => (value === null || value === undefined ? "–" : `${number(value, digits)}${unit ? ` ${unit}` : ""}`));
+  const shape = JSON.stringify([
+    series.map(({ label, token, dash, fill }) => [label, token, dash, fill]),
+    props.kind,
+    overTime,
+    height,
+    props.yMin,
+    props.yMax,
+    unit,
+    isDark,
+    asTable,
+  ]);
+  const text =
+    format ??
+    ((value) => (value === null || value === undefined ? "–" : `${number(value, digits)}${unit ? ` ${unit}` : ""}`));
 
   useEffect(() => {
     if (asTable) return undefined;
@@ -72,9 +84,10 @@ export function Chart(props) {
         ${asTable ? t("As a chart") : t("As a table")}
       </button>
     </figcaption>
-    ${asTable
-      ? html`<${Numbers} ...${{ title, x, series, overTime, text }} rowTitle=${props.rowTitle} />`
-      : html`<div class="chart__plot" ref=${box} role="img" aria-label=${summary(title, series, text)} style=${{ minHeight: `${height}px` }}></div>
+    ${
+      asTable
+        ? html`<${Numbers} ...${{ title, x, series, overTime, text }} rowTitle=${props.rowTitle} />`
+        : html`<div class="chart__plot" ref=${box} role="img" aria-label=${summary(title, series, text)} style=${{ minHeight: `${height}px` }}></div>
           <ul class="chart__key">
             ${series.map(
               ({ label, token, values }, index) => html`<li key=${label}>
@@ -82,17 +95,29 @@ export function Chart(props) {
                 <span class="truncate">${label}</span> <span class="number soft">${text(values[at])}</span>
               </li>`,
             )}
-          </ul>`}
+          </ul>`
+    }
     ${failed && html`<p class="field__error">${t("The chart cannot be drawn: {reason}", { reason: failed.message })}</p>`}
   </figure>`;
 }
 
 const data = ({ x, series }) => [x, ...series.map(({ values }) => values)];
 
-function options(UPlot, { series, kind = "line", time: overTime = true, height = 240, yMin, yMax, onRange }, width, text, setShown) {
+function options(
+  UPlot,
+  { series, kind = "line", time: overTime = true, height = 240, yMin, yMax, onRange },
+  width,
+  text,
+  setShown,
+) {
   const soft = colour("--text-soft");
   const line = colour("--line");
-  const axis = { stroke: soft, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1, size: 4 }, font: "12px system-ui, sans-serif" };
+  const axis = {
+    stroke: soft,
+    grid: { stroke: line, width: 1 },
+    ticks: { stroke: line, width: 1, size: 4 },
+    font: "12px system-ui, sans-serif",
+  };
   const paths = {
     bars: UPlot.paths.bars({ size: [0.8, 60] }),
     steps: UPlot.paths.stepped({ align: 1 }),
@@ -103,7 +128,12 @@ function options(UPlot, { series, kind = "line", time: overTime = true, height =
   const labels = (plot, splits, _axis, _space, step) =>
     splits.map((at) => {
       const when = new Date(at * 1000);
-      const parts = step >= 86400 || (when.getHours() === 0 && when.getMinutes() === 0) ? day : step < 60 ? { ...clock, second: "2-digit" } : clock;
+      const parts =
+        step >= 86400 || (when.getHours() === 0 && when.getMinutes() === 0)
+          ? day
+          : step < 60
+            ? { ...clock, second: "2-digit" }
+            : clock;
       return new Intl.DateTimeFormat(locale(), parts).format(when);
     });
   return {
@@ -123,7 +153,7 @@ function options(UPlot, { series, kind = "line", time: overTime = true, height =
       },
     },
     axes: [
-      { ...axis, space: 72, ...(overTime ? { values: labels } : {}) },
+      { ...axis, space: 72, size: 32, ...(overTime ? { values: labels } : {}) },
       { ...axis, size: 56, space: 36, values: (_plot, splits) => splits.map((value) => text(value)) },
     ],
     series: [
@@ -135,7 +165,10 @@ function options(UPlot, { series, kind = "line", time: overTime = true, height =
           stroke,
           width: 1.75,
           dash: dash ? [6, 4] : undefined,
-          fill: fill || kind === "bars" ? stroke.replace("rgb(", "rgba(").replace(")", kind === "bars" ? ", 0.55)" : ", 0.14)") : undefined,
+          fill:
+            fill || kind === "bars"
+              ? stroke.replace("rgb(", "rgba(").replace(")", kind === "bars" ? ", 0.55)" : ", 0.14)")
+              : undefined,
           paths,
           points: { show: kind === "line" && series[index].values.length < 30, size: 5 },
           spanGaps: false,

@@ -6,7 +6,17 @@ import { Button, IconButton } from "./button.js";
  * A modal window: {title, open, onClose, size: "s"|"m"|"l"|"full", footer, children, lead, dismissable}
  * Focus stays inside, Escape and the backdrop close it (unless dismissable=${false}); the focus returns.
  */
-export function Dialog({ title, open = true, onClose, size = "m", footer, lead, dismissable = true, children, class: more }) {
+export function Dialog({
+  title,
+  open = true,
+  onClose,
+  size = "m",
+  footer,
+  lead,
+  dismissable = true,
+  children,
+  class: more,
+}) {
   const ref = useRef(null);
   const id = useId();
 
@@ -95,11 +105,13 @@ export function ConfirmDialog() {
     <form id="confirm" class="stack" onSubmit=${decide}>
       <p>${text}</p>
       ${details}
-      ${word &&
-      html`<label class="field">
+      ${
+        word &&
+        html`<label class="field">
         <span class="field__label">${t("Type {word} to confirm", { word })}</span>
         <input class="input" ref=${typed} autofocus autocomplete="off" spellcheck=${false} />
-      </label>`}
+      </label>`
+      }
     </form>
   <//>`;
 }

@@ -1,5 +1,6 @@
 // Form controls. Each has {label, help, error (text or list), value, onInput(value), disabled, required}
 // and the value itself is what onInput gets, not an event.
+import { sentence } from "../format.js";
 import { t } from "../i18n.js";
 import { cls, html, useId, useState } from "../view.js";
 import { Icon } from "./icon.js";
@@ -25,7 +26,7 @@ export function FieldFrame({ label, hideLabel, help, error, optional, aside, cla
     ${children({ id, "aria-describedby": about, "aria-invalid": wrong.length ? "true" : null })}
     ${help && html`<p class="field__help" id=${`${id}-help`}>${help}</p>`}
     <div id=${`${id}-error`} aria-live="polite">
-      ${wrong.map((text) => html`<p class="field__error"><${Icon} name="circle-alert" />${text}</p>`)}
+      ${wrong.map((text) => html`<p class="field__error"><${Icon} name="circle-alert" />${sentence(text)}</p>`)}
     </div>
   </div>`;
 }
@@ -83,8 +84,9 @@ export function Field({
               ...${shared}
             />
             ${unit && html`<span class="input-box__unit">${unit}</span>`}
-            ${type === "password" &&
-            html`<button
+            ${
+              type === "password" &&
+              html`<button
               type="button"
               class="button button--quiet button--icon button--s"
               aria-label=${shown ? t("Hide password") : t("Show password")}
@@ -92,14 +94,31 @@ export function Field({
               onClick=${() => setShown(!shown)}
             >
               <${Icon} name=${shown ? "eye-off" : "eye"} />
-            </button>`}
+            </button>`
+            }
           </div>`}
   <//>`;
 }
 
 /** {options: [{value, label, disabled}] or [text], placeholder, ...as Field}. Values may be anything; null is one, too. */
-export function Select({ label, hideLabel, help, error, optional, aside, value, onInput, options, placeholder, class: more, id, ...attributes }) {
-  const listed = options.map((one) => (typeof one === "object" && one !== null ? one : { value: one, label: String(one) }));
+export function Select({
+  label,
+  hideLabel,
+  help,
+  error,
+  optional,
+  aside,
+  value,
+  onInput,
+  options,
+  placeholder,
+  class: more,
+  id,
+  ...attributes
+}) {
+  const listed = options.map((one) =>
+    typeof one === "object" && one !== null ? one : { value: one, label: String(one) },
+  );
   const chosen = listed.findIndex((one) => one.value === value);
   return html`<${FieldFrame} ...${{ label, hideLabel, help, error, optional, aside, id }} class=${more}>
     ${(tied) => html`<div class="select">
@@ -112,7 +131,8 @@ export function Select({ label, hideLabel, help, error, optional, aside, value, 
       >
         ${chosen === -1 && html`<option value="-1" disabled selected>${placeholder ?? t("Choose")}</option>`}
         ${listed.map(
-          (one, index) => html`<option value=${String(index)} disabled=${one.disabled} selected=${index === chosen}>${one.label}</option>`,
+          (one, index) =>
+            html`<option value=${String(index)} disabled=${one.disabled} selected=${index === chosen}>${one.label}</option>`,
         )}
       </select>
       <${Icon} name="chevron-down" />
@@ -144,7 +164,17 @@ export function Switch({ label, hideLabel, help, error, checked, onInput, disabl
 }
 
 /** {label, checked, indeterminate, onInput(checked), help, disabled}. */
-export function Checkbox({ label, hideLabel, help, checked, indeterminate = false, onInput, disabled, class: more, ...attributes }) {
+export function Checkbox({
+  label,
+  hideLabel,
+  help,
+  checked,
+  indeterminate = false,
+  onInput,
+  disabled,
+  class: more,
+  ...attributes
+}) {
   const id = useId();
   return html`<div class=${cls("field", more)}>
     <label class="check" for=${id}>
@@ -165,7 +195,21 @@ export function Checkbox({ label, hideLabel, help, checked, indeterminate = fals
 }
 
 /** A number by slider and by hand: {min, max, step, value, onInput(number), onCommit(number), unit, ...as Field}. */
-export function Slider({ label, hideLabel, help, error, value, onInput, onCommit, min = 0, max = 1, step = 0.01, unit, disabled, class: more }) {
+export function Slider({
+  label,
+  hideLabel,
+  help,
+  error,
+  value,
+  onInput,
+  onCommit,
+  min = 0,
+  max = 1,
+  step = 0.01,
+  unit,
+  disabled,
+  class: more,
+}) {
   const read = (event) => {
     const number = event.currentTarget.valueAsNumber;
     return Number.isNaN(number) ? null : Math.min(max, Math.max(min, number));

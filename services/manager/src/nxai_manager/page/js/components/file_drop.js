@@ -8,7 +8,18 @@ import { Icon } from "./icon.js";
  * largest (bytes), onFiles([File]), disabled, icon, children (below, progress say)}
  * Files that do not fit are refused here, with the reason.
  */
-export function FileDrop({ label, help, accept = [], multiple = false, largest, onFiles, disabled, icon = "file-up", children, class: more }) {
+export function FileDrop({
+  label,
+  help,
+  accept = [],
+  multiple = false,
+  largest,
+  onFiles,
+  disabled,
+  icon = "file-up",
+  children,
+  class: more,
+}) {
   const id = useId();
   const [over, setOver] = useState(0);
   const [wrong, setWrong] = useState("");
@@ -25,10 +36,22 @@ export function FileDrop({ label, help, accept = [], multiple = false, largest, 
   function refuse(files) {
     if (files.length > 1 && !multiple) return t("One file at a time.");
     for (const file of files) {
-      const fits = accept.length === 0 || accept.some((kind) => (kind.startsWith(".") ? file.name.toLowerCase().endsWith(kind) : file.type.startsWith(kind)));
-      if (!fits) return t("{name} is not of the kind that is taken here: {kinds}", { name: file.name, kinds: accept.join(", ") });
+      const fits =
+        accept.length === 0 ||
+        accept.some((kind) =>
+          kind.startsWith(".") ? file.name.toLowerCase().endsWith(kind) : file.type.startsWith(kind),
+        );
+      if (!fits)
+        return t("{name} is not of the kind that is taken here: {kinds}", {
+          name: file.name,
+          kinds: accept.join(", "),
+        });
       if (largest && file.size > largest)
-        return t("{name} has {size}; at most {largest} are taken.", { name: file.name, size: bytes(file.size), largest: bytes(largest) });
+        return t("{name} has {size}; at most {largest} are taken.", {
+          name: file.name,
+          size: bytes(file.size),
+          largest: bytes(largest),
+        });
       if (file.size === 0) return t("{name} is empty.", { name: file.name });
     }
     return "";

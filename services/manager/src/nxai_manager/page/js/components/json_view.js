@@ -39,11 +39,17 @@ function Node({ name, value, level, open, last }) {
   const entries = list ? value : Object.entries(value);
   const [left, right] = list ? "[]" : "{}";
   if (entries.length === 0) return html`<div class="json__row">${key}${left}${right}${comma}</div>`;
-  if (list && value.every((one) => one === null || typeof one !== "object") && (value.length > LONG_LIST || value.every((one) => typeof one === "number"))) {
+  if (
+    list &&
+    value.every((one) => one === null || typeof one !== "object") &&
+    (value.length > LONG_LIST || value.every((one) => typeof one === "number"))
+  ) {
     const shown = all ? value : value.slice(0, SHOWN);
     return html`<div class="json__row json__text--wrap">
-      ${key}${left}${shown.map((one, index) => html`${scalar(one)}${index < value.length - 1 ? ", " : ""}`)}${shown.length < value.length &&
-      html`<button type="button" class="button button--quiet button--s" onClick=${() => setAll(true)}>${t("{n} more", { n: value.length - shown.length })}</button>`}${right}${comma}
+      ${key}${left}${shown.map((one, index) => html`${scalar(one)}${index < value.length - 1 ? ", " : ""}`)}${
+        shown.length < value.length &&
+        html`<button type="button" class="button button--quiet button--s" onClick=${() => setAll(true)}>${t("{n} more", { n: value.length - shown.length })}</button>`
+      }${right}${comma}
     </div>`;
   }
   return html`<details open=${level < open}>
@@ -60,7 +66,8 @@ function Node({ name, value, level, open, last }) {
 }
 
 function scalar(value) {
-  if (typeof value === "string") return html`<span class="json__text-value">${JSON.stringify(value.length > 2000 ? `${value.slice(0, 2000)}…` : value)}</span>`;
+  if (typeof value === "string")
+    return html`<span class="json__text-value">${JSON.stringify(value.length > 2000 ? `${value.slice(0, 2000)}…` : value)}</span>`;
   if (typeof value === "number") return html`<span class="json__number">${String(value)}</span>`;
   return html`<span class="json__word">${String(value)}</span>`;
 }

@@ -53,7 +53,9 @@ export class FrameMatcher {
     const found = [];
     let exact = true;
     for (const kept of this.results.values()) {
-      const same = kept.findLast((one) => (stream === undefined ? true : one.stream === stream && one.sequence <= sequence));
+      const same = kept.findLast((one) =>
+        stream === undefined ? true : one.stream === stream && one.sequence <= sequence,
+      );
       if (!same) continue;
       if (stream !== undefined && same.sequence !== sequence) {
         exact = false;
@@ -97,11 +99,15 @@ export function LiveTile({
   useLayoutEffect(() => {
     const painter = new Painter(canvas.current);
     view.current = painter;
+    painter.onFirst = () => setFigures(painter.figures());
     const resize = new ResizeObserver(() => painter.resize());
     resize.observe(stage.current);
     const look = new IntersectionObserver(([entry]) => setSeen(entry.isIntersecting), { rootMargin: "100px" });
     look.observe(stage.current);
-    const ends = [onPreview(camera, (frame) => painter.take(frame)), onDetections(camera, (found) => painter.found(found))];
+    const ends = [
+      onPreview(camera, (frame) => painter.take(frame)),
+      onDetections(camera, (found) => painter.found(found)),
+    ];
     const timer = setInterval(() => setFigures(painter.figures()), 1000);
     return () => {
       clearInterval(timer);
@@ -127,21 +133,24 @@ export function LiveTile({
       ${paused && html`<span class="tile__chip"><${Icon} name="pause" />${t("Paused")}</span>`}
       ${actions && html`<div class="tile__actions">${actions}</div>`}
     </div>
-    ${bar &&
-    html`<figcaption class="tile__bar">
+    ${
+      bar &&
+      html`<figcaption class="tile__bar">
       <div class="row row--apart">
         <span class="strong truncate">${name}</span>
-        <${StateChip} state=${trouble?.state ?? status?.state ?? "connecting"} />
+        <${StateChip} state=${trouble?.state ?? status?.state ?? (figures?.shown ? "running" : "connecting")} />
       </div>
       <${TileFigures} figures=${figures} status=${status} />
       ${children}
-    </figcaption>`}
+    </figcaption>`
+    }
   </figure>`;
 }
 
 function whatIsWrong(status, figures, paused) {
   if (paused) return null;
-  if (connection.value.state === "waiting") return { icon: "wifi-off", title: t("No connection to the box"), text: "", state: "offline" };
+  if (connection.value.state === "waiting")
+    return { icon: "wifi-off", title: t("No connection to the box"), text: "", state: "offline" };
   if (status && ["waiting", "disabled", "ended"].includes(status.state)) {
     return {
       icon: status.state === "waiting" ? "triangle-alert" : "video-off",
@@ -150,9 +159,15 @@ function whatIsWrong(status, figures, paused) {
       state: status.state,
     };
   }
-  if (!figures?.shown) return { icon: "video", title: t("Waiting for the first picture"), text: status?.reason, state: status?.state };
+  if (!figures?.shown)
+    return { icon: "video", title: t("Waiting for the first picture"), text: status?.reason, state: status?.state };
   if (figures.ageMs > STALE_MS) {
-    return { icon: "clock", title: t("No new picture"), text: `${t("The last one is from {age}.", { age: age(figures.at) })} ${status?.reason ?? ""}`, state: "stale" };
+    return {
+      icon: "clock",
+      title: t("No new picture"),
+      text: `${t("The last one is from {age}.", { age: age(figures.at) })} ${status?.reason ?? ""}`,
+      state: "stale",
+    };
   }
   return null;
 }
@@ -234,6 +249,7 @@ class Painter {
   }
 
   step() {
+    const first = !this.shown;
     const now = performance.now();
     while (this.queue.length > QUEUE) this.queue.shift().bitmap.close();
     while (this.queue.length) {
@@ -243,6 +259,7 @@ class Painter {
       this.shown = this.queue.shift();
     }
     this.paint();
+    if (first && this.shown) this.onFirst?.();
     if (this.queue.length) this.ask(); // its result may still come
   }
 
@@ -284,15 +301,27 @@ class Painter {
         tags.push([object, tone, x, y - 17 * this.scale]);
       }
     }
-    if (this.labels) for (const [object, tone, x, y] of tags) this.tag(`${object.label} ${score(object.confidence)}`, tone, x, y, area);
+    if (this.labels)
+      for (const [object, tone, x, y] of tags)
+        this.tag(`${object.label} ${score(object.confidence)}`, tone, x, y, area);
     const best = Object.entries(detections.scores ?? {}).sort((a, b) => b[1] - a[1])[0];
-    if (best && this.labels) this.tag(`${best[0]} ${score(best[1])}`, this.tone(labelIndex(best[0], names)), area.x + 8 * this.scale, area.y + 8 * this.scale, area);
+    if (best && this.labels)
+      this.tag(
+        `${best[0]} ${score(best[1])}`,
+        this.tone(labelIndex(best[0], names)),
+        area.x + 8 * this.scale,
+        area.y + 8 * this.scale,
+        area,
+      );
     return objects.length;
   }
 
   box(x, y, width, height, tone) {
     const { context, scale } = this;
-    for (const [style, line] of [["rgba(0,0,0,0.65)", 4], [tone, 2]]) {
+    for (const [style, line] of [
+      ["rgba(0,0,0,0.65)", 4],
+      [tone, 2],
+    ]) {
       context.strokeStyle = style;
       context.lineWidth = line * scale;
       context.strokeRect(x, y, width, height);
@@ -301,7 +330,10 @@ class Painter {
 
   dot(x, y, tone) {
     const { context, scale } = this;
-    for (const [style, radius, line] of [["rgba(0,0,0,0.65)", 9, 4], [tone, 9, 2]]) {
+    for (const [style, radius, line] of [
+      ["rgba(0,0,0,0.65)", 9, 4],
+      [tone, 9, 2],
+    ]) {
       context.strokeStyle = style;
       context.lineWidth = line * scale;
       context.beginPath();
@@ -332,7 +364,9 @@ class Painter {
     const { context, scale } = this;
     for (const { kind, points } of this.areas ?? []) {
       context.beginPath();
-      points.forEach(([x, y], index) => context[index ? "lineTo" : "moveTo"](area.x + x * area.width, area.y + y * area.height));
+      points.forEach(([x, y], index) =>
+        context[index ? "lineTo" : "moveTo"](area.x + x * area.width, area.y + y * area.height),
+      );
       context.closePath();
       context.lineWidth = 1.5 * scale;
       context.setLineDash(kind === "exclude" ? [6 * scale, 4 * scale] : []);

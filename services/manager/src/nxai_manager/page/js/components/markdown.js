@@ -3,7 +3,10 @@ import { html, useEffect, useState } from "../view.js";
 let loading = null;
 
 async function load() {
-  const [{ marked }, { default: purify }] = await Promise.all([import("../../vendor/marked.js"), import("../../vendor/dompurify.js")]);
+  const [{ marked }, { default: purify }] = await Promise.all([
+    import("../../vendor/marked.js"),
+    import("../../vendor/dompurify.js"),
+  ]);
   purify.addHook("afterSanitizeAttributes", (node) => {
     if (node.tagName !== "A") return;
     node.setAttribute("target", "_blank");

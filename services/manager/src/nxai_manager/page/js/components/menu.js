@@ -60,13 +60,16 @@ export function Menu({ label, icon = "ellipsis-vertical", trigger, items, align 
     onClick: () => setOpen(!open),
   };
   return html`<div class=${cls("menu", more)} ref=${box} onKeyDown=${keys} onFocusOut=${(event) => event.relatedTarget && !box.current.contains(event.relatedTarget) && setOpen(false)}>
-    ${trigger
-      ? trigger(attributes)
-      : html`<button type="button" class="button button--quiet button--icon" aria-label=${label} title=${label} ...${attributes}>
+    ${
+      trigger
+        ? trigger(attributes)
+        : html`<button type="button" class="button button--quiet button--icon" aria-label=${label} title=${label} ...${attributes}>
           <${Icon} name=${icon} />
-        </button>`}
-    ${open &&
-    html`<div class=${`menu__list menu__list--${align}`} role="menu" id=${id} aria-label=${label}>
+        </button>`
+    }
+    ${
+      open &&
+      html`<div class=${`menu__list menu__list--${align}`} role="menu" id=${id} aria-label=${label}>
       ${items.filter(Boolean).map((item) => {
         if (item === "-") return html`<hr role="separator" />`;
         if (item.heading) return html`<div class="menu__heading" role="presentation">${item.heading}</div>`;
@@ -95,7 +98,8 @@ export function Menu({ label, icon = "ellipsis-vertical", trigger, items, align 
           ? html`<a href=${item.href} ...${shared}>${inner}</a>`
           : html`<button type="button" ...${shared}>${inner}</button>`;
       })}
-    </div>`}
+    </div>`
+    }
   </div>`;
 }
 
@@ -118,13 +122,19 @@ export function Popover({ trigger, label, align = "end", children, class: more }
     setOpen(false);
     box.current.querySelector("[aria-expanded]")?.focus();
   };
-  const attributes = { "aria-expanded": String(open), "aria-controls": open ? id : null, onClick: () => setOpen(!open) };
+  const attributes = {
+    "aria-expanded": String(open),
+    "aria-controls": open ? id : null,
+    onClick: () => setOpen(!open),
+  };
   return html`<div class=${cls("menu", more)} ref=${box} onKeyDown=${keys}>
     ${trigger(attributes)}
-    ${open &&
-    html`<div class=${`menu__list menu__panel menu__list--${align}`} id=${id} role="group" aria-label=${label} onClick=${(event) => event.target.closest("a") && setOpen(false)}>
+    ${
+      open &&
+      html`<div class=${`menu__list menu__panel menu__list--${align}`} id=${id} role="group" aria-label=${label} onClick=${(event) => event.target.closest("a") && setOpen(false)}>
       ${typeof children === "function" ? children(() => setOpen(false)) : children}
-    </div>`}
+    </div>`
+    }
   </div>`;
 }
 
@@ -132,9 +142,11 @@ export function Popover({ trigger, label, align = "end", children, class: more }
 export function Tooltip({ text, children }) {
   const id = useId();
   return html`<span class="tip">
-    ${children
-      ? html`<span class="tip__at" tabindex="0" aria-describedby=${id}>${children}</span>`
-      : html`<button type="button" class="tip__at tip__sign" aria-describedby=${id} aria-label="?"><${Icon} name="circle-question-mark" /></button>`}
+    ${
+      children
+        ? html`<span class="tip__at" tabindex="0" aria-describedby=${id}>${children}</span>`
+        : html`<button type="button" class="tip__at tip__sign" aria-describedby=${id} aria-label="?"><${Icon} name="circle-question-mark" /></button>`
+    }
     <span class="tip__text" role="tooltip" id=${id}>${text}</span>
   </span>`;
 }

@@ -12,15 +12,17 @@ export function Card({ title, lead, icon, actions, level = 2, tight, foot, child
   const id = useId();
   const Title = `h${level}`;
   return html`<section class=${cls("card", tight && "card--tight", more)} aria-labelledby=${title ? id : null} ...${attributes}>
-    ${title &&
-    html`<header class="card__head">
+    ${
+      title &&
+      html`<header class="card__head">
       ${icon && html`<${Icon} name=${icon} class="card__icon" />`}
       <div class="grow">
         <${Title} class="card__title" id=${id}>${title}<//>
         ${lead && html`<p class="soft small">${lead}</p>`}
       </div>
       ${actions && html`<div class="row card__actions">${actions}</div>`}
-    </header>`}
+    </header>`
+    }
     <div class="card__body">${children}</div>
     ${foot && html`<footer class="card__foot">${foot}</footer>`}
   </section>`;
@@ -83,24 +85,28 @@ export const EmptyState = ({ icon = "square-dashed", title, children, action, cl
 /** Grey shapes while something loads: {lines} or {kind: "cards", count} or {height}. */
 export const Skeleton = ({ lines = 3, kind = "lines", count = 3, height, class: more }) =>
   html`<div class=${cls("skeleton", `skeleton--${kind}`, more)} role="status" aria-label=${t("Loading")}>
-    ${height
-      ? html`<span style=${{ height }}></span>`
-      : Array.from({ length: kind === "cards" ? count : lines }, (_, index) => html`<span key=${index}></span>`)}
+    ${
+      height
+        ? html`<span style=${{ height }}></span>`
+        : Array.from({ length: kind === "cards" ? count : lines }, (_, index) => html`<span key=${index}></span>`)
+    }
   </div>`;
 
 /** Why something failed: {error (ApiError, Error or text), title, onRetry} */
 export function ErrorNote({ error, title, onRetry, class: more }) {
   if (!error) return null;
-  const text = error instanceof ApiError ? error.detail : (error?.message ?? String(error));
+  const text = format.sentence(error instanceof ApiError ? error.detail : (error?.message ?? String(error)));
   return html`<${Note} tone="bad" title=${title ?? text} class=${more}>
     ${title && html`<p>${text}</p>`}
-    ${error.problems?.length > 0 &&
-    html`<ul class="bullets">
+    ${
+      error.problems?.length > 0 &&
+      html`<ul class="bullets">
       ${error.problems.map(
         ({ where, reason, line }) =>
           html`<li>${line ? html`<span class="number">${t("Line {n}", { n: line })}: </span>` : ""}${where && html`<code>${where}</code> `}${reason}</li>`,
       )}
-    </ul>`}
+    </ul>`
+    }
     ${onRetry && html`<div class="row"><${Button} size="s" icon="rotate-ccw" onClick=${onRetry}>${t("Try again")}<//></div>`}
   <//>`;
 }
@@ -137,8 +143,10 @@ export function Loaded({ of, skeleton, children }) {
 /** {value 0..1 or null (not known), label, text, tone} */
 export const ProgressBar = ({ value, label, text, tone = "accent", class: more }) =>
   html`<div class=${cls("progress", `progress--${tone}`, value === null && "progress--unknown", more)}>
-    ${(label || text) &&
-    html`<div class="row row--apart small"><span>${label}</span><span class="soft number">${text ?? (value === null ? "" : format.percent(value))}</span></div>`}
+    ${
+      (label || text) &&
+      html`<div class="row row--apart small"><span>${label}</span><span class="soft number">${text ?? (value === null ? "" : format.percent(value))}</span></div>`
+    }
     <div
       class="progress__track"
       role="progressbar"
@@ -225,7 +233,10 @@ export function When({ at, kind = "age" }) {
 export const Stepper = ({ steps, label }) =>
   html`<ol class="stepper" aria-label=${label ?? t("Steps")}>
     ${steps.map(
-      ({ title, text, state, children }, index) => html`<li class=${`stepper__step is-${state}`} aria-current=${state === "now" ? "step" : null}>
+      (
+        { title, text, state, children },
+        index,
+      ) => html`<li class=${`stepper__step is-${state}`} aria-current=${state === "now" ? "step" : null}>
         <span class="stepper__sign" aria-hidden="true">${state === "done" ? html`<${Icon} name="check" />` : state === "warn" ? "!" : index + 1}</span>
         <div class="stepper__body">
           <h3>${title}<span class="unseen">${state === "done" ? ` (${t("done")})` : ""}</span></h3>

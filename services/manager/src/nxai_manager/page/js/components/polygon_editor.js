@@ -8,7 +8,12 @@ import { KeyHints } from "./panels.js";
 
 /** Words of the kinds; "roi" is a rectangle, of which there is one at most. */
 export const areaWords = (kind) =>
-  ({ include: t("Look only here"), exclude: t("Do not look here"), mask: t("Privacy mask"), roi: t("Region of interest") })[kind];
+  ({
+    include: t("Look only here"),
+    exclude: t("Do not look here"),
+    mask: t("Privacy mask"),
+    roi: t("Region of interest"),
+  })[kind];
 
 const ICONS = { include: "eye", exclude: "eye-off", mask: "shield-check", roi: "rectangle-horizontal" };
 const clamp = (value) => Math.min(1, Math.max(0, value));
@@ -18,7 +23,15 @@ const rounded = (value) => Math.round(clamp(value) * 10_000) / 10_000;
  * {picture (URL or Blob), alt, areas: [{kind: "include"|"exclude"|"mask"|"roi", points: [[x, y], ...] 0..1}],
  * onInput(areas), kinds (those that can be added), most (areas, 32), disabled}
  */
-export function PolygonEditor({ picture, alt, areas, onInput, kinds = ["include", "exclude", "mask"], most = 32, disabled = false }) {
+export function PolygonEditor({
+  picture,
+  alt,
+  areas,
+  onInput,
+  kinds = ["include", "exclude", "mask"],
+  most = 32,
+  disabled = false,
+}) {
   const [chosen, setChosen] = useState(-1);
   const [corner, setCorner] = useState(-1);
   const [drawing, setDrawing] = useState(null); // {kind, points, at}
@@ -27,7 +40,10 @@ export function PolygonEditor({ picture, alt, areas, onInput, kinds = ["include"
   const stage = useRef(null);
   const drag = useRef(null);
 
-  const put = (index, points) => onInput(areas.map((area, at) => (at === index ? { ...area, points: points.map((point) => point.map(rounded)) } : area)));
+  const put = (index, points) =>
+    onInput(
+      areas.map((area, at) => (at === index ? { ...area, points: points.map((point) => point.map(rounded)) } : area)),
+    );
 
   function choose(index, at = -1) {
     setChosen(index);
@@ -47,7 +63,13 @@ export function PolygonEditor({ picture, alt, areas, onInput, kinds = ["include"
     requestAnimationFrame(() => stage.current?.querySelector(".is-corner")?.focus());
   }
 
-  const atOnce = (kind) => add(kind, [[0.3, 0.3], [0.7, 0.3], [0.7, 0.7], [0.3, 0.7]]);
+  const atOnce = (kind) =>
+    add(kind, [
+      [0.3, 0.3],
+      [0.7, 0.3],
+      [0.7, 0.7],
+      [0.3, 0.7],
+    ]);
 
   function removeArea(index) {
     setTold(t("{kind} removed.", { kind: areaWords(areas[index].kind) }));
@@ -58,7 +80,10 @@ export function PolygonEditor({ picture, alt, areas, onInput, kinds = ["include"
   function removeCorner(index, at) {
     const { points, kind } = areas[index];
     if (kind === "roi" || points.length <= 3) return removeArea(index);
-    put(index, points.filter((_, one) => one !== at));
+    put(
+      index,
+      points.filter((_, one) => one !== at),
+    );
     setCorner(Math.max(0, at - 1));
   }
 
@@ -71,7 +96,11 @@ export function PolygonEditor({ picture, alt, areas, onInput, kinds = ["include"
 
   function moveCorner(index, at, [x, y]) {
     const { kind, points } = areas[index];
-    if (kind !== "roi") return put(index, points.map((point, one) => (one === at ? [x, y] : point)));
+    if (kind !== "roi")
+      return put(
+        index,
+        points.map((point, one) => (one === at ? [x, y] : point)),
+      );
     // A rectangle stays one: its neighbours move along.
     const next = points.map((point) => [...point]);
     next[at] = [x, y];
@@ -96,7 +125,11 @@ export function PolygonEditor({ picture, alt, areas, onInput, kinds = ["include"
     }
     const [first] = drawing.points;
     const box = stage.current.getBoundingClientRect();
-    if (first && drawing.points.length >= 3 && Math.hypot((first[0] - point[0]) * box.width, (first[1] - point[1]) * box.height) < 12) {
+    if (
+      first &&
+      drawing.points.length >= 3 &&
+      Math.hypot((first[0] - point[0]) * box.width, (first[1] - point[1]) * box.height) < 12
+    ) {
       add(drawing.kind, drawing.points);
     } else {
       setDrawing({ ...drawing, points: [...drawing.points, point], at: point });
@@ -161,7 +194,9 @@ export function PolygonEditor({ picture, alt, areas, onInput, kinds = ["include"
       if (event.altKey) return put(index, shifted(points, ...way));
       const next = [clamp(points[at][0] + way[0]), clamp(points[at][1] + way[1])];
       moveCorner(index, at, next);
-      setTold(t("{x} % from the left, {y} % from the top", { x: number(next[0] * 100, 1), y: number(next[1] * 100, 1) }));
+      setTold(
+        t("{x} % from the left, {y} % from the top", { x: number(next[0] * 100, 1), y: number(next[1] * 100, 1) }),
+      );
     } else if (event.key === "Delete" || event.key === "Backspace") {
       event.preventDefault();
       removeCorner(index, at);
@@ -198,11 +233,13 @@ export function PolygonEditor({ picture, alt, areas, onInput, kinds = ["include"
       )}
     </div>
     <p class="small soft areas__hint">
-      ${!drawing
-        ? t("Choose a kind and draw, or drag corners. Tab and the arrow keys do it, too.")
-        : drawing.kind === "roi"
-          ? t("Drag a rectangle.")
-          : t("Click corner after corner; Enter or a click on the first one closes it, Escape gives up.")}
+      ${
+        !drawing
+          ? t("Choose a kind and draw, or drag corners. Tab and the arrow keys do it, too.")
+          : drawing.kind === "roi"
+            ? t("Drag a rectangle.")
+            : t("Click corner after corner; Enter or a click on the first one closes it, Escape gives up.")
+      }
     </p>
     <div
       class=${cls("areas__stage", drawing && "is-drawing")}
@@ -246,13 +283,14 @@ export function PolygonEditor({ picture, alt, areas, onInput, kinds = ["include"
           ></button>`,
         ),
       )}
-      ${chosen >= 0 &&
-      areas[chosen] &&
-      areas[chosen].kind !== "roi" &&
-      !disabled &&
-      areas[chosen].points.map(([x, y], at, all) => {
-        const [nextX, nextY] = all[(at + 1) % all.length];
-        return html`<span
+      ${
+        chosen >= 0 &&
+        areas[chosen] &&
+        areas[chosen].kind !== "roi" &&
+        !disabled &&
+        areas[chosen].points.map(([x, y], at, all) => {
+          const [nextX, nextY] = all[(at + 1) % all.length];
+          return html`<span
           class="corner corner--middle"
           style=${spot((x + nextX) / 2, (y + nextY) / 2)}
           title=${t("Drag to add a corner")}
@@ -267,11 +305,13 @@ export function PolygonEditor({ picture, alt, areas, onInput, kinds = ["include"
             stage.current.setPointerCapture(event.pointerId);
           }}
         ></span>`;
-      })}
+        })
+      }
     </div>
     <div class="unseen" role="status">${told}</div>
-    ${areas.length > 0 &&
-    html`<ul class="areas__list">
+    ${
+      areas.length > 0 &&
+      html`<ul class="areas__list">
       ${areas.map(
         ({ kind, points }, index) => html`<li class=${cls("areas__item", index === chosen && "is-chosen")}>
           <button type="button" class="areas__name" aria-pressed=${String(index === chosen)} onClick=${() => choose(index, 0)}>
@@ -282,9 +322,11 @@ export function PolygonEditor({ picture, alt, areas, onInput, kinds = ["include"
           <${IconButton} size="s" icon="trash-2" disabled=${disabled} label=${t("Remove {kind} {n}", { kind: areaWords(kind), n: index + 1 })} onClick=${() => removeArea(index)} />
         </li>`,
       )}
-    </ul>`}
-    ${chosen >= 0 &&
-    html`<${KeyHints}
+    </ul>`
+    }
+    ${
+      chosen >= 0 &&
+      html`<${KeyHints}
       keys=${[
         [["←", "↑", "→", "↓"], t("move the corner")],
         [["Shift"], t("in larger steps")],
@@ -292,7 +334,8 @@ export function PolygonEditor({ picture, alt, areas, onInput, kinds = ["include"
         [["+"], t("new corner")],
         [[t("Del")], t("remove it")],
       ]}
-    />`}
+    />`
+    }
   </div>`;
 }
 
@@ -302,7 +345,12 @@ const spot = (x, y) => ({ left: `${x * 100}%`, top: `${y * 100}%` });
 export function rectangle([ax, ay], [bx, by]) {
   const [left, right] = ax < bx ? [ax, bx] : [bx, ax];
   const [top, bottom] = ay < by ? [ay, by] : [by, ay];
-  return [[left, top], [right, top], [right, bottom], [left, bottom]];
+  return [
+    [left, top],
+    [right, top],
+    [right, bottom],
+    [left, bottom],
+  ];
 }
 
 /** Points moved together, as far as all stay in the picture. */

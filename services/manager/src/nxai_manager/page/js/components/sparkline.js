@@ -4,7 +4,17 @@ import { cls, html } from "../view.js";
  * A small line of the last values: {values: [number or null], label (what it is, for a screen reader), min (0),
  * max, width (96), height (24), tone: "accent"|"ok"|"warn"|"bad", area}
  */
-export function Sparkline({ values, label, min = 0, max, width = 96, height = 24, tone = "accent", area = true, class: more }) {
+export function Sparkline({
+  values,
+  label,
+  min = 0,
+  max,
+  width = 96,
+  height = 24,
+  tone = "accent",
+  area = true,
+  class: more,
+}) {
   const known = values.filter((value) => value !== null && value !== undefined);
   const top = Math.max(max ?? -Infinity, ...known, min + 1e-9);
   const step = values.length > 1 ? width / (values.length - 1) : 0;

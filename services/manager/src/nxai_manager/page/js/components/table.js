@@ -8,7 +8,19 @@ import { Icon } from "./icon.js";
  * sorted: {key, down}, onSort (given: the caller sorts), onRow(row), chosen: (row) => boolean, empty (element),
  * cards (default true: narrow, each row becomes a card)}
  */
-export function Table({ columns, rows, id = (row) => row.id, label, sorted, onSort, onRow, chosen, empty, cards = true, class: more }) {
+export function Table({
+  columns,
+  rows,
+  id = (row) => row.id,
+  label,
+  sorted,
+  onSort,
+  onRow,
+  chosen,
+  empty,
+  cards = true,
+  class: more,
+}) {
   const [own, setOwn] = useState(sorted ?? null);
   const order = onSort ? sorted : own;
   const listed = useMemo(() => {
@@ -40,11 +52,13 @@ export function Table({ columns, rows, id = (row) => row.id, label, sorted, onSo
                 style=${width ? { width } : null}
                 aria-sort=${now ? (order.down ? "descending" : "ascending") : null}
               >
-                ${sort
-                  ? html`<button type="button" class="table__sort" onClick=${() => sortBy(key)}>
+                ${
+                  sort
+                    ? html`<button type="button" class="table__sort" onClick=${() => sortBy(key)}>
                       ${name}<${Icon} name=${now ? (order.down ? "arrow-down" : "arrow-up") : "arrow-up-down"} />
                     </button>`
-                  : name || html`<span class="unseen">${t("Actions")}</span>`}
+                    : name || html`<span class="unseen">${t("Actions")}</span>`
+                }
               </th>`;
             })}
           </tr>
@@ -72,6 +86,7 @@ function compare(a, b) {
   if (a === b) return 0;
   if (a === null || a === undefined) return 1;
   if (b === null || b === undefined) return -1;
-  if (typeof a === "string" && typeof b === "string") return a.localeCompare(b, undefined, { numeric: true, sensitivity: "base" });
+  if (typeof a === "string" && typeof b === "string")
+    return a.localeCompare(b, undefined, { numeric: true, sensitivity: "base" });
   return a < b ? -1 : 1;
 }

@@ -1,3 +1,4 @@
+import { sentence } from "../format.js";
 import { t } from "../i18n.js";
 import { html, signal } from "../view.js";
 import { Icon } from "./icon.js";
@@ -26,21 +27,29 @@ export function showError(error) {
   if (error?.name === "AbortError") return;
   console.error(error);
   const details = (error?.problems ?? []).map(({ where, reason }) => (where ? `${where}: ${reason}` : reason));
-  toast(error?.detail ?? String(error?.message ?? error), { tone: "bad", details: details.slice(0, 4) });
+  toast(sentence(error?.detail ?? String(error?.message ?? error)), { tone: "bad", details: details.slice(0, 4) });
 }
 
 export function Toasts() {
   return html`<div class="toasts" role="region" aria-label=${t("Notices")}>
     <div aria-live="polite" aria-atomic="false">
       ${toasts.value.map(
-        ({ id, text, tone, action, details }) => html`<div key=${id} class=${`toast toast--${tone}`} role=${tone === "bad" ? "alert" : null}>
+        ({
+          id,
+          text,
+          tone,
+          action,
+          details,
+        }) => html`<div key=${id} class=${`toast toast--${tone}`} role=${tone === "bad" ? "alert" : null}>
           <${Icon} name=${ICONS[tone]} />
           <div class="grow">
             <p>${text}</p>
             ${details.length > 0 && html`<ul class="small soft">${details.map((one) => html`<li>${one}</li>`)}</ul>`}
           </div>
-          ${action &&
-          html`<button type="button" class="button button--s" onClick=${() => (action.onClick(), closeToast(id))}>${action.label}</button>`}
+          ${
+            action &&
+            html`<button type="button" class="button button--s" onClick=${() => (action.onClick(), closeToast(id))}>${action.label}</button>`
+          }
           <button type="button" class="button button--quiet button--icon button--s" aria-label=${t("Close")} onClick=${() => closeToast(id)}>
             <${Icon} name="x" />
           </button>

@@ -3,6 +3,8 @@ import { Button } from "../components/button.js";
 import { Field } from "../components/field.js";
 import { Logo } from "../components/icon.js";
 import { ErrorNote } from "../components/panels.js";
+import { toast } from "../components/toast.js";
+import { sentence } from "../format.js";
 import { t } from "../i18n.js";
 import { go, to } from "../router.js";
 import { session, setUp } from "../store.js";
@@ -29,7 +31,8 @@ export default function Setup() {
     setError(null);
     try {
       go(to("start"), { replace: true });
-      await setUp({ username: username.trim(), password, device_name: name.trim() });
+      const notes = await setUp({ username: username.trim(), password, device_name: name.trim() });
+      for (const note of notes) toast(sentence(note), { tone: "warn", stays: true });
     } catch (reason) {
       setError(reason);
       setBusy(false);
@@ -66,19 +69,23 @@ export default function Setup() {
 
 /** Rough bits of a password: the kinds of characters, shortened where they repeat. */
 function bits(password) {
-  const kinds = [/[a-z]/, /[A-Z]/, /\d/, /[^a-zA-Z\d]/].map((kind, index) => (kind.test(password) ? [26, 26, 10, 33][index] : 0));
+  const kinds = [/[a-z]/, /[A-Z]/, /\d/, /[^a-zA-Z\d]/].map((kind, index) =>
+    kind.test(password) ? [26, 26, 10, 33][index] : 0,
+  );
   const pool = kinds.reduce((sum, size) => sum + size, 0);
   let distinct = 0;
   for (let at = 0; at < password.length; at += 1) {
     const step = password.charCodeAt(at) - password.charCodeAt(at - 1);
-    if (!(Math.abs(step) <= 1)) distinct += 1; // neither the same again nor the next of a row
+    if (!(Math.abs(step) <= 1))
+      distinct += 1; // neither the same again nor the next of a row
     else distinct += 0.3;
   }
   return pool ? distinct * Math.log2(pool) : 0;
 }
 
 function Strength({ password, username }) {
-  if (!password) return html`<p class="small soft">${t("A few words that do not belong together are easy to keep and hard to guess.")}</p>`;
+  if (!password)
+    return html`<p class="small soft">${t("A few words that do not belong together are easy to keep and hard to guess.")}</p>`;
   const weak = username && password.toLowerCase().includes(username.toLowerCase());
   const level = password.length < SHORTEST ? 0 : weak ? 1 : bits(password) < 50 ? 1 : bits(password) < 70 ? 2 : 3;
   const words = [

@@ -5,14 +5,11 @@ import { ErrorNote, Skeleton, Stepper } from "../components/panels.js";
 import { t, tn } from "../i18n.js";
 import { list } from "../format.js";
 import { go, to } from "../router.js";
-import { cameras, can, models, run, settings } from "../store.js";
+import { cameras, can, models, run } from "../store.js";
 import { html, useEffect } from "../view.js";
 
-/** What a list endpoint answered, whatever its envelope: {cameras: [...]} or [...]. */
-const listed = (data, name) => (Array.isArray(data) ? data : (data?.[name] ?? []));
-
 export default function Start() {
-  const all = [models, cameras, settings, run];
+  const all = [models, cameras, run];
   useEffect(() => {
     for (const one of all) one.load();
   }, []);
@@ -31,8 +28,8 @@ export default function Start() {
 }
 
 function Steps() {
-  const known = listed(models.data.value, "models");
-  const there = listed(cameras.data.value, "cameras");
+  const known = models.data.value?.models ?? [];
+  const there = cameras.data.value?.cameras ?? [];
   const withModel = there.filter((camera) => camera.models?.length);
   const running = Boolean(run.data.value?.running);
   const demo = there.length === 1 && isDemo(there[0]);
@@ -49,11 +46,12 @@ function Steps() {
     {
       title: t("Camera"),
       done: withModel.length > 0,
-      text: there.length === 0
-        ? t("What is looked at: RTSP, USB, a video file, pictures from a program.")
-        : withModel.length === 0
-          ? t("{names}: no model looks at it yet. Give it one.", { names: list(there.map(nameOf)) })
-          : t("There: {names}.", { names: list(there.map(nameOf)) }),
+      text:
+        there.length === 0
+          ? t("What is looked at: RTSP, USB, a video file, pictures from a program.")
+          : withModel.length === 0
+            ? t("{names}: no model looks at it yet. Give it one.", { names: list(there.map(nameOf)) })
+            : t("There: {names}.", { names: list(there.map(nameOf)) }),
       action: there.length === 0 ? [t("Add a camera"), to("input")] : [t("Choose its model"), to("input")],
       more: [t("Other cameras"), to("input")],
     },
@@ -92,9 +90,9 @@ function Steps() {
   `;
 }
 
-const nameOf = ({ name, id, model, camera }) => name || id || model || camera;
+const nameOf = ({ name, id, model }) => name || id || model;
 
-const isDemo = (camera) => /demo/i.test(`${camera.id} ${camera.name} ${camera.source?.path ?? ""}`);
+const isDemo = (camera) => camera.settings?.source?.type === "demo";
 
 const Demo = ({ ready, running }) => html`<section class="start__demo">
   <div class="stack">
@@ -120,6 +118,6 @@ function Go({ running, ready, primary, label }) {
     why=${ready ? t("Viewers cannot start cameras.") : t("Something above is missing.")}
     onClick=${open}
   >
-    ${label ?? (running ? t("See it run") : t("Run"))}
+    ${label ?? (running ? t("See it run") : t("Run||to start"))}
   <//>`;
 }
