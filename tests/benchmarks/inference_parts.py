@@ -16,6 +16,7 @@ from nxai_common.bus.memory import MemoryBroker, MemoryBus
 from nxai_common.contracts.configuration import DesiredModel, InferenceConfiguration
 from nxai_common.contracts.frames import Frame
 from nxai_common.contracts.models import Task
+from nxai_inference.adapters.sent_picture import PillowReader
 from nxai_inference.core.answer import Answer, timing
 from nxai_inference.core.decoding import decoder_for
 from nxai_inference.service import InferenceService
@@ -64,7 +65,9 @@ def parts() -> dict[str, float]:
     with MemoryBus(MemoryBroker()) as bus:
         source = ScriptedSource()
         source.put("v1", engine, side=SIDE)
-        service = InferenceService(bus, source, nothing, worker="inference")
+        service = InferenceService(
+            bus, source, nothing, worker="inference", pictures=PillowReader()
+        )
         with service._models:
             bus.publish(InferenceConfiguration(revision="1", models=(wish,)))
             while not service.report().configuration_revision:

@@ -15,6 +15,7 @@ from nxai_common.bus.ports import Bus, Inbox, Subscription
 from nxai_common.contracts.configuration import (
     Assignment,
     DesiredModel,
+    InferenceCamera,
     InferenceConfiguration,
     Shadow,
 )
@@ -23,6 +24,7 @@ from nxai_common.contracts.models import ModelManifest, Task, TensorInfo
 from nxai_common.contracts.results import InferenceResult
 from nxai_common.errors import ConfigurationError
 from nxai_common.runtime import Stop
+from nxai_inference.adapters.sent_picture import PillowReader
 from nxai_inference.core.engine_trial import EngineTrial
 from nxai_inference.core.tensors import RawOutput
 from nxai_inference.ports import LoadedModel
@@ -174,7 +176,7 @@ class Clock:
         self._now += seconds
 
 
-def frame(
+def frame(  # noqa: PLR0913 - what a test may want of it, by keyword
     sequence: int = 0,
     *,
     models: tuple[str, ...] = ("m",),
@@ -183,6 +185,7 @@ def frame(
     channels: Literal[1, 3] = 3,
     transform: Transform | None = None,
     captured_at_us: int = 0,
+    test: str = "",
 ) -> Frame:
     """Return a frame whose original picture has twice the sides of the model's input."""
     return Frame(
@@ -198,6 +201,7 @@ def frame(
         source_width=2 * side,
         source_height=2 * side,
         transform=transform or Transform(scale_x=2, scale_y=2),
+        test=test,
         attachment=bytes(side * side * channels),
     )
 
@@ -218,6 +222,7 @@ class Line:
         *models: DesiredModel,
         assignments: tuple[Assignment, ...] = (),
         shadows: tuple[Shadow, ...] = (),
+        cameras: tuple[InferenceCamera, ...] = (),
         settle: bool = True,
     ) -> None:
         """Publish a configuration and wait until it is in force."""
@@ -225,7 +230,11 @@ class Line:
         revision = f"r{self._revision}"
         self.bus.publish(
             InferenceConfiguration(
-                revision=revision, models=models, assignments=assignments, shadows=shadows
+                revision=revision,
+                models=models,
+                assignments=assignments,
+                shadows=shadows,
+                cameras=cameras,
             )
         )
         if settle:
@@ -296,7 +305,7 @@ def line(
     """Run one service on a bus in memory; without a clock, no time passes."""
     broker = broker or MemoryBroker()
     source = ScriptedSource()
-    extra = {"clock": clock or Clock()}
+    extra = {"clock": clock or Clock(), "pictures": PillowReader()}
     with MemoryBus(broker) as inner, MemoryBus(broker) as outer:
         service = InferenceService(
             inner, source, nothing, **{"worker": "inference", **extra, **options}

@@ -19,6 +19,7 @@ from nxai_common.contracts.frames import Frame, Transform
 from nxai_common.contracts.models import ModelManifest, Task
 from nxai_common.contracts.results import Box, Detection, InferenceResult
 from nxai_common.errors import RejectedError
+from nxai_inference.adapters.sent_picture import PillowReader
 from nxai_inference.core.parking import PATIENCE_S, PLACES
 from nxai_inference.models import LINGER_S, LOAD_RETRY, Models
 from nxai_inference.service import REMEMBERED_CAMERAS, TICK_S, TRACE_EVERY_S, InferenceService
@@ -894,7 +895,9 @@ def test_a_worker_joins_its_group_when_its_models_are_loaded() -> None:
         other_source = ScriptedSource()
         other_source.put("v1")
         other_source.gate.clear()
-        other = InferenceService(second_bus, other_source, nothing, worker="two", share="g")
+        other = InferenceService(
+            second_bus, other_source, nothing, worker="two", pictures=PillowReader(), share="g"
+        )
         with running(other):
             on.configure(M)
             assert other_source.waiting.wait(10)
@@ -938,7 +941,11 @@ def line_of_beats() -> list[int]:
     beats: list[int] = []
     with MemoryBus(MemoryBroker()) as bus:
         service = InferenceService(
-            bus, ScriptedSource(), lambda: beats.append(1), worker="inference"
+            bus,
+            ScriptedSource(),
+            lambda: beats.append(1),
+            worker="inference",
+            pictures=PillowReader(),
         )
         with running(service):
             wait_for(lambda: beats)

@@ -14,6 +14,7 @@ from nxai_common.contracts.configuration import Assignment, DesiredModel, Shadow
 from nxai_common.contracts.models import ModelManifest
 from nxai_common.contracts.results import InferenceResult
 from nxai_common.errors import RejectedError
+from nxai_inference.adapters.sent_picture import PillowReader
 from nxai_inference.core.parking import PATIENCE_S
 from nxai_inference.service import InferenceService
 from support.inference import (
@@ -229,7 +230,9 @@ def test_a_worker_takes_frames_although_a_shadow_still_loads() -> None:
 
     source.shelf["v2"] = slow
     with MemoryBus(broker) as inner, MemoryBus(broker) as outer:
-        service = InferenceService(inner, source, nothing, worker="one", share="g", clock=Clock())
+        service = InferenceService(
+            inner, source, nothing, worker="one", pictures=PillowReader(), share="g", clock=Clock()
+        )
         with running(service):
             on = Line(outer, service, source)
             on.configure(M, NEXT, shadows=BESIDE, settle=False)

@@ -14,6 +14,7 @@ from nxai_common.bus.memory import MemoryBroker, MemoryBus
 from nxai_common.contracts.commands import BUSY, Reply, TryModel
 from nxai_common.contracts.configuration import DesiredModel
 from nxai_common.contracts.models import ModelManifest
+from nxai_inference.adapters.sent_picture import PillowReader
 from nxai_inference.core.engine_trial import EngineTrial
 from nxai_inference.models import MOST_TRIALS, Models
 from nxai_inference.service import InferenceService
@@ -163,7 +164,7 @@ def test_no_more_wait_than_may() -> None:
             assert not refused.ok
             assert refused.details == {BUSY: True}  # no verdict: whoever asks keeps the model
             assert refused.reason == (
-                "4 models wait to be tried already: ask again in some seconds"
+                "4 models and pictures wait to be tried already: ask again in some seconds"
             )
         assert all(asking.reply().ok for asking in (first, *waiting))
         assert ask(on).ok
@@ -229,7 +230,9 @@ def test_one_of_the_workers_that_share_answers() -> None:
         other_source = ScriptedSource()
         on.source.put("v2")
         other_source.put("v2")
-        other = InferenceService(second_bus, other_source, nothing, worker="two", share="g")
+        other = InferenceService(
+            second_bus, other_source, nothing, worker="two", pictures=PillowReader(), share="g"
+        )
         with running(other):
             for _ in range(4):
                 assert ask(on).ok

@@ -9,6 +9,7 @@ from nxai_common.runtime import Beat, run_service
 from nxai_inference.adapters.engines import EngineOptions
 from nxai_inference.adapters.model_folder import ModelFolder
 from nxai_inference.adapters.onnx_engine import execution_providers
+from nxai_inference.adapters.sent_picture import PillowReader
 from nxai_inference.service import InferenceService
 from nxai_inference.settings import InferenceSettings
 
@@ -29,7 +30,9 @@ def build(settings: InferenceSettings, bus: Bus, beat: Beat) -> InferenceService
         ModelFolder(settings.models_dir, options, settings.catalogue_dir),
         beat,
         worker=settings.instance,
+        pictures=PillowReader(),
         share=settings.share,
+        folder=settings.models_dir,
     )
 
 

@@ -4,6 +4,7 @@ Everything but loading happens on the thread of the service's loop, so that a mo
 between two frames and never under one.
 """
 
+import difflib
 import enum
 import itertools
 import logging
@@ -11,8 +12,10 @@ import queue
 import random
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import Final, Self
 
@@ -23,7 +26,7 @@ from nxai_common.contracts.configuration import DesiredModel, UncertainRule
 from nxai_common.contracts.frames import Frame
 from nxai_common.contracts.models import ModelManifest
 from nxai_common.contracts.status import ModelStatus
-from nxai_common.errors import NxaiError
+from nxai_common.errors import ConfigurationError, NxaiError
 from nxai_common.retry import RetryPolicy
 from nxai_inference.core.answer import Answer
 from nxai_inference.core.collecting import Collector
@@ -47,7 +50,8 @@ LOAD_RETRY: Final = RetryPolicy(first_s=5, factor=2, longest_s=60)
 a load a minute."""
 
 MOST_TRIALS: Final = 4
-"""Models that may wait to be tried: each takes up to seconds, and who asks waits no longer."""
+"""Models and pictures that may wait to be tried: each takes up to seconds, and who asks waits no
+longer."""
 
 Size = tuple[int, int, int]
 """Width, height, channels of an input."""
@@ -248,9 +252,12 @@ class _Loaded:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A model to try, and who waits for the answer."""
+    """What somebody asked for, and who waits for the answer."""
 
-    desired: DesiredModel
+    what: str
+    """For the log."""
+    work: Callable[[], Reply | None]
+    """None: it is answered elsewhere."""
     answer: Callable[[Reply], None]
 
 
@@ -387,14 +394,54 @@ class Models:
     def try_out(self, desired: DesiredModel, answer: Callable[[Reply], None]) -> None:
         """Load, test and time a model that is not to be offered; answer how that went.
 
-        Behind the loads that the configuration waits for. `answer` is called on the loading
-        thread, or at once when too many wait.
+        As for `ask`.
+        """
+        self.ask(f"model {desired.id}", partial(self._try, desired), answer)
+
+    def ask(
+        self, what: str, work: Callable[[], Reply | None], answer: Callable[[Reply], None]
+    ) -> None:
+        """Do what takes a while on the loading thread, behind the loads of the configuration.
+
+        Args:
+            what: In words, for the log.
+            work: What it returns is the answer; None: the answer comes from elsewhere.
+            answer: Called on the loading thread, or at once when too many wait.
         """
         if self._places.acquire(blocking=False):
-            self._put(_Rank.TRY, _Asked(desired, answer))
+            self._put(_Rank.TRY, _Asked(what, work, answer))
         else:
-            reason = f"{MOST_TRIALS} models wait to be tried already: ask again in some seconds"
+            reason = (
+                f"{MOST_TRIALS} models and pictures wait to be tried already: "
+                "ask again in some seconds"
+            )
             answer(Reply(ok=False, reason=reason, details={BUSY: True}))
+
+    @contextmanager
+    def alone(self, desired: DesiredModel) -> Iterator[Version]:
+        """Load a model for as long as this is open. On the loading thread.
+
+        Raises:
+            ConfigurationError: it cannot be loaded; says why.
+        """
+        result = self._load(desired).result
+        if isinstance(result, Failure):
+            raise ConfigurationError(result.reason)
+        with result.engine:
+            yield result
+
+    def missing(self, name: str) -> str:
+        """Return why no frame can be looked at with a model; empty when one can."""
+        model = self._models.get(name)
+        if model is None:
+            near = difflib.get_close_matches(name, self._models, n=1, cutoff=0.6)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            known = ", ".join(sorted(self._models)) or "none"
+            return f"no model {name!r} here; {hint}the configuration has: {known}"
+        if model.current is None:
+            reason = model.reason if model.loading is None else "it is loading"
+            return f"model {name!r} cannot be used: {reason}"
+        return ""
 
     def collect(self) -> list[Model]:
         """Put loads that have ended in force; return the models they were for."""
@@ -440,28 +487,28 @@ class Models:
                 return
             if isinstance(work, _Asked):
                 self._places.release()
-                self._try(work)
+                reply = attempt(work.what, work.work)
+                if reply is not None:
+                    self._answer(work, reply)
                 continue
             model = self._models.get(work.id)
             if model is not None and model.loading == work:
                 self._loaded.put(self._load(work))
                 self._wake()
 
-    def _try(self, asked: _Asked) -> None:
-        loaded = self._load(asked.desired, anew=True)
+    def _try(self, desired: DesiredModel) -> Reply:
+        loaded = self._load(desired, anew=True)
         result = loaded.result
         if isinstance(result, Failure):
-            reply = Reply(ok=False, reason=result.reason)
-        else:
-            result.engine.close()
-            reply = tried(result.manifest, loaded.trials, result.warnings)
-        self._answer(asked, reply)
+            return Reply(ok=False, reason=result.reason)
+        result.engine.close()
+        return tried(result.manifest, loaded.trials, result.warnings)
 
     def _answer(self, asked: _Asked, reply: Reply) -> None:
         try:
             asked.answer(reply)
         except Exception:  # the models after this one must still be loaded
-            log.exception("the answer about model %s could not be sent", asked.desired.id)
+            log.exception("the answer about %s could not be sent", asked.what)
 
     def _refuse_trials(self) -> None:
         """Answer those who still wait at the end."""
@@ -514,6 +561,17 @@ class Models:
             return failed(f"{type(error).__name__}: {error}")
         version = Version(manifest, engine, decoder, loaded.warnings, wanted, stamp)
         return _Loaded(wanted, version, loaded.trials)
+
+
+def attempt(what: str, work: Callable[[], Reply | None]) -> Reply | None:
+    """Do what somebody asked for; what goes wrong is the answer, and ends nothing else."""
+    try:
+        return work()
+    except NxaiError as error:
+        return Reply(ok=False, reason=str(error))
+    except Exception as error:  # logged and told: a model or a picture may be anybody's
+        log.exception("%s", what)
+        return Reply(ok=False, reason=f"{type(error).__name__}: {error}")
 
 
 def _order_of(desired: DesiredModel) -> DesiredModel:

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nxai_common.contracts.configuration import DesiredModel
-from nxai_common.contracts.models import ModelManifest, TensorInfo
+from nxai_common.contracts.frames import Transform
+from nxai_common.contracts.models import InputSpec, ModelManifest, TensorInfo
 from nxai_inference.core.engine_trial import EngineTrial
 from nxai_inference.core.tensors import RawOutput
 
@@ -73,6 +74,37 @@ class LoadedModel:
     disagree, and the like."""
     trials: tuple[EngineTrial, ...] = ()
     """How each engine did, the chosen one among them."""
+
+
+@dataclass(frozen=True, slots=True)
+class FittedPicture:
+    """A picture as a model reads it."""
+
+    pixels: NDArray[np.uint8]
+    """(height, width, channels) of the model's input."""
+    transform: Transform
+    """Back to the picture."""
+    width: int
+    """Of the picture, turned as its EXIF orientation says."""
+    height: int
+
+
+class PictureReader(Protocol):
+    """Reads pictures that somebody sends. Implemented by `adapters.sent_picture`."""
+
+    def read(self, content: bytes, wanted: InputSpec) -> FittedPicture:
+        """Decode a picture and fit it to the input of a model.
+
+        Takes up to a second or two; called from another thread than the one that runs models.
+
+        Args:
+            content: JPEG or PNG, from anybody.
+            wanted: The input.
+
+        Raises:
+            RejectedError: broken, too large or something else; says what is wrong with it.
+        """
+        ...
 
 
 class ModelSource(Protocol):

@@ -6,6 +6,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -13,8 +14,12 @@ from numpy.typing import NDArray
 
 from nxai_common.bus.ports import Bus, Inbox, Subscription
 from nxai_common.contracts.base import Message
-from nxai_common.contracts.commands import TryModel
-from nxai_common.contracts.configuration import Assignment, InferenceConfiguration
+from nxai_common.contracts.commands import DetectPicture, TryModel
+from nxai_common.contracts.configuration import (
+    Assignment,
+    DetectionAreas,
+    InferenceConfiguration,
+)
 from nxai_common.contracts.frames import Frame
 from nxai_common.contracts.models import ModelManifest
 from nxai_common.contracts.results import InferenceResult
@@ -22,10 +27,12 @@ from nxai_common.contracts.status import Problem
 from nxai_common.errors import NxaiError
 from nxai_common.runtime import Beat, Report, Stop
 from nxai_inference.core.answer import Answer, refusal, timing
+from nxai_inference.core.areas import Limit
 from nxai_inference.core.collecting import Collector, Subject
 from nxai_inference.core.parking import PATIENCE_S, Debt, ParkedFrame, Parking
 from nxai_inference.models import Model, Models, Version
-from nxai_inference.ports import ModelSource
+from nxai_inference.pictures import Pictures
+from nxai_inference.ports import ModelSource, PictureReader
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +56,7 @@ COUNTED: Final = (
     "shadows_left_out",
     "collect",
     "models_tried",
+    "pictures",
 )
 
 NO_MODEL: Final = "none"
@@ -65,7 +73,9 @@ class InferenceService:
         beat: Beat,
         *,
         worker: str,
+        pictures: PictureReader,
         share: str = "",
+        folder: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
         now_us: Callable[[], int] = lambda: time.time_ns() // 1000,
         rng: random.Random | None = None,
@@ -77,7 +87,9 @@ class InferenceService:
             source: Loads models.
             beat: Called at least every `POLL_S` seconds.
             worker: Name of this process in its results.
+            pictures: Reads the pictures that somebody sends.
             share: Group of workers that share the frames; empty: this one gets all of them.
+            folder: Where the models lie.
             clock: Monotonic seconds.
             now_us: Unix microseconds, of the clock that stamps the frames.
             rng: Draws which pictures are collected at random.
@@ -86,14 +98,18 @@ class InferenceService:
         self._beat = beat
         self._worker = worker
         self._share = share
+        self._folder = folder
         self._clock = clock
         self._now_us = now_us
         self._models = Models(source, self._wake, clock)
+        self._pictures = Pictures(self._models, pictures, self._wake, worker=worker, now_us=now_us)
         self._parking = Parking()
         self._configuration: InferenceConfiguration | None = None
         self._assignments: dict[tuple[str, str], Assignment] = {}
         self._shadows: dict[str, str] = {}
         """Models that are tried, and beside which one."""
+        self._areas: dict[str, DetectionAreas] = {}
+        """Of each camera: where objects count."""
         self._rng = rng or random.Random()  # noqa: S311 - which pictures are kept is no secret
         self._revision = ""
         self._offered: dict[str, ModelManifest] = {}
@@ -108,12 +124,15 @@ class InferenceService:
 
     def run(self, stop: Stop) -> None:
         """Work until `stop` is set."""
-        with self._models:
-            try:
-                while not stop.is_set():
-                    self.turn(POLL_S)
-            finally:
-                self._inbox.close()
+        try:
+            with self._models:
+                try:
+                    while not stop.is_set():
+                        self.turn(POLL_S)
+                finally:
+                    self._inbox.close()
+        finally:
+            self._pictures.close()
 
     def turn(self, timeout: float) -> None:
         """Handle one message, or what else is due when none comes within `timeout` seconds."""
@@ -121,6 +140,7 @@ class InferenceService:
         delivery = self._inbox.receive(timeout)
         for model in self._models.collect():
             self._loaded(model)
+        self._pictures.look()
         if self._clock() >= self._next_tick:
             self._tick()
         if delivery is None:
@@ -133,6 +153,9 @@ class InferenceService:
         elif isinstance(message, TryModel):
             self._count["models_tried"] += 1
             self._models.try_out(message.desired, delivery.reply)
+        elif isinstance(message, DetectPicture):
+            self._count["pictures"] += 1
+            self._pictures.ask(message, delivery.reply)
         elif isinstance(message, ModelManifest):
             self._manifests_seen.add(message.model)
         delivery.acknowledge()
@@ -160,6 +183,7 @@ class InferenceService:
             },
             models=tuple(model.status() for model in models),
             configuration_revision=self._revision,
+            folder=self._folder,
         )
 
     # -- configuration --------------------------------------------------------------------------
@@ -170,6 +194,7 @@ class InferenceService:
         self._configuration = configuration
         self._assignments = {(a.camera, a.model): a for a in configuration.assignments}
         self._shadows = {shadow.model: shadow.of for shadow in configuration.shadows}
+        self._areas = {camera.id: camera.areas for camera in configuration.cameras}
         # One thread loads them: what is only tried waits for what is in force.
         wanted = sorted(configuration.models, key=lambda model: model.id in self._shadows)
         for name in self._models.configure(wanted):
@@ -242,6 +267,8 @@ class InferenceService:
         waiting: list[str] = []
         tried: list[str] = []
         for name in frame.models:
+            if frame.test and name in self._shadows:
+                continue  # what is only tried is compared on what the cameras show
             model = self._models.get(name)
             fits = model is not None and model.version_for(frame) is not None
             if name in self._shadows:
@@ -265,7 +292,12 @@ class InferenceService:
         """Return the credit of a frame that nobody looks at."""
         if frame.models:
             name = frame.models[-1]
-            self._refuse(frame, name, self._no_version(frame, name), returns_credit=True)
+            reason = (
+                f"model {name!r} is only tried beside another: it takes part in no test"
+                if frame.test and name in self._shadows
+                else self._no_version(frame, name)
+            )
+            self._refuse(frame, name, reason, returns_credit=True)
         else:
             self._refuse(frame, NO_MODEL, "the frame names no model", returns_credit=True)
 
@@ -321,6 +353,8 @@ class InferenceService:
         answer = Answer.build(
             manifest, model.desired, assignment, version.engine.outputs, self._worker, frame
         )
+        limit = Limit.of(self._areas.get(camera, DetectionAreas()), version.decoder)
+        answer = answer.within(limit)
         beside = self._shadows.get(name)
         if beside is not None:
             answer = answer.beside(beside)
@@ -337,14 +371,9 @@ class InferenceService:
     def _no_version(self, frame: Frame, name: str) -> str:
         """Say why no version of a model can look at a frame."""
         model = self._models.get(name)
-        if model is None:
-            known = ", ".join(sorted(m.desired.id for m in self._models.all())) or "none"
-            return f"no model {name!r} here; the configuration has: {known}"
-        current = model.current
-        if current is None:
-            reason = model.reason if model.loading is None else "it is loading"
-            return f"model {name!r} cannot be used: {reason}"
-        width, height, channels = current.size
+        if model is None or model.current is None:
+            return self._models.missing(name)
+        width, height, channels = model.current.size
         return (
             f"model {name!r} reads {width}x{height}x{channels}, "
             f"the frame is {frame.width}x{frame.height}x{frame.channels}"
@@ -400,6 +429,7 @@ class InferenceService:
             Subscription(ModelManifest),
             # The broker hands each to one of the workers that share: one answer is asked for.
             Subscription(TryModel, share=self._share or None),
+            Subscription(DetectPicture, share=self._share or None),
         ]
         if frames:
             wanted.append(Subscription(Frame, share=self._share or None))

@@ -5,6 +5,8 @@ Python it is the closest to what Edge Impulse Studio trained on (libvips lanczos
 on average.
 """
 
+import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +30,19 @@ _WHITE_16: Final = 65_535
 _STEP_16: Final = 257
 """65535 / 255: white stays white."""
 _SAVE_AS: Final = "save it as PNG or JPEG with 8 bits a channel"
+
+_SENT_FORMATS: Final = ("JPEG", "PNG")
+MOST_PIXELS: Final = 50_000_000
+"""Of a picture that somebody sends: 8K has 33 million, and as RGB this many take 150 MB."""
+MOST_SCANS: Final = 100
+"""A progressive JPEG has about ten. Each goes over the whole picture and may have 75 bytes: 16 MB
+of them would take hours."""
+
+_JPEG: Final = b"\xff\xd8"
+_SCAN: Final = b"\xff\xda"
+_END: Final = b"\xff\xd9"
+_MARKER: Final = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
+"""Of a segment; not what stands for a 255, a restart, or fills up."""
 
 _FAILURES: Final = (OSError, ValueError, SyntaxError, TypeError, Image.DecompressionBombError)
 """What Pillow raises for files that are missing, truncated, no pictures, or absurdly large;
@@ -71,6 +86,63 @@ def read_picture(path: Path) -> Image.Image:
     except _FAILURES as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise RejectedError(f"{path}: not a picture that can be read: {reason}") from error
+
+
+def decode_picture(content: bytes) -> Image.Image:
+    """Return a picture that somebody sent as RGB, turned as its EXIF orientation says.
+
+    Raises:
+        RejectedError: neither JPEG nor PNG, broken, or more than this box should take.
+    """
+    if _scans(content) > MOST_SCANS:
+        raise RejectedError(
+            f"the picture is a JPEG of more than {MOST_SCANS} scans, which would take minutes; "
+            "save it again, without 'progressive'"
+        )
+    try:
+        with Image.open(io.BytesIO(content), formats=_SENT_FORMATS) as opened:
+            _check_size(*opened.size)
+            opened.load()
+            return _as_rgb(ImageOps.exif_transpose(opened))
+    except RejectedError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise RejectedError(_too_large("more")) from error
+    except UnidentifiedImageError as error:  # its own text names a buffer in memory
+        begins = content[:8].hex(" ") or "nothing"
+        raise RejectedError(
+            f"the picture is neither JPEG nor PNG, or broken at its very beginning ({begins})"
+        ) from error
+    except Exception as error:
+        # The parsers behind Pillow fail in more ways than are told: struct.error, KeyError ...
+        raise RejectedError(
+            f"the picture is broken: {str(error) or type(error).__name__}"
+        ) from error
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > MOST_PIXELS:
+        raise RejectedError(_too_large(f"{width}x{height}"))
+
+
+def _too_large(size: str) -> str:
+    return (
+        f"the picture has {size} pixels; at most {MOST_PIXELS // 1_000_000} million are taken: "
+        "make it smaller"
+    )
+
+
+def _scans(content: bytes) -> int:
+    """Return how many scans a JPEG has, counted until there are too many; 0: it is none."""
+    at, scans = len(_JPEG), 0
+    while content.startswith(_JPEG) and scans <= MOST_SCANS:
+        found = _MARKER.search(content, at)
+        if found is None or found.group() == _END:
+            break
+        # A segment begins with its length; what looks like markers within it is none.
+        at = found.end() + int.from_bytes(content[found.end() : found.end() + 2])
+        scans += found.group() == _SCAN
+    return scans
 
 
 def _as_rgb(picture: Image.Image) -> Image.Image:

@@ -19,6 +19,7 @@ from nxai_common.contracts.results import (
     Tensor,
     Timing,
 )
+from nxai_inference.core.areas import Limit
 from nxai_inference.core.collecting import Collector, Look
 from nxai_inference.core.decoding import Decoded
 from nxai_inference.core.geometry import to_original
@@ -53,6 +54,8 @@ class Answer:
     uncertain_image: bool
     collector: Collector | None = None
     """Says whether the full-size picture is worth keeping; None: nobody asks."""
+    limit: Limit | None = None
+    """Where objects count; None: everywhere."""
 
     @classmethod
     def build(
@@ -91,6 +94,10 @@ class Answer:
         """Return the same for a camera whose pictures are collected."""
         return replace(self, collector=collector)
 
+    def within(self, limit: Limit | None) -> Self:
+        """Return the same for a camera whose objects count in some places only."""
+        return self if limit is None else replace(self, limit=limit)
+
     def beside(self, model: str) -> Self:
         """Return the same for a model that is tried beside another: its results are compared.
 
@@ -108,7 +115,14 @@ class Answer:
         spent: Timing,
         returns_credit: bool,
     ) -> InferenceResult:
-        """Return what the model says about a frame."""
+        """Return what the model says about a frame.
+
+        Of the frame of a test no picture is collected, and no strategy hears of it.
+        """
+        ground = None
+        if self.limit is not None:
+            ground = self.limit.ground(frame)
+            decoded = ground.limit(decoded)
         reason = self.rule.judge(decoded)
         changes: dict[str, object] = {
             "input": frame.input,
@@ -122,11 +136,12 @@ class Answer:
             "classifications": self._classifications(decoded),
             "uncertain": reason != "",
             "uncertain_reason": reason,
+            "test": frame.test,
             "timing": spent,
             "returns_credit": returns_credit,
         }
-        if self.collector is not None:
-            look = Look(outputs, decoded, reason, frame.captured_at_us, frame.stream)
+        if self.collector is not None and not frame.test:
+            look = Look(outputs, decoded, reason, frame.captured_at_us, frame.stream, ground)
             changes["collect"] = self.collector.judge(look)
         parts: list[bytes | bytearray | memoryview] = []
         if self.tensors:
@@ -222,6 +237,7 @@ def refusal(
         source_height=frame.source_height,
         transform=frame.transform,
         labels=(),
+        test=frame.test,
         error=reason,
         returns_credit=returns_credit,
     )

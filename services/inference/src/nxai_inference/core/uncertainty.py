@@ -76,7 +76,10 @@ def least_sure(decoded: Decoded, limit: np.float32 = _ANY) -> np.float32 | None:
     """
     if decoded.cells is not None:
         # Background is the best answer of nearly all cells: one comparison passes them over.
-        places = (decoded.cells[:, 0] < limit).nonzero()[0]
+        below = decoded.cells[:, 0] < limit
+        if decoded.counted is not None:
+            below &= decoded.counted
+        places = below.nonzero()[0]
         lowest = decoded.cells[places].max(axis=1).min() if places.size else None
     elif len(decoded) == 0:
         lowest = None

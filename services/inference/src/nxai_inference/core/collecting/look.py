@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from nxai_inference.core.areas import Ground
 from nxai_inference.core.decoding import Decoded
 from nxai_inference.core.tensors import RawOutput
 
@@ -24,6 +25,8 @@ class Look:
     """When the picture was taken, Unix microseconds: strategies have no other clock."""
     stream: str
     """Names one start of the camera."""
+    ground: Ground | None = None
+    """Where objects count; `decoded` holds no others. None: everywhere."""
 
     def seen(self) -> list[int]:
         """Return the label of each object that was found, in no order."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from nxai_inference.core.collecting.look import Look
 from nxai_inference.core.decoding import (
     ClassificationDecoder,
+    Decoded,
     Decoder,
     FomoDecoder,
     MobileNetSsdDecoder,
@@ -130,7 +131,10 @@ class Cells:
         assert cells is not None  # noqa: S101 - a FOMO decoder always gives them
         enough = sure + ROUNDING
         # Nearly all cells are background: one comparison of one column passes them over.
-        places = (cells[:, 0] < enough).nonzero()[0]
+        below = cells[:, 0] < enough
+        if look.decoded.counted is not None:
+            below &= look.decoded.counted
+        places = below.nonzero()[0]
         if not places.size:
             return None
         found = cells.take(places, 0)
@@ -152,8 +156,7 @@ class Cells:
         if not places.size or not _any_between(cells.take(places, 0)[:, 1:], low, high):
             return None
         # Cells that touch are one object: the sides of a sure one are no candidates.
-        decoded = self.decoder.decode(look.outputs, low)
-        return Candidates(decoded.labels, decoded.scores)
+        return _counted(look, self.decoder.decode(look.outputs, low))
 
     def _peaks(self, cells: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Return for each cell whether no neighbour has a label that is likelier than its own."""
@@ -188,7 +191,9 @@ class Boxes:
 
     def unsure(self, look: Look, sure: float) -> Probabilities | None:  # noqa: ARG002 - the rows that could be are few
         """Return the probabilities of the boxes."""
-        _, rows = self.decoder.survivors(look.outputs, SHARE_OF_THRESHOLD * self.threshold)
+        found, rows = self.decoder.survivors(look.outputs, SHARE_OF_THRESHOLD * self.threshold)
+        if look.ground is not None and found.boxes is not None:
+            rows = rows[look.ground.inside(found.boxes)]
         if not len(rows):
             return None
         objectness = rows[:, OBJECTNESS:BEFORE_CLASSES]
@@ -201,8 +206,7 @@ class Boxes:
 
     def candidates(self, look: Look, low: float, high: float) -> Candidates | None:  # noqa: ARG002 - the decoder looks itself
         """Decode once more, at the lower threshold."""
-        decoded, rows = self.decoder.survivors(look.outputs, low)
-        return Candidates(decoded.labels, decoded.scores) if len(rows) else None
+        return _counted(look, self.decoder.decode(look.outputs, low))
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +244,8 @@ class Rows:
         """
         scores = look.outputs[self.decoder.scores_at].float32[0]
         places = ((scores >= low) & (scores > 0) & (scores <= 1)).nonzero()[0]
+        if look.ground is not None:
+            places = places[look.ground.inside(self.decoder.boxes(look.outputs, places))]
         if not places.size:
             return None
         numbers = look.outputs[self.decoder.classes_at].float32[0, places]
@@ -269,6 +275,12 @@ class Whole:
         scores = look.decoded.scores
         best = int(scores.argmax())
         return Candidates((best,), scores[best : best + 1])
+
+
+def _counted(look: Look, decoded: Decoded) -> Candidates | None:
+    if look.ground is not None:
+        decoded = look.ground.limit(decoded)
+    return Candidates(decoded.labels, decoded.scores) if len(decoded) else None
 
 
 def _distributions(rows: NDArray[np.float32] | NDArray[np.float64]) -> Probabilities | None:

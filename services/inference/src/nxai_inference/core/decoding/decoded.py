@@ -25,6 +25,8 @@ class Decoded:
     cells: NDArray[np.float32] | None = None
     """FOMO only: (rows * columns, classes) probabilities, background first. May be a view of the
     engine's output."""
+    counted: NDArray[np.bool_] | None = None
+    """FOMO only: (rows * columns,) the cells that lie where objects count; None: all do."""
 
     def __post_init__(self) -> None:
         """Refuse arrays that are not parallel, and scores that are not numbers."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nxai_common.contracts.models import TensorInfo
 from nxai_common.errors import ConfigurationError, RejectedError
@@ -68,7 +69,7 @@ class MobileNetSsdDecoder:
             RejectedError: an output changed its shape, or a class has no label.
         """
         scores = outputs[self.scores_at].float32
-        boxes = outputs[self.boxes_at].float32
+        boxes = outputs[self.boxes_at].values
         classes = outputs[self.classes_at].float32
         if (scores.shape, boxes.shape, classes.shape) != (
             (1, self.rows),
@@ -81,16 +82,21 @@ class MobileNetSsdDecoder:
             )
         # A score of zero means "nothing here" in the SDK's result, whatever the threshold.
         chosen = np.flatnonzero((scores[0] >= np.float32(threshold)) & (scores[0] > 0))
-        # Clamped, and what is not a number is the edge.
-        corners = np.nan_to_num(boxes[0, chosen], nan=0.0).clip(0, 1)
         numbers = classes[0, chosen]
         if not ((numbers >= 0) & (numbers < self.labels)).all():
             raise RejectedError(
                 f"the model found the classes {numbers.tolist()}, but has {self.labels} labels; "
                 "give one label for each class, in the model's order"
             )
+        found = self.boxes(outputs, chosen)
+        return Decoded(numbers.astype(np.intp), scores[0, chosen], found)
+
+    def boxes(self, outputs: Sequence[RawOutput], rows: NDArray[np.intp]) -> NDArray[np.int32]:
+        """Return the boxes of some rows, in model pixels."""
+        # Clamped, and what is not a number is the edge.
+        corners = np.nan_to_num(outputs[self.boxes_at].float32[0, rows], nan=0.0).clip(0, 1)
         size = np.array([self.height, self.width], np.float32)
         starts = corners[:, :2] * size
         extents = np.maximum(corners[:, 2:] - corners[:, :2], np.float32(0)) * size
         found = np.stack((starts[:, 1], starts[:, 0], extents[:, 1], extents[:, 0]), axis=1)
-        return Decoded(numbers.astype(np.intp), scores[0, chosen], found.astype(np.int32))
+        return found.astype(np.int32)
