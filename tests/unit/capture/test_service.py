@@ -1,28 +1,22 @@
 """The capture service on a bus in memory, with cameras that do what the test says."""
 
 import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
-from pydantic import SecretStr
 
 from nxai_capture.core.credits import LOSSLESS_WINDOW
 from nxai_capture.core.picture import Bgr, Picture, Yuv420
 from nxai_capture.core.watchdog import OBEY_S
-from nxai_capture.ports import Credentials, Losses, NoPictureYet
+from nxai_capture.ports import Losses, NoPictureYet
 from nxai_capture.reading import MOST_STUCK, STEADY_S
 from nxai_capture.sending import KEPT_AFTERWARDS, MOST_WATCHES
-from nxai_capture.service import MOST_HANGING, CaptureService, TooManyStuckDecoders
-from nxai_common.bus.memory import MemoryBroker, MemoryBus
-from nxai_common.bus.ports import Inbox, Subscription
+from nxai_capture.service import MOST_HANGING, TooManyStuckDecoders
 from nxai_common.contracts import frames
 from nxai_common.contracts.base import Message
 from nxai_common.contracts.commands import Reply, TakeSnapshot, TriggerCamera, WatchCamera
-from nxai_common.contracts.configuration import CaptureCamera, CaptureConfiguration
 from nxai_common.contracts.frames import Frame, Preview
 from nxai_common.contracts.models import ModelManifest, Task
 from nxai_common.contracts.outputs import Event, EventPhase, Snapshot
@@ -31,173 +25,21 @@ from nxai_common.contracts.results import (
     Classification,
     CollectReason,
     Detection,
-    InferenceResult,
 )
 from nxai_common.contracts.samples import Sample
-from nxai_common.contracts.status import CameraStatus, LinkState
+from nxai_common.contracts.status import LinkState
 from nxai_common.errors import CameraUnavailable, ConfigurationError, InvalidPayload
 from nxai_common.retry import RetryPolicy
-from nxai_common.runtime import Stop
+from support.capture_line import SILENCE, Line, comment, encode, running, shown, take
 from support.pictures import flat
-from support.scripted_source import ScriptedCameras, ScriptedSource
 from support.waiting import wait_for
 
-SOON = RetryPolicy(first_s=0.001, longest_s=0.001, floor_s=0.001)
 NEVER = RetryPolicy(first_s=3600, longest_s=3600, floor_s=3600)
-SILENCE = 0.15
 WANTED = CollectReason(strategy="margin", reason="a cell: close", value=0.75)
 WHOLE = ((0, 0), (1, 0), (1, 1), (0, 1))
 CORNER = ((0, 0), (0.25, 0), (0, 0.25))
 BLACK = b"64 0 "
 """How `encode` begins for a picture of 64 pixels across that is masked wholly."""
-
-
-class TurnedClock:
-    """Stands still but for what a test adds: no credit is overdue because this machine is slow."""
-
-    def __init__(self) -> None:
-        self.ahead = 0.0
-
-    def monotonic(self) -> float:
-        return 1000.0 + self.ahead
-
-    def unix(self) -> float:
-        return time.time() + self.ahead
-
-
-def encode(picture: Picture, *, max_width: int | None = None) -> bytes:
-    """Stand for a JPEG: size and brightness."""
-    return b"%d %d %d" % (
-        picture.width,
-        int(picture.to_rgb().mean()),
-        0 if max_width is None else max_width,
-    )
-
-
-def read_credentials(name: str) -> Credentials:
-    return Credentials(name, SecretStr("secret"))
-
-
-class Line:
-    """A running service and everybody around it."""
-
-    def __init__(self, mend: RetryPolicy = SOON) -> None:
-        self.broker = MemoryBroker()
-        self.bus, self.outside = MemoryBus(self.broker), MemoryBus(self.broker)
-        self.cameras = ScriptedCameras()
-        self.clock = TurnedClock()
-        self.stop = Stop()
-        self.failure: BaseException | None = None
-        self.beats = 0
-        self.may_encode = threading.Event()
-        self.may_encode.set()
-        self.service = CaptureService(
-            bus=self.bus,
-            beat=self._beat,
-            clock=self.clock,
-            open_source=self.cameras.open,
-            read_credentials=read_credentials,
-            encode=self._encode,
-            push_picture=self.cameras.push,
-            forget_camera=self.cameras.forget,
-            retry=SOON,
-            mend=mend,
-        )
-        self.thread = threading.Thread(target=self._run)
-
-    def _beat(self) -> None:
-        self.beats += 1
-
-    def _encode(self, picture: Picture, *, max_width: int | None = None) -> bytes:
-        assert self.may_encode.wait(30)
-        return encode(picture, max_width=max_width)
-
-    def _run(self) -> None:
-        try:
-            self.service.run(self.stop)
-        except TooManyStuckDecoders as error:
-            self.failure = error
-
-    def offer(self, *models: str, side: int = 96) -> None:
-        for model in models:
-            self.outside.publish(
-                ModelManifest(
-                    model=model,
-                    task=Task.FOMO,
-                    labels=("nut",),
-                    width=side,
-                    height=side,
-                    channels=3,
-                    digest="0" * 64,
-                )
-            )
-
-    def configure(self, *cameras: dict[str, Any], revision: str = "1") -> None:
-        options = [
-            CaptureCamera.model_validate(
-                {"id": "front", "source": {"type": "demo"}, "models": ("m",), **camera}
-            )
-            for camera in cameras
-        ]
-        self.outside.publish(CaptureConfiguration(revision=revision, cameras=tuple(options)))
-        wait_for(lambda: self.service.report().configuration_revision == revision, what=revision)
-
-    def source(self, number: int = 0) -> ScriptedSource:
-        wait_for(lambda: len(self.cameras.opened) > number, what=f"source {number}")
-        source = self.cameras.opened[number]
-        assert source.entered.wait(10)
-        return source
-
-    def retained(self, kind: type[Any]) -> list[bytes]:
-        """Return what somebody who comes now is told."""
-        with (
-            MemoryBus(self.broker) as bus,
-            closing(bus.subscribe(Subscription(kind))) as inbox,
-        ):
-            deliveries: list[Any] = inbox.receive_many(9, 0)
-            return [bytes(delivery.message.attachment) for delivery in deliveries]
-
-    def listen(self, *kinds: type[Any]) -> Inbox:
-        return self.outside.subscribe(*(Subscription(kind) for kind in kinds))
-
-    def status(self, camera: str = "front") -> CameraStatus:
-        return next(c for c in self.service.report().cameras if c.camera == camera)
-
-    def reaches(self, condition: Callable[[CameraStatus], bool], camera: str = "front") -> None:
-        try:
-            wait_for(lambda: condition(self.status(camera)))
-        except AssertionError:
-            raise AssertionError(self.status(camera)) from None
-
-    def looks_again(self) -> None:
-        """Wait until all cameras were looked after, wholly, since now."""
-        beats = self.beats
-        wait_for(lambda: self.beats >= beats + 2)
-
-    def answer(self, frame: Frame, **more: Any) -> None:
-        self.outside.publish(result(frame, **more))
-
-
-def result(frame: Frame, **more: Any) -> InferenceResult:
-    fields = {
-        "camera": frame.camera,
-        "input": frame.input,
-        "model": frame.models[0],
-        "task": Task.FOMO,
-        "worker": "inference",
-        "stream": frame.stream,
-        "sequence": frame.sequence,
-        "captured_at_us": frame.captured_at_us,
-        "width": frame.width,
-        "height": frame.height,
-        "channels": frame.channels,
-        "source_width": frame.source_width,
-        "source_height": frame.source_height,
-        "transform": frame.transform,
-        "labels": ("nut",),
-        **more,
-    }
-    return InferenceResult.model_validate(fields)
 
 
 def event(phase: EventPhase) -> Event:
@@ -220,30 +62,10 @@ def event(phase: EventPhase) -> Event:
     )
 
 
-@contextmanager
-def running(made: Line) -> Iterator[Line]:
-    with made.bus, made.outside:
-        made.thread.start()
-        try:
-            yield made
-        finally:
-            made.may_encode.set()
-            made.stop.set()
-            made.cameras.release_all()
-            made.thread.join(20)
-        assert not made.thread.is_alive()
-
-
 @pytest.fixture
 def line() -> Iterator[Line]:
     with running(Line()) as made:
         yield made
-
-
-def take(inbox: Inbox) -> Any:
-    delivery = inbox.receive(10)
-    assert delivery is not None, "nothing came"
-    return delivery.message
 
 
 # -- frames -------------------------------------------------------------------------------------
@@ -678,11 +500,11 @@ def test_masks_are_burned_in_before_previews_and_samples(line: Line) -> None:
     line.configure({"masks": (WHOLE,), "samples": True})
     assert line.outside.request(WatchCamera(camera="front", fps=30, max_width=40)).ok
     line.source().steps.put(flat(luma=200))
-    assert bytes(take(previews).attachment) == BLACK + b"40"
+    assert shown(take(previews)) == BLACK + b"40"
     line.answer(take(inbox), collect=WANTED)
     assert bytes(take(inbox).attachment) == BLACK + b"0"
     assert line.outside.request(WatchCamera(camera="front", fps=30, max_width=50)).ok
-    assert bytes(take(previews).attachment) == BLACK + b"50", "the newest one at once"
+    assert shown(take(previews)) == BLACK + b"50", "the newest one at once"
 
 
 def test_new_masks_hold_for_the_next_picture_of_the_same_connection(line: Line) -> None:
@@ -716,7 +538,7 @@ def test_new_masks_hold_for_pictures_that_are_here_already(line: Line) -> None:
     assert not any(following.attachment)
     assert line.outside.request(TakeSnapshot(camera="front")).attachment == BLACK + b"0"
     assert line.outside.request(WatchCamera(camera="front", max_width=40)).ok
-    assert bytes(take(inbox).attachment) == BLACK + b"40"
+    assert shown(take(inbox)) == BLACK + b"40"
     line.outside.publish(event(EventPhase.START))
     assert bytes(take(inbox).attachment) == BLACK + b"0"
 
@@ -1023,9 +845,9 @@ def test_a_file_that_waits_for_its_models_does_not_count_as_stuck(line: Line) ->
     line.cameras.lossless = True
     line.configure({})
     source = line.source()
-    source.steps.put(flat())
-    source.steps.put(flat())
-    line.reaches(lambda s: s.decoded == 2)  # the second one waits for its place
+    for _ in range(3):
+        source.steps.put(flat())
+    line.reaches(lambda s: s.decoded == 3)  # in hand, in the slot, and one waits for its place
     for _ in range(3):
         line.clock.ahead += 1000
         line.looks_again()
@@ -1437,11 +1259,12 @@ def test_previews_only_while_watched(line: Line) -> None:
     line.reaches(lambda s: s.skipped == 1)
     assert inbox.receive(SILENCE) is None
     assert line.outside.request(WatchCamera(camera="front", fps=30, max_width=40)).ok
-    assert bytes(take(inbox).attachment).endswith(b" 40"), "the newest one at once"
+    assert shown(take(inbox)).endswith(b" 40"), "the newest one at once"
     assert line.outside.request(WatchCamera(camera="front", fps=1, max_width=50)).ok
-    take(inbox)
+    assert shown(take(inbox)).endswith(b" 50"), "at once, for who wants it wider"
+    line.clock.ahead += 1
     source.steps.put(flat())
-    assert bytes(take(inbox).attachment).endswith(b" 50"), "both watchers are suited"
+    assert shown(take(inbox)).endswith(b" 50"), "both watchers are suited"
     line.clock.ahead += 60
     source.steps.put(flat())
     line.reaches(lambda s: s.decoded == 3)
@@ -1461,8 +1284,9 @@ def test_a_viewer_who_left_costs_nothing_when_others_stay(line: Line) -> None:
         asked = WatchCamera(camera="front", fps=10, max_width=40, seconds=5)
         assert line.outside.request(asked).ok
         take(inbox)  # the newest one at once
+    line.clock.ahead += 1
     source.steps.put(flat())
-    assert bytes(take(inbox).attachment).endswith(b" 40")
+    assert shown(take(inbox)).endswith(b" 40")
 
 
 def test_a_viewer_in_a_hurry_does_not_wait_for_one_who_is_not(line: Line) -> None:
@@ -1473,7 +1297,6 @@ def test_a_viewer_in_a_hurry_does_not_wait_for_one_who_is_not(line: Line) -> Non
     source.steps.put(flat())
     take(inbox)
     assert line.outside.request(WatchCamera(camera="front", fps=30, seconds=60)).ok
-    take(inbox)  # the newest one at once
     line.clock.ahead += 1
     source.steps.put(flat())
     take(inbox)
@@ -1488,25 +1311,27 @@ def test_no_number_of_viewers_fills_the_memory(line: Line) -> None:
         assert line.outside.request(asked).ok
     source.steps.put(flat())
     widest_kept = 10 + MOST_WATCHES - 1
-    assert bytes(take(inbox).attachment).endswith(b" %d" % widest_kept), "the last to end are kept"
+    assert shown(take(inbox)).endswith(b" %d" % widest_kept), "the last to end are kept"
 
 
 def test_previews_come_no_faster_than_asked_for(line: Line) -> None:
     inbox = line.listen(Preview)
     line.configure({})
     source = line.source()
-    assert line.outside.request(WatchCamera(camera="front", fps=0.02, seconds=60)).ok
+    assert line.outside.request(WatchCamera(camera="front", fps=0.1, seconds=60)).ok
     source.steps.put(flat())
     take(inbox)
     for decoded in range(2, 5):
         source.steps.put(flat())
         line.reaches(lambda s, decoded=decoded: s.skipped == decoded)  # type: ignore[misc]  # as above
-    assert inbox.receive(SILENCE) is None
-    line.clock.ahead += 50
-    assert line.outside.request(WatchCamera(camera="front", fps=0.02, seconds=60)).ok
-    take(inbox)  # the newest one at once
+    assert line.outside.request(WatchCamera(camera="front", fps=0.1, seconds=60)).ok
+    assert inbox.receive(SILENCE) is None, "nor for another one who asks"
+    line.clock.ahead += 10
+    assert comment(take(inbox))["sequence"] == 3, "the newest one, though nothing came since"
+    line.clock.ahead += 1
     source.steps.put(flat())
-    take(inbox)
+    line.reaches(lambda s: s.skipped == 5)
+    assert inbox.receive(SILENCE) is None
 
 
 def test_snapshot_by_command(line: Line) -> None:

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from nxai_capture.core.routing import Routes
-from nxai_capture.ports import Clock, OpenSource, ReadCredentials
+from nxai_capture.ports import Answer, Clock, OpenSource, ReadCredentials
 from nxai_capture.reading import CameraReader
 from nxai_capture.sending import FrameSender, ShowPreview
 from nxai_capture.stuck import StuckThreads
 from nxai_common.bus.ports import Bus
+from nxai_common.contracts.commands import Reply, TriggerCamera
 from nxai_common.contracts.configuration import CaptureCamera
 from nxai_common.contracts.status import CameraStatus, LinkState, Problem
 from nxai_common.retry import RetryPolicy
@@ -74,6 +75,26 @@ class RunningCamera:
         self.sender.update(options, routes)
         self.options = options
         self.routes = routes  # last: `problems` tells what is in force
+
+    def trigger(self, command: TriggerCamera, answer: Answer) -> None:
+        """Send one picture to inference now.
+
+        Args:
+            command: With the name of a test, or without.
+            answer: Called once it is known whether it can be sent; of a test, once it was sent.
+        """
+        link = self.reader.reading().link
+        if link.state in (LinkState.WAITING, LinkState.CONNECTING):
+            refusal = f"it gives no pictures now: {link.reason or 'it is being opened'}"
+        elif command.test:
+            refusal = self.sender.test(command.test, answer)
+        else:
+            refusal = self.sender.trigger(ended=link.state is LinkState.ENDED)
+        if refusal:
+            reason = f"no frame of camera {self.options.id!r} can be sent: {refusal}"
+            answer(Reply(ok=False, reason=reason))
+        elif not command.test:
+            answer(Reply(ok=True))
 
     def supervise(self) -> None:
         """Look after both threads."""

@@ -40,6 +40,11 @@ class EncodingDesk:
             return False
         return True
 
+    @property
+    def waiting(self) -> int:
+        """Jobs not begun yet."""
+        return self._jobs.qsize()
+
     def close(self, timeout_s: float) -> None:
         """Drop what waits, finish the job in hand, end."""
         self._closing = True

@@ -7,7 +7,10 @@ from typing import Protocol, Self, TypeAlias
 
 from pydantic import SecretStr
 
+from nxai_capture.core.onvif import Stream
 from nxai_capture.core.picture import Bytes, Picture
+from nxai_capture.core.ws_discovery import NetworkCamera
+from nxai_common.contracts.commands import Reply
 from nxai_common.contracts.configuration import CaptureCamera
 from nxai_common.errors import CameraUnavailable
 
@@ -109,9 +112,52 @@ ReadCredentials: TypeAlias = Callable[[str], Credentials]
 class EncodePicture(Protocol):
     """Makes JPEGs."""
 
-    def __call__(self, picture: Picture, *, max_width: int | None = None) -> bytes:
-        """Return a JPEG of `picture`, scaled down to `max_width` when it is wider."""
+    def __call__(
+        self, picture: Picture, *, max_width: int | None = None, comment: bytes = b""
+    ) -> bytes:
+        """Return a JPEG of `picture`, scaled down to `max_width` when it is wider.
+
+        `comment`, where there is one, is its first comment.
+        """
         ...
+
+
+EncodePixels: TypeAlias = Callable[[Bytes], bytes]
+"""Makes a PNG of pixels (height, width, 1 or 3) uint8, gray or RGB."""
+
+
+@dataclass(frozen=True, slots=True)
+class PictureFormat:
+    """What a USB camera can give."""
+
+    name: str
+    """Four letters: `MJPG`, `YUYV`, `H264` ..."""
+    sizes: tuple[tuple[int, int], ...]
+    """Width and height of each."""
+
+
+@dataclass(frozen=True, slots=True)
+class UsbCamera:
+    """A camera at this machine."""
+
+    device: str
+    """For `V4l2Source.device`; survives unplugging where the system knows such a name."""
+    name: str
+    formats: tuple[PictureFormat, ...]
+
+
+Answer: TypeAlias = Callable[[Reply], None]
+"""Takes the answer to a command; returns at once."""
+
+FindOnNetwork: TypeAlias = Callable[[float], tuple[list[NetworkCamera], list[str]]]
+"""Takes seconds; returns who answered within them, and what a person should know."""
+
+FindOnUsb: TypeAlias = Callable[[], tuple[list[UsbCamera], list[str]]]
+"""Returns the cameras at this machine, and what a person should know."""
+
+AskForStreams: TypeAlias = Callable[[str, Credentials | None], list[Stream]]
+"""Returns the streams of the camera whose device service has this address; raises as
+`Source.read` does."""
 
 
 class Clock(Protocol):
@@ -127,15 +173,24 @@ class Clock(Protocol):
 
 
 __all__ = [
+    "Answer",
+    "AskForStreams",
     "Bytes",
     "Clock",
     "Credentials",
     "EncodePicture",
+    "EncodePixels",
+    "FindOnNetwork",
+    "FindOnUsb",
     "Losses",
+    "NetworkCamera",
     "NoPictureYet",
     "OpenSource",
     "Picture",
+    "PictureFormat",
     "ReadCredentials",
     "Source",
     "SourceInfo",
+    "Stream",
+    "UsbCamera",
 ]

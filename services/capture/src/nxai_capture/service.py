@@ -1,5 +1,6 @@
 """The capture service: configuration in, frames out, results back as credits."""
 
+import json
 import logging
 import threading
 import time
@@ -12,16 +13,26 @@ from nxai_capture.camera import RunningCamera, Surroundings
 from nxai_capture.core.credits import FrameKey
 from nxai_capture.core.picture import Picture
 from nxai_capture.core.privacy import before_this_run, may_show
+from nxai_capture.core.resizing import Resizer
 from nxai_capture.core.routing import route, same_connection
 from nxai_capture.core.sampling import Spacing, all_pixels
 from nxai_capture.encoding import EncodingDesk
-from nxai_capture.ports import Clock, EncodePicture, OpenSource, ReadCredentials
-from nxai_capture.reading import MEND, RECONNECT
+from nxai_capture.ports import Clock, EncodePicture, EncodePixels, OpenSource, ReadCredentials
+from nxai_capture.reading import MEND, RECONNECT, Captured
+from nxai_capture.scouting import Scout
 from nxai_capture.stuck import StuckThreads
 from nxai_common.bus.ports import Bus, Cleared, Delivery, Inbox, Subscription
 from nxai_common.contracts import frames
 from nxai_common.contracts.base import Message
-from nxai_common.contracts.commands import Reply, TakeSnapshot, TriggerCamera, WatchCamera
+from nxai_common.contracts.commands import (
+    FindCameras,
+    ListStreams,
+    ProbeSource,
+    Reply,
+    TakeSnapshot,
+    TriggerCamera,
+    WatchCamera,
+)
 from nxai_common.contracts.configuration import CaptureCamera, CaptureConfiguration
 from nxai_common.contracts.frames import Preview
 from nxai_common.contracts.models import ModelManifest
@@ -72,6 +83,8 @@ class CaptureService:
         open_source: OpenSource,
         read_credentials: ReadCredentials,
         encode: EncodePicture,
+        encode_pixels: EncodePixels,
+        scout: Scout,
         push_picture: PushPicture,
         forget_camera: Callable[[str], None],
         retry: RetryPolicy = RECONNECT,
@@ -81,6 +94,8 @@ class CaptureService:
         self._beat = beat
         self._clock = clock
         self._encode = encode
+        self._encode_pixels = encode_pixels
+        self._scout = scout
         self._push_picture = push_picture
         self._forget_camera = forget_camera
         self._surroundings = Surroundings(
@@ -119,6 +134,7 @@ class CaptureService:
                     self._beat()
         finally:
             inbox.close()
+            self._scout.close(0)  # asked to end with the cameras, which take longer
             self._stop_cameras(list(self._cameras.values()))
             self._desk.close(FAREWELL_S)
 
@@ -145,6 +161,11 @@ class CaptureService:
                 "encodings_failed": self._desk.failed,
                 "decoders_abandoned": self._abandoned(),
             },
+            gauges={
+                "cameras_running": sum(s.state is LinkState.RUNNING for s in statuses),
+                "encodings_waiting": self._desk.waiting,
+                "searches_running": self._scout.running,
+            },
             cameras=tuple(statuses),
             configuration_revision=revision,
         )
@@ -161,6 +182,9 @@ class CaptureService:
             Subscription(WatchCamera, mine("watch")),
             Subscription(TakeSnapshot, mine("snapshot")),
             Subscription(TriggerCamera, mine("trigger")),
+            Subscription(ProbeSource, mine("probe")),
+            Subscription(FindCameras, mine("find")),
+            Subscription(ListStreams, mine("streams")),
             Subscription(InferenceResult),
             Subscription(Event),
             Subscription(frames.Picture),
@@ -186,12 +210,15 @@ class CaptureService:
                 self._push_picture(picture.camera, bytes(picture.attachment))
             case WatchCamera() | TakeSnapshot() | TriggerCamera() as command:
                 self._handle_command(command, delivery)
+            case ProbeSource() | FindCameras() | ListStreams() as command:
+                running = [camera.options for camera in self._cameras.values()]
+                self._scout.begin(command, delivery.reply, running)
             case _:
                 log.error("no handler for %s", type(delivery.message).__name__)
 
     def _handle_result(self, result: InferenceResult) -> None:
         camera = self._cameras.get(result.camera)
-        if camera is None:
+        if camera is None or result.test:  # a test's frame took no credit, and is for nobody else
             return
         key = FrameKey(result.stream, result.sequence)
         if result.collect is not None and not result.shadow_of and camera.options.samples:
@@ -222,12 +249,11 @@ class CaptureService:
         match command:
             case TakeSnapshot():
                 self._answer_snapshot(camera, command, delivery)
-                return
             case WatchCamera():
                 camera.sender.watch(command)
+                delivery.reply(Reply(ok=True))
             case TriggerCamera():
-                camera.sender.trigger()
-        delivery.reply(Reply(ok=True))
+                camera.trigger(command, delivery.reply)
 
     # -- decide -----------------------------------------------------------------------------
 
@@ -294,6 +320,7 @@ class CaptureService:
     def _look_after_cameras(self) -> None:
         for camera in self._cameras.values():
             camera.supervise()
+        self._scout.supervise()
         hanging = [name for name, stuck in self._stuck.items() if stuck.alive()]
         if len(hanging) >= MOST_HANGING:
             raise TooManyStuckDecoders(
@@ -369,9 +396,11 @@ class CaptureService:
 
         self._desk.submit(publish)
 
-    def _show_preview(self, options: CaptureCamera, picture: Picture, max_width: int) -> None:
+    def _show_preview(self, options: CaptureCamera, captured: Captured, max_width: int) -> None:
         def publish() -> None:
-            data = self._encode(picture, max_width=max_width)
+            data = self._encode(
+                captured.picture, max_width=max_width, comment=_about_picture(captured)
+            )
             self._show(options, Preview(camera=options.id, attachment=data))
 
         self._desk.submit(publish)
@@ -392,44 +421,91 @@ class CaptureService:
         def refuse(reason: str) -> None:
             delivery.reply(Reply(ok=False, reason=reason))
 
-        if command.stream is not None and command.sequence is not None:
-            picture = camera.sender.picture_of(FrameKey(command.stream, command.sequence))
-            missing = f"picture {command.sequence} of stream {command.stream!r} is no longer kept"
-        else:
-            picture = camera.sender.newest_picture()
-            missing = f"camera {command.camera!r} has not given a picture yet"
-        if picture is None:
-            refuse(missing)
+        try:
+            picture = _picture_for(camera, command)
+        except RejectedError as error:
+            refuse(str(error))
             return
 
         def answer() -> None:
             try:
-                give(self._encode(picture))
+                give(self._snapshot(picture, command, options))
             except Exception as error:
                 known = isinstance(error, NxaiError)
                 refuse(str(error) if known else f"unexpected {type(error).__name__}; see the log")
                 raise
 
-        def give(data: bytes) -> None:
+        def give(reply: Reply) -> None:
             with self._showing:
                 if not may_show(options, self._configuration.get(options.id)):
                     raise RejectedError(
                         f"what may be shown of camera {options.id!r} was changed while its "
                         "picture was encoded: ask again"
                     )
-                delivery.reply(
-                    Reply(
-                        ok=True,
-                        details={
-                            "width": picture.width,
-                            "height": picture.height,
-                            "captured_at_us": picture.captured_at_us,
-                        },
-                        attachment=data,
-                    )
-                )
+                delivery.reply(reply)
                 if command.publish:
-                    self._bus.publish(Snapshot(camera=options.id, attachment=data))
+                    self._bus.publish(Snapshot(camera=options.id, attachment=reply.attachment))
 
         if not self._desk.submit(answer):
             refuse("too many pictures are being encoded: ask again in a second")
+
+    def _snapshot(self, picture: Picture, command: TakeSnapshot, options: CaptureCamera) -> Reply:
+        """Return the answer with the picture, or with what a model reads of it."""
+        width, height = picture.width, picture.height
+        if command.as_input is None:
+            attachment = self._encode(picture, max_width=command.max_width)
+        else:
+            region = options.region if command.region is None else command.region
+            pixels = Resizer(command.as_input, width, height, region)(picture)
+            attachment = self._encode_pixels(pixels)
+            height, width = pixels.shape[:2]
+        return Reply(
+            ok=True,
+            details={
+                "width": width,
+                "height": height,
+                "captured_at_us": picture.captured_at_us,
+            },
+            attachment=attachment,
+        )
+
+
+def _picture_for(camera: RunningCamera, command: TakeSnapshot) -> Picture:
+    """Return the picture that a snapshot is made of.
+
+    Raises:
+        RejectedError: there is none, or nobody can have it as it is wanted.
+    """
+    spec = command.as_input
+    if spec is not None and max(spec.width, spec.height) > frames.MAX_SIDE:
+        raise RejectedError(
+            f"no model reads {spec.width}x{spec.height} pixels: "
+            f"at most {frames.MAX_SIDE}x{frames.MAX_SIDE}"
+        )
+    if spec is not None and command.publish:
+        raise RejectedError(
+            "what a model reads is no snapshot to be published: leave out publish or as_input"
+        )
+    if command.stream is not None and command.sequence is not None:
+        picture = camera.sender.picture_of(FrameKey(command.stream, command.sequence))
+        missing = f"picture {command.sequence} of stream {command.stream!r} is no longer kept"
+    else:
+        picture = camera.sender.newest_picture()
+        missing = f"camera {command.camera!r} has not given a picture yet"
+    if picture is None:
+        raise RejectedError(missing)
+    return picture
+
+
+def _about_picture(captured: Captured) -> bytes:
+    """Return the comment of a preview: which frame it shows."""
+    picture = captured.picture
+    return json.dumps(
+        {
+            "stream": captured.stream,
+            "sequence": captured.sequence,
+            "captured_at_us": picture.captured_at_us,
+            "width": picture.width,
+            "height": picture.height,
+        }
+    ).encode()

@@ -5,13 +5,13 @@ import re
 import socket
 import ssl
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from types import TracebackType
 from typing import Final, Literal, Self
 
 import httpx
 
-from nxai_capture.adapters.camera_url import parse_camera_url
+from nxai_capture.adapters.camera_url import CameraUrl, parse_camera_url
 from nxai_capture.adapters.reasons import os_error, status_error
 from nxai_capture.ports import Credentials
 from nxai_common.errors import CameraUnavailable, ConfigurationError, NxaiError
@@ -32,10 +32,15 @@ class CameraAuth(httpx.Auth):
 
     The first request goes without a password, so that Basic is never sent to a camera that
     can do better.
+
+    Args:
+        credentials: User and password.
+        basic: Whether to send the password itself when nothing better is offered.
     """
 
-    def __init__(self, credentials: Credentials) -> None:
+    def __init__(self, credentials: Credentials, *, basic: bool = True) -> None:
         self._credentials = credentials
+        self._basic = basic
         self._chosen: httpx.Auth | None = None
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
@@ -46,6 +51,8 @@ class CameraAuth(httpx.Auth):
             if response.status_code != httpx.codes.UNAUTHORIZED:
                 return
             self._chosen = self._choose(response)
+            if self._chosen is None:
+                return
         flow = self._chosen.auth_flow(request)
         answer = next(flow)
         with suppress(StopIteration):
@@ -54,12 +61,12 @@ class CameraAuth(httpx.Auth):
             while True:
                 answer = flow.send(_with_digest_alone((yield answer)))
 
-    def _choose(self, refusal: httpx.Response) -> httpx.Auth:
+    def _choose(self, refusal: httpx.Response) -> httpx.Auth | None:
         user = self._credentials.username
         password = self._credentials.password.get_secret_value()
         if _offered_digest(refusal.headers) is not None:
             return httpx.DigestAuth(user, password)
-        return httpx.BasicAuth(user, password)
+        return httpx.BasicAuth(user, password) if self._basic else None
 
 
 def _with_digest_alone(response: httpx.Response) -> httpx.Response:
@@ -184,34 +191,40 @@ class HttpCamera:
             url = url.join(location)
         raise CameraUnavailable(f"{self.place} redirects in circles: check the path of the URL")
 
-    @contextmanager
-    def translated(self) -> Iterator[None]:
+    def translated(self) -> AbstractContextManager[None]:
         """Turn what httpx raises into our errors, without its text: it quotes URLs."""
-        failure: NxaiError
-        try:
-            yield
-        except httpx.TimeoutException as error:
-            failure = (
-                CameraUnavailable(f"timed out: {self.place} does not answer")
-                if isinstance(error, (httpx.ConnectTimeout, httpx.PoolTimeout))
-                else CameraUnavailable(f"the camera sent nothing for {self._read_timeout_s:g} s")
-            )
-        except (httpx.UnsupportedProtocol, httpx.InvalidURL):
-            failure = ConfigurationError(
-                f"{self.place} redirects to something that is not HTTP: check the path of the URL"
-            )
-        except httpx.HTTPError as error:
-            failure = self._explain(error)
-        else:
-            return
-        raise failure
+        return translated(self._url, self._read_timeout_s)
 
-    def _explain(self, error: httpx.HTTPError) -> NxaiError:
-        cause: BaseException | None = error
-        while cause is not None:
-            if isinstance(cause, OSError):
-                return os_error(cause, self._url.host, self._url.port)
-            cause = cause.__cause__ or cause.__context__
-        if isinstance(error, (httpx.RemoteProtocolError, httpx.ReadError)):
-            return CameraUnavailable(f"{self.place} broke off in the middle of its answer")
-        return CameraUnavailable(f"{self.place} does not speak HTTP as it should: check the port")
+
+@contextmanager
+def translated(url: CameraUrl, read_timeout_s: float) -> Iterator[None]:
+    """Turn what httpx raises into our errors, without its text: it quotes URLs."""
+    failure: NxaiError
+    try:
+        yield
+    except httpx.TimeoutException as error:
+        failure = (
+            CameraUnavailable(f"timed out: {url.place} does not answer")
+            if isinstance(error, (httpx.ConnectTimeout, httpx.PoolTimeout))
+            else CameraUnavailable(f"the camera sent nothing for {read_timeout_s:g} s")
+        )
+    except (httpx.UnsupportedProtocol, httpx.InvalidURL):
+        failure = ConfigurationError(
+            f"{url.place} redirects to something that is not HTTP: check the path of the URL"
+        )
+    except httpx.HTTPError as error:
+        failure = _explain(error, url)
+    else:
+        return
+    raise failure
+
+
+def _explain(error: httpx.HTTPError, url: CameraUrl) -> NxaiError:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError):
+            return os_error(cause, url.host, url.port)
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(error, (httpx.RemoteProtocolError, httpx.ReadError)):
+        return CameraUnavailable(f"{url.place} broke off in the middle of its answer")
+    return CameraUnavailable(f"{url.place} does not speak HTTP as it should: check the port")

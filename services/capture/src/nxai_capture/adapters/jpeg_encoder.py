@@ -2,6 +2,7 @@
 
 import cv2
 
+from nxai_capture.core.jpeg import with_comment
 from nxai_capture.core.picture import Bgr, Bytes, Gray, Picture, Planes, Rgb, Yuv420, as_bytes
 from nxai_common.errors import InvalidPayload
 
@@ -12,8 +13,15 @@ class JpegEncoder:
     def __init__(self, quality: int) -> None:
         self._options = [cv2.IMWRITE_JPEG_QUALITY, quality]
 
-    def __call__(self, picture: Picture, *, max_width: int | None = None) -> bytes:
+    def __call__(
+        self, picture: Picture, *, max_width: int | None = None, comment: bytes = b""
+    ) -> bytes:
         """Return a JPEG of `picture`, scaled down to `max_width` when it is wider.
+
+        Args:
+            picture: What it shows.
+            max_width: None: full size.
+            comment: For its segment COM; empty: none.
 
         Raises:
             InvalidPayload: larger than a JPEG can be.
@@ -32,7 +40,8 @@ class JpegEncoder:
             raise InvalidPayload(
                 f"a picture of {picture.width}x{picture.height} pixels cannot be a JPEG"
             )
-        return data.tobytes()
+        jpeg = data.tobytes()
+        return with_comment(jpeg, comment) if comment else jpeg
 
 
 def _shrink(picture: Picture, width: int) -> Picture:

@@ -41,11 +41,12 @@ class _Memory:
 
 
 class Sources:
-    """Opens cameras; `open` is the service's `OpenSource`. One object for the process."""
+    """Opens cameras; `open` and `try_out` are `OpenSource`. One object for the process."""
 
     def __init__(self, clock: WaitingClock | None = None) -> None:
         self._clock: WaitingClock = clock or SystemClock()
         self._memories: dict[str, _Memory] = {}
+        self._stuck = StuckThreads()  # of all that were only tried
         self._lock = threading.Lock()  # cameras are opened on their own threads
 
     def push(self, camera_id: str, data: bytes) -> None:
@@ -60,16 +61,22 @@ class Sources:
         with self._lock:
             self._memories.pop(camera_id, None)
 
-    def open(  # noqa: PLR0911 - one return for each kind of camera
-        self, camera: CaptureCamera, credentials: Credentials | None
-    ) -> Source:
+    def open(self, camera: CaptureCamera, credentials: Credentials | None) -> Source:
         """Return the source of a camera, not yet entered: touches nothing outside.
 
         Raises:
             ConfigurationError: an address that cannot be right.
         """
+        return self._open(camera, credentials, self._memory(camera))
+
+    def try_out(self, camera: CaptureCamera, credentials: Credentials | None) -> Source:
+        """Return a source as `open` does, of a camera that is not remembered."""
+        return self._open(camera, credentials, _Memory("", self._stuck))
+
+    def _open(  # noqa: PLR0911 - one return for each kind of camera
+        self, camera: CaptureCamera, credentials: Credentials | None, memory: _Memory
+    ) -> Source:
         source, watchdog, clock = camera.source, camera.watchdog, self._clock
-        memory = self._memory(camera)
         open_timeout_s, read_timeout_s = watchdog.open_timeout_s, watchdog.read_timeout_s
 
         def live(connection: Connection, pause_s: float = 0) -> LiveSource:

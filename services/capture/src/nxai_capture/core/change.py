@@ -6,17 +6,25 @@ import cv2
 import numpy as np
 
 from nxai_capture.core.picture import Bgr, Bytes, Picture, Rgb, Yuv420, as_bytes
-from nxai_common.contracts.configuration import ChangeTrigger
+from nxai_capture.core.region import pixel_box
+from nxai_common.contracts.configuration import ChangeTrigger, RegionOfInterest
 
 THUMBNAIL_WIDTH: Final = 160
 """Pictures are halved until they are less than twice as wide: small enough to be cheap and to
 even out the noise of single pixels, large enough to show a part of 1 % of the picture's width."""
 
 
-def thumbnail(picture: Picture) -> Bytes:
-    """Return a small gray version (h, w) uint8, 160 to 319 pixels wide where the picture is."""
+def thumbnail(picture: Picture, region: RegionOfInterest | None = None) -> Bytes:
+    """Return a small gray version (h, w) uint8, 160 to 319 pixels wide where the region is.
+
+    Args:
+        picture: In any layout.
+        region: The part of it that counts; None: all of it.
+    """
     planes = picture.planes
-    small = planes.y if isinstance(planes, Yuv420) else planes.pixels
+    box = pixel_box(region, picture.width, picture.height)
+    whole = planes.y if isinstance(planes, Yuv420) else planes.pixels
+    small = whole[box.top : box.top + box.height, box.left : box.left + box.width]
     while small.shape[1] >= 2 * THUMBNAIL_WIDTH and small.shape[0] > 1:
         height, width = small.shape[0] // 2 * 2, small.shape[1] // 2 * 2
         small = as_bytes(

@@ -15,7 +15,7 @@ same with powers of two. Enlarging uses Catmull-Rom, as libvips does for `lanczo
 import enum
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 
 import cv2
@@ -33,6 +33,8 @@ from nxai_capture.core.picture import (
     as_bytes,
     check_size,
 )
+from nxai_capture.core.region import PixelBox, pixel_box
+from nxai_common.contracts.configuration import RegionOfInterest
 from nxai_common.contracts.frames import Transform
 from nxai_common.contracts.models import InputSpec, ResizeMode, ResizeQuality
 
@@ -84,6 +86,10 @@ class Geometry:
             offset_y=self.top - self.target_top * scale_y,
         )
 
+    def within(self, box: PixelBox) -> "Geometry":
+        """Return the geometry in the whole picture of one that was made for this part of it."""
+        return replace(self, left=self.left + box.left, top=self.top + box.top)
+
 
 def fit(mode: ResizeMode, source: tuple[int, int], target: tuple[int, int]) -> Geometry:
     """Return the geometry of a resize mode.
@@ -127,16 +133,28 @@ class Resizer:
 
     All weights are computed here, once. Work arrays are kept between calls, so one thread at a
     time may call it; the array it returns is new each time.
+
+    With a region, the result is that of a picture which ends at the region's edges: what lies
+    beyond is neither copied nor read. (But the colour of a pixel at an odd edge, which planes of
+    half the size share with its neighbour beyond.)
     """
 
-    def __init__(self, spec: InputSpec, source_width: int, source_height: int) -> None:
+    def __init__(
+        self,
+        spec: InputSpec,
+        source_width: int,
+        source_height: int,
+        region: RegionOfInterest | None = None,
+    ) -> None:
         check_size(source_width, source_height)
         self.spec: Final = spec
         self.source_width: Final = source_width
         self.source_height: Final = source_height
+        box = pixel_box(region, source_width, source_height)
+        self._box: Final = box
         self.geometry: Final = fit(
-            spec.resize_mode, (source_width, source_height), (spec.width, spec.height)
-        )
+            spec.resize_mode, (box.width, box.height), (spec.width, spec.height)
+        ).within(box)
         self.transform: Final = self.geometry.transform
         self._plane_resizers: dict[_Layout, _PlaneResizer] = {}
 
@@ -203,10 +221,22 @@ class Resizer:
     def _plane_resizer(self, layout: _Layout) -> "_PlaneResizer":
         """Return the resizer of one kind of planes, built when first needed."""
         if layout not in self._plane_resizers:
-            geometry = self.geometry
+            geometry, box = self.geometry, self._box
             self._plane_resizers[layout] = _PlaneResizer(
-                _Axis(self.source_width, geometry.left, geometry.width, geometry.target_width),
-                _Axis(self.source_height, geometry.top, geometry.height, geometry.target_height),
+                _Axis(
+                    box.left,
+                    box.width,
+                    geometry.left - box.left,
+                    geometry.width,
+                    geometry.target_width,
+                ),
+                _Axis(
+                    box.top,
+                    box.height,
+                    geometry.top - box.top,
+                    geometry.height,
+                    geometry.target_height,
+                ),
                 self.spec.resize_quality,
                 layout,
             )
@@ -215,8 +245,13 @@ class Resizer:
 
 @dataclass(frozen=True, slots=True)
 class _Axis:
-    """One axis of a picture: `length` of `size` samples, from `start`, become `target`."""
+    """One axis of a picture, or of the region of it that may be read.
 
+    `length` of `size` samples, from `start`, become `target`. The picture has `first` samples
+    before them.
+    """
+
+    first: int
     size: int
     start: int
     length: int
@@ -230,8 +265,8 @@ class _Axis:
     def used(self, reach: float, origin: int, step: int) -> slice:
         """Return the samples that a filter of `reach` reads, in whole groups of `step`.
 
-        The groups begin at `origin`. Up to `step` - 1 samples at either edge of the picture are
-        left out; `fold` gives their weight to the next.
+        The groups begin at `origin`. Up to `step` - 1 samples at either edge are left out; `fold`
+        gives their weight to the next.
         """
         before = min(math.ceil(reach / step), origin // step)
         stop = self.start + self.length
@@ -392,17 +427,22 @@ def _fold_axis(axis: _Axis, exact: bool, step: int, subsampling: int) -> tuple[D
     Returns:
         Weights (target, used // step), and the samples used, in samples of the plane.
     """
-    padded = -(-axis.size // subsampling) * subsampling
+    # Of the picture, not of the region: the samples of chroma begin at even ones.
+    before = axis.first % subsampling
+    padded = -(-(before + axis.size) // subsampling) * subsampling
     weigh = lanczos_weights if exact else area_weights
     weights = np.pad(
-        weigh(axis.size, axis.start, axis.length, axis.target), ((0, 0), (0, padded - axis.size))
+        weigh(axis.size, axis.start, axis.length, axis.target),
+        ((0, 0), (before, padded - before - axis.size)),
     )
     reach = LANCZOS_LOBES * max(1.0, axis.factor) if exact else 0.0
-    origin = axis.start // subsampling * subsampling
-    used = _Axis(padded, axis.start, axis.length, axis.target).used(
+    start = before + axis.start
+    origin = start // subsampling * subsampling
+    used = _Axis(axis.first - before, padded, start, axis.length, axis.target).used(
         reach, origin, step * subsampling
     )
-    plane = slice(used.start // subsampling, used.stop // subsampling)
+    first = axis.first // subsampling
+    plane = slice(first + used.start // subsampling, first + used.stop // subsampling)
     return fold(weights, used, step * subsampling), plane
 
 
