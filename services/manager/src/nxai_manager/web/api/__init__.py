@@ -1,9 +1,10 @@
 """The REST interface, one module a noun; each lists its `ENDPOINTS`."""
 
 from nxai_manager.web import live
+from nxai_manager.web.api import accounts
 from nxai_manager.web.endpoint import Endpoint
 
 
 def every_endpoint() -> tuple[Endpoint, ...]:
     """Return all endpoints of the interface."""
-    return (*live.ENDPOINTS,)
+    return (*live.ENDPOINTS, *accounts.ENDPOINTS)

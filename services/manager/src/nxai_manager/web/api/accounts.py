@@ -220,10 +220,14 @@ async def log_in(call: Call) -> web.Response:
 
 async def log_out(call: Call) -> web.Response:
     """Log out: the session ends."""
-    await _done(call.box.gate.log_out(call.asker))
+    gate = call.box.gate
+    await _done(gate.log_out(call.asker))
     response = web.Response(status=HTTPStatus.NO_CONTENT)
     name = security.session_cookie(call.box.settings.device)
     for each in (name, name + security.SECURE_SUFFIX):
+        other = gate.by_session(call.request.cookies.get(each, ""))
+        if other is not None:  # of HTTP, while this is HTTPS
+            await _done(gate.log_out(other))
         response.del_cookie(each, path="/", httponly=True, samesite="Strict")
     return response
 
