@@ -1,5 +1,5 @@
 import { t } from "../i18n.js";
-import { cls, html, signal, useEffect, useId, useRef } from "../view.js";
+import { cls, html, signal, useId, useLayoutEffect, useRef } from "../view.js";
 import { Button, IconButton } from "./button.js";
 
 /**
@@ -20,7 +20,7 @@ export function Dialog({
   const ref = useRef(null);
   const id = useId();
 
-  useEffect(() => {
+  useLayoutEffect(() => {
     const dialog = ref.current;
     if (!open || !dialog) return undefined;
     const before = document.activeElement;

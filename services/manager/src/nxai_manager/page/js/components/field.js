@@ -2,7 +2,7 @@
 // and the value itself is what onInput gets, not an event.
 import { sentence } from "../format.js";
 import { t } from "../i18n.js";
-import { cls, html, useId, useState } from "../view.js";
+import { cls, html, useId, useLayoutEffect, useRef, useState } from "../view.js";
 import { Icon } from "./icon.js";
 
 const problems = (error) => (error ? [error].flat().filter(Boolean) : []);
@@ -53,17 +53,25 @@ export function Field({
   class: more,
   rows = 4,
   inputRef,
+  autofocus,
   id,
   ...attributes
 }) {
   const [shown, setShown] = useState(false);
+  const own = useRef(null);
+  const ref = inputRef ?? own;
+  // The attribute alone works once in the life of a document.
+  useLayoutEffect(() => {
+    if (autofocus) ref.current?.focus();
+  }, []);
   const read = (event) => {
     const { value: text } = event.currentTarget;
     if (type !== "number") return text;
     return text === "" ? null : Number(text);
   };
   const shared = {
-    ref: inputRef,
+    ref,
+    autofocus,
     value: value ?? "",
     onInput: (event) => onInput?.(read(event)),
     onChange: onCommit && ((event) => onCommit(read(event))),

@@ -1,16 +1,22 @@
 // One camera as it is now: its picture, with what was found in that very picture drawn on it.
-import { boxToken, labelIndex } from "../colours.js";
-import { age, boxNow, milliseconds, number, score } from "../format.js";
+//
+// Each time it has drawn a picture, or what was found in it, its canvas sends "nxai:drawn" (it bubbles): detail is
+// {camera, stream, sequence, captured_at_us, boxes (drawn), exact (all found in this very frame), result_ms (when the
+// newest result drawn was told, null: none), drawn_ms}; times by the box's clock. Tests and benchmarks listen to it.
+import { age, boxNow, milliseconds, number, sentence } from "../format.js";
 import { t } from "../i18n.js";
 import { connection, manifests, onDetections, onPreview, statuses, useListen, useWatch } from "../live.js";
-import { colour, dark } from "../theme.js";
+import { to } from "../router.js";
+import { dark } from "../theme.js";
 import { cls, html, useEffect, useLayoutEffect, useRef, useState } from "../view.js";
 import { Icon } from "./icon.js";
+import { drawFound } from "./overlay.js";
 import { stateWords, StateChip } from "./panels.js";
 
-const STALE_MS = 4000; // a picture that old is not "now" any more
-const KEPT = 60; // results of a model that wait for their picture: 2 s at 30 a second
-const LATE_US = 1_000_000; // what was found a second before a picture says nothing about it
+const STALE_MS = 3000; // a picture that old is not "now" any more
+const KEPT = 30; // results of a model that wait for their picture: 2 s at 15 a second
+const LATE_US = 500_000; // what was found half a second before a picture says nothing about it
+const SILENT_US = 2_000_000; // a model that has found nothing for so long is not waited for
 const QUEUE = 3;
 
 /** What capture last said of a camera (CameraStatus), or undefined. Needs listen("status"). */
@@ -23,8 +29,9 @@ export function cameraStatus(camera) {
 }
 
 /**
- * Matches pictures and results. A picture is shown together with what was found in that very frame;
- * it waits for it a moment, as long as results usually take. Pure but for the clock passed in.
+ * Matches pictures and results. A picture is shown together with what was found in that very frame; it waits for it
+ * a moment, as long as results usually take, then is shown with what was found just before and drawn anew when its
+ * own result comes. Pure but for the clock passed in (ms).
  */
 export class FrameMatcher {
   constructor() {
@@ -48,29 +55,41 @@ export class FrameMatcher {
     return now - this.lastResultAt > 1000 ? 0 : Math.min(250, 40 + 1.5 * this.latency);
   }
 
-  /** {found: [Detections], exact}: of each model what fits the frame best. */
-  match({ stream, sequence, captured_at_us: at }) {
+  /**
+   * {found: [Detections], exact, waits}: of each model what fits the frame best; whether all of that is of this very
+   * frame; whether there may still come better. A picture that does not tell its frame has the newest results.
+   */
+  match({ stream, sequence, captured_at_us: at }, now = 0) {
+    if (stream === undefined) {
+      const fresh = now - this.lastResultAt < LATE_US / 1000;
+      return { found: fresh ? [...this.results.values()].map((kept) => kept.at(-1)) : [], exact: false, waits: false };
+    }
     const found = [];
     let exact = true;
+    let waits = false;
     for (const kept of this.results.values()) {
-      const same = kept.findLast((one) =>
-        stream === undefined ? true : one.stream === stream && one.sequence <= sequence,
-      );
-      if (!same) continue;
-      if (stream !== undefined && same.sequence !== sequence) {
-        exact = false;
-        if (at !== undefined && at - same.timestamp_ms * 1000 > LATE_US) continue;
+      const newest = kept.at(-1);
+      const behind = newest.stream === stream && newest.sequence < sequence; // its result may be on the way
+      if (newest.stream !== stream || (behind && at - newest.timestamp_ms * 1000 > SILENT_US)) continue;
+      const same = kept.findLast((one) => one.sequence <= sequence);
+      if (same?.sequence === sequence) {
+        found.push(same);
+        continue;
       }
-      found.push(same);
+      exact = false;
+      waits ||= behind;
+      if (same && at - same.timestamp_ms * 1000 <= LATE_US) found.push(same);
     }
-    return { found, exact: exact && found.length > 0 };
+    return { found, exact: exact && found.length > 0, waits };
   }
 }
 
 /**
  * {camera (id), name, fps (10), width (640: of the pictures asked for), boxes (true), labels (true),
- * threshold (hide less certain ones), areas ([{kind, points}], drawn faintly), paused (keep this picture), bar (true:
- * name, state and figures below), stage (class), children (in the bar), onShown({found, sequence, exact}) }
+ * threshold (hide less certain ones), areas ([{kind, points}], drawn faintly), paused (keep this picture), chip
+ * ({icon, text}: said on the picture), bar (true: name, state and figures below), facts (true: figures in the bar),
+ * actions (on the picture), children (in the bar; may be a function of {figures, status, trouble}), link (true: a
+ * trouble leads to the camera's settings), onShown({found, sequence, exact})}
  */
 export function LiveTile({
   camera,
@@ -82,8 +101,11 @@ export function LiveTile({
   threshold = 0,
   areas,
   paused = false,
+  chip,
   bar = true,
+  facts = true,
   actions,
+  link = true,
   children,
   onShown,
   class: more,
@@ -97,7 +119,7 @@ export function LiveTile({
   useWatch({ cameras: seen && !paused ? [camera] : [], fps, width });
 
   useLayoutEffect(() => {
-    const painter = new Painter(canvas.current);
+    const painter = new Painter(canvas.current, camera);
     view.current = painter;
     painter.onFirst = () => setFigures(painter.figures());
     const resize = new ResizeObserver(() => painter.resize());
@@ -120,17 +142,25 @@ export function LiveTile({
 
   useEffect(() => {
     Object.assign(view.current, { boxes, labels, threshold, areas, paused, onShown });
-    view.current.colours.clear();
-    view.current.ask();
+    view.current.anew();
   }, [boxes, labels, threshold, areas, paused, onShown, dark.value, manifests.value]);
 
   const status = cameraStatus(camera);
-  const trouble = whatIsWrong(status, figures, paused);
+  const trouble = whatIsWrong(camera, status, figures, paused);
+  const sign = paused ? { icon: "pause", text: t("Paused") } : chip;
   return html`<figure class=${cls("tile", trouble && "tile--trouble", more)}>
     <div class="tile__stage" ref=${stage}>
       <canvas ref=${canvas} role="img" aria-label=${t("Live picture of {name}. {found}", { name, found: figures?.words ?? "" })}></canvas>
-      ${trouble && html`<div class="tile__trouble"><${Icon} name=${trouble.icon} /><p class="strong">${trouble.title}</p>${trouble.text && html`<p class="small">${trouble.text}</p>`}</div>`}
-      ${paused && html`<span class="tile__chip"><${Icon} name="pause" />${t("Paused")}</span>`}
+      ${
+        trouble &&
+        html`<div class="tile__trouble">
+          <${Icon} name=${trouble.icon} />
+          <p class="strong">${trouble.title}</p>
+          ${trouble.text && html`<p class="small">${trouble.text}</p>`}
+          ${link && trouble.href && html`<a class="small" href=${trouble.href}>${t("To the camera's settings")}</a>`}
+        </div>`
+      }
+      ${sign && html`<span class="tile__chip"><${Icon} name=${sign.icon} />${sign.text}</span>`}
       ${actions && html`<div class="tile__actions">${actions}</div>`}
     </div>
     ${
@@ -140,14 +170,14 @@ export function LiveTile({
         <span class="strong truncate">${name}</span>
         <${StateChip} state=${trouble?.state ?? status?.state ?? (figures?.shown ? "running" : "connecting")} />
       </div>
-      <${TileFigures} figures=${figures} status=${status} />
-      ${children}
+      ${facts && html`<${TileFigures} figures=${figures} status=${status} />`}
+      ${typeof children === "function" ? children({ figures, status, trouble }) : children}
     </figcaption>`
     }
   </figure>`;
 }
 
-function whatIsWrong(status, figures, paused) {
+function whatIsWrong(camera, status, figures, paused) {
   if (paused) return null;
   if (connection.value.state === "waiting")
     return { icon: "wifi-off", title: t("No connection to the box"), text: "", state: "offline" };
@@ -155,18 +185,25 @@ function whatIsWrong(status, figures, paused) {
     return {
       icon: status.state === "waiting" ? "triangle-alert" : "video-off",
       title: status.state === "waiting" ? t("No picture") : stateWords(status.state).text,
-      text: status.reason,
+      text: sentence(status.reason),
       state: status.state,
+      href: to("input", camera),
     };
   }
   if (!figures?.shown)
-    return { icon: "video", title: t("Waiting for the first picture"), text: status?.reason, state: status?.state };
+    return {
+      icon: "video",
+      title: t("Waiting for the first picture"),
+      text: status?.reason && sentence(status.reason),
+      state: status?.state,
+    };
   if (figures.ageMs > STALE_MS) {
     return {
       icon: "clock",
       title: t("No new picture"),
-      text: `${t("The last one is from {age}.", { age: age(figures.at) })} ${status?.reason ?? ""}`,
+      text: `${t("The last one is from {age}.", { age: age(figures.at) })} ${status?.reason ? sentence(status.reason) : ""}`,
       state: "stale",
+      href: to("input", camera),
     };
   }
   return null;
@@ -185,11 +222,12 @@ export const TileFigures = ({ figures, status }) =>
 
 /** Draws frames and boxes on a canvas, once per repaint of the screen, and counts how fast they come. */
 class Painter {
-  constructor(canvas) {
+  constructor(canvas, camera) {
     this.canvas = canvas;
+    this.camera = camera;
+    canvas.dataset.camera = camera;
     this.context = canvas.getContext("2d", { alpha: false });
     this.matcher = new FrameMatcher();
-    this.colours = new Map();
     this.queue = []; // decoded pictures that wait for their results
     this.shown = null;
     this.next = null; // newest picture that is not decoded yet
@@ -213,8 +251,14 @@ class Painter {
     this.paint();
   }
 
+  /** What is drawn, or how, has changed. */
+  anew() {
+    this.drawn = "";
+    this.ask();
+  }
+
   async take(frame) {
-    if (this.paused) return;
+    if (this.paused || document.hidden) return;
     this.count("pictures");
     this.next = frame;
     if (this.decoding) return;
@@ -254,7 +298,7 @@ class Painter {
     while (this.queue.length > QUEUE) this.queue.shift().bitmap.close();
     while (this.queue.length) {
       const [head] = this.queue;
-      if (!this.matcher.match(head).exact && now - head.at < this.matcher.patience(now)) break;
+      if (this.matcher.match(head, now).waits && now - head.at < this.matcher.patience(now)) break;
       this.shown?.bitmap.close();
       this.shown = this.queue.shift();
     }
@@ -265,6 +309,13 @@ class Painter {
 
   paint() {
     const { context, canvas, shown } = this;
+    const match = shown && this.matcher.match(shown, performance.now());
+    // A result of another frame alone changes nothing.
+    const drawn =
+      match &&
+      [shown.at, canvas.width, canvas.height, ...match.found.map((one) => `${one.model} ${one.sequence}`)].join();
+    if (shown && drawn === this.drawn) return;
+    this.drawn = drawn;
     context.fillStyle = "#0b1013";
     context.fillRect(0, 0, canvas.width, canvas.height);
     if (!shown) return;
@@ -274,90 +325,25 @@ class Painter {
     const area = { x: (canvas.width - width) / 2, y: (canvas.height - height) / 2, width, height };
     context.drawImage(shown.bitmap, area.x, area.y, width, height);
     this.drawAreas(area);
-    const { found, exact } = this.matcher.match(shown);
-    const visible = this.boxes ? found : [];
-    let count = 0;
-    for (const detections of visible) count += this.draw(detections, area);
-    Object.assign(canvas.dataset, { sequence: shown.sequence ?? "", exact: String(exact), boxes: String(count) });
-    this.onShown?.({ found, sequence: shown.sequence, exact });
+    const { found, exact } = match;
+    const boxes = drawFound(context, area, this.scale, found, this);
+    this.tell(found, exact, boxes);
   }
 
-  draw(detections, area) {
-    const manifest = manifests.value.get(detections.model);
-    const names = manifest?.labels ?? Object.keys(detections.counts);
-    const objects = detections.objects.filter(({ confidence }) => confidence >= this.threshold);
-    const tags = [];
-    for (const object of objects) {
-      const tone = this.tone(labelIndex(object.label, names));
-      const x = area.x + object.x * area.width;
-      const y = area.y + object.y * area.height;
-      const width = object.width * area.width;
-      const height = object.height * area.height;
-      if (manifest?.task === "fomo") {
-        this.dot(x + width / 2, y + height / 2, tone);
-        tags.push([object, tone, x + width / 2 + 9 * this.scale, y + height / 2 - 8 * this.scale]);
-      } else {
-        this.box(x, y, width, height, tone);
-        tags.push([object, tone, x, y - 17 * this.scale]);
-      }
-    }
-    if (this.labels)
-      for (const [object, tone, x, y] of tags)
-        this.tag(`${object.label} ${score(object.confidence)}`, tone, x, y, area);
-    const best = Object.entries(detections.scores ?? {}).sort((a, b) => b[1] - a[1])[0];
-    if (best && this.labels)
-      this.tag(
-        `${best[0]} ${score(best[1])}`,
-        this.tone(labelIndex(best[0], names)),
-        area.x + 8 * this.scale,
-        area.y + 8 * this.scale,
-        area,
-      );
-    return objects.length;
-  }
-
-  box(x, y, width, height, tone) {
-    const { context, scale } = this;
-    for (const [style, line] of [
-      ["rgba(0,0,0,0.65)", 4],
-      [tone, 2],
-    ]) {
-      context.strokeStyle = style;
-      context.lineWidth = line * scale;
-      context.strokeRect(x, y, width, height);
-    }
-  }
-
-  dot(x, y, tone) {
-    const { context, scale } = this;
-    for (const [style, radius, line] of [
-      ["rgba(0,0,0,0.65)", 9, 4],
-      [tone, 9, 2],
-    ]) {
-      context.strokeStyle = style;
-      context.lineWidth = line * scale;
-      context.beginPath();
-      context.arc(x, y, radius * scale, 0, 7);
-      context.stroke();
-    }
-    context.fillStyle = tone;
-    context.beginPath();
-    context.arc(x, y, 3.5 * scale, 0, 7);
-    context.fill();
-  }
-
-  tag(text, tone, x, y, area) {
-    const { context, scale } = this;
-    context.font = `600 ${12 * scale}px system-ui, sans-serif`;
-    context.textBaseline = "middle";
-    const width = context.measureText(text).width + 10 * scale;
-    const height = 17 * scale;
-    const left = Math.max(area.x, Math.min(x, area.x + area.width - width));
-    const top = Math.max(area.y, Math.min(y, area.y + area.height - height));
-    context.fillStyle = tone;
-    context.fillRect(left, top, width, height);
-    context.fillStyle = "#0b1115";
-    context.fillText(text, left + 5 * scale, top + height / 2 + scale * 0.5);
+  tell(found, exact, boxes) {
+    const { canvas, camera, shown } = this;
+    const { stream, sequence, captured_at_us } = shown;
+    Object.assign(canvas.dataset, {
+      sequence: sequence ?? "",
+      exact: String(exact),
+      boxes: String(boxes),
+      at: String(Date.now()),
+    });
+    const results = found.map((one) => one.timestamp_ms + one.latency_ms);
+    const result_ms = results.length ? Math.max(...results) : null;
+    const detail = { camera, stream, sequence, captured_at_us, boxes, exact, result_ms, drawn_ms: boxNow() };
+    canvas.dispatchEvent(new CustomEvent("nxai:drawn", { bubbles: true, detail }));
+    this.onShown?.({ found, sequence, exact });
   }
 
   drawAreas(area) {
@@ -374,11 +360,6 @@ class Painter {
       context.stroke();
       context.setLineDash([]);
     }
-  }
-
-  tone(index) {
-    if (!this.colours.has(index)) this.colours.set(index, colour(boxToken(index)));
-    return this.colours.get(index);
   }
 
   count(what) {
@@ -398,7 +379,7 @@ class Painter {
   figures() {
     const { shown } = this;
     const at = shown?.captured_at_us ? shown.captured_at_us / 1000 : null;
-    const { found } = shown ? this.matcher.match(shown) : { found: [] };
+    const { found } = shown ? this.matcher.match(shown, performance.now()) : { found: [] };
     const counts = {};
     for (const { objects } of found) for (const { label } of objects) counts[label] = (counts[label] ?? 0) + 1;
     return {

@@ -3,7 +3,7 @@ import { html, useEffect, useState } from "../view.js";
 let loading = null;
 
 async function load() {
-  const [{ marked }, { default: purify }] = await Promise.all([
+  const [{ Marked }, { default: purify }] = await Promise.all([
     import("../../vendor/marked.js"),
     import("../../vendor/dompurify.js"),
   ]);
@@ -18,7 +18,18 @@ async function load() {
     FORBID_ATTR: ["style", "class", "id", "srcset"],
     ALLOWED_URI_REGEXP: /^(?:https?:|mailto:|#|data:image\/(?:png|jpeg|webp);base64,)/i,
   };
-  return (text) => purify.sanitize(marked.parse(text, { async: false, gfm: true }), rules);
+  const marked = new Marked({
+    async: false,
+    gfm: true,
+    renderer: {
+      // The page has its own first and second headings.
+      heading({ tokens, depth }) {
+        const level = Math.min(6, depth + 2);
+        return `<h${level}>${this.parser.parseInline(tokens)}</h${level}>`;
+      },
+    },
+  });
+  return (text) => purify.sanitize(marked.parse(text), rules);
 }
 
 /** Text in Markdown, made safe: {text, class}. Plain until the library is there. */

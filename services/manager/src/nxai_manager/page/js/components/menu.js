@@ -1,4 +1,4 @@
-import { cls, html, useEffect, useId, useRef, useState } from "../view.js";
+import { cls, html, useEffect, useId, useLayoutEffect, useRef, useState } from "../view.js";
 import { Icon } from "./icon.js";
 
 /**
@@ -13,9 +13,9 @@ export function Menu({ label, icon = "ellipsis-vertical", trigger, items, align 
   const button = () => box.current?.querySelector("[aria-haspopup]");
   const entries = () => [...(box.current?.querySelectorAll('[role^="menuitem"]') ?? [])];
 
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!open) return undefined;
-    (entries().find((one) => one.getAttribute("aria-checked") === "true") ?? entries()[0])?.focus();
+    entries()[0]?.focus();
     const away = (event) => !box.current?.contains(event.target) && setOpen(false);
     document.addEventListener("pointerdown", away);
     return () => document.removeEventListener("pointerdown", away);

@@ -57,7 +57,10 @@ export default function Setup() {
         <${ErrorNote} error=${known ? null : error} />
         <${Field} label=${t("Name of this box")} help=${t("Where it stands, say: Hall 2, packing.")} value=${name} onInput=${setName} error=${error?.for("device_name")} maxlength="80" optional autofocus />
         <${Field} label=${t("User")} value=${username} onInput=${setUsername} error=${error?.for("username")} autocomplete="username" autocapitalize="off" spellcheck=${false} required />
-        <${Field} label=${t("Password")} type="password" value=${password} onInput=${setPassword} error=${short ?? error?.for("password")} autocomplete="new-password" required />
+        <${Field} label=${t("Password")} type="password" value=${password} onInput=${(text) => {
+          setPassword(text);
+          setError(null);
+        }} error=${short ?? error?.for("password")} autocomplete="new-password" required />
         <${Strength} password=${password} username=${username} />
         <${Field} label=${t("Password again")} type="password" value=${again} onInput=${setAgain} error=${differs ?? (tried && !again ? t("Type it once more.") : null)} autocomplete="new-password" required />
         <${Button} kind="primary" type="submit" full busy=${busy} iconEnd="arrow-right">${t("Set up this box")}<//>
