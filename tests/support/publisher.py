@@ -12,11 +12,14 @@ from nxai_common.bus.memory import MemoryBroker, MemoryBus
 from nxai_common.bus.ports import Inbox, Subscription
 from nxai_common.contracts.base import Message
 from nxai_common.contracts.configuration import PublisherCamera, PublisherConfiguration
-from nxai_common.contracts.outputs import CameraState, Detections, Event, Output
+from nxai_common.contracts.outputs import CameraState, Detections, Event, Output, Rehearsal
 from nxai_common.runtime import Report, Stop
 from nxai_publisher.adapters.group_commit import GroupCommit
+from nxai_publisher.adapters.query_desk import QueryDesk
+from nxai_publisher.adapters.sql_archive import SqlArchive
 from nxai_publisher.adapters.sql_database import database_url
 from nxai_publisher.adapters.sql_logger import SqlLogger
+from nxai_publisher.answers import Answers
 from nxai_publisher.service import Clock, Publisher
 from nxai_publisher.settings import PublisherSettings
 from support.waiting import wait_for
@@ -97,23 +100,29 @@ def publisher(
     """Run a publisher; by default with the configuration of `configuration()`."""
     broker = broker or MemoryBroker()
     database = folder / "data" / "nxai.db"
-    store = SqlLogger(database_url(f"sqlite:///{database}"))
+    url = database_url(f"sqlite:///{database}")
+    store, archive = SqlLogger(url), SqlArchive(url, readers=2, limit_s=10)
     stop = Stop()
     subscribed = threading.Event()  # the first beat comes behind both subscriptions
     with (
         MemoryBus(broker) as outside,
         MemoryBus(broker) as bus,
         GroupCommit(store) as log,
+        QueryDesk(Answers(archive, log).answer) as desk,
+        archive,
         closing(
             outside.subscribe(
-                *(Subscription(kind) for kind in (Output, Detections, CameraState, Event))
+                *(
+                    Subscription(kind)
+                    for kind in (Output, Detections, CameraState, Event, Rehearsal)
+                )
             )
         ) as inbox,
     ):
         if desired is not None:
             outside.publish(desired)
         service = Publisher(
-            PublisherSettings(**settings), bus, subscribed.set, log, clock or Clock()
+            PublisherSettings(**settings), bus, subscribed.set, log, desk, clock or Clock()
         )
         thread = threading.Thread(target=service.run, args=(stop,))
         thread.start()

@@ -21,6 +21,7 @@ from nxai_publisher.adapters.sql_database import (
     RESULT_MINUTES,
     RESULTS,
     database_url,
+    pragma,
 )
 from nxai_publisher.adapters.sql_logger import SqlLogger
 from nxai_publisher.core.observation import observe
@@ -154,8 +155,9 @@ def test_migrations_lead_to_the_tables_of_the_code_and_back(url: URL) -> None:
             key = inspector.get_pk_constraint(table.name)["constrained_columns"]
             assert key == [c.name for c in table.primary_key.columns]
             for column in table.columns:
-                assert columns[column.name]["nullable"] == (column.name == "scores"), column
-        store.migrate("base")
+                nullable = columns[column.name]["nullable"]
+                assert nullable == (column.name in ("scores", "shown")), column
+        store.migrate("base", back=True)
         assert sa.inspect(engine).get_table_names() == ["alembic_version"]
         store.migrate("head")
         assert store.write(many(1)) == Written(1, 0)
@@ -239,12 +241,12 @@ def test_what_is_too_old_goes_slice_by_slice(url: URL, monkeypatch: pytest.Monke
         store.write(many(35) + many(15, camera="back"))
         store.write(many(4, 10_000))
         options = KEEP_ALL.model_copy(update={"keep_days": 1.0})
-        slices = prune(store, options, START_US + DAY_US + 500 * SECOND_US)
+        slices = prune(store, options, START_US + DAY_US + 950 * SECOND_US)
         assert max(slices) <= 11
         assert sum(slices) > 50
         assert stored(url) == [10_000, 10_001, 10_002, 10_003]
         assert set(counts(url)) == {(960, "nut")}
-        assert prune(store, options, START_US + DAY_US + 500 * SECOND_US) == []
+        assert prune(store, options, START_US + DAY_US + 950 * SECOND_US) == []
 
 
 def test_the_oldest_go_first_when_it_is_too_large(
@@ -342,7 +344,7 @@ def test_empty_pages_are_given_back_to_the_disk(
         options = KEEP_ALL.model_copy(update={"keep_days": 1.0})
         prune(store, options, START_US + 10 * DAY_US)
         with store._transaction() as connection:
-            assert sql_logger._pragma(connection, "page_count") < 100
+            assert pragma(connection, "page_count") < 100
         assert not store.prune(options, START_US + 10 * DAY_US).more
 
 
@@ -363,7 +365,7 @@ def test_a_full_database_says_so_and_works_again_with_room(sqlite_url: URL) -> N
         store.write(many(100))
         connection = store._connected()
         with connection.begin():
-            pages = sql_logger._pragma(connection, "page_count")
+            pages = pragma(connection, "page_count")
             connection.exec_driver_sql(f"PRAGMA max_page_count={pages + 20}")
         with pytest.raises(StorageUnavailable, match=r"disk is full; make room there$") as caught:
             fill(store, 100, progress)
@@ -506,7 +508,7 @@ def test_power_loss_durability_syncs_every_commit(sqlite_url: URL) -> None:
         store = SqlLogger(sqlite_url, durability=durability)  # type: ignore[arg-type] # literals
         store.open()
         with store._transaction() as connection:
-            assert sql_logger._pragma(connection, "synchronous") == expected
+            assert pragma(connection, "synchronous") == expected
             mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar_one()
         store.close()
         assert mode == "wal"
@@ -535,7 +537,7 @@ def test_addresses_as_hosting_services_write_them() -> None:
 def test_an_archive_is_not_made_by_reading(tmp_path: Path) -> None:
     url = database_url(f"sqlite:///{tmp_path}/nothing.db")
     with pytest.raises(StorageUnavailable, match="there is no data logger at"):
-        SqlArchive(url)
+        list(SqlArchive(url).results(0, END_US))
     assert not (tmp_path / "nothing.db").exists()
 
 

@@ -6,7 +6,12 @@ from typing import Any
 import pytest
 
 from nxai_common.contracts.results import InferenceResult
-from nxai_publisher.core.export import Format, counts_as_text, results_as_text
+from nxai_publisher.core.export import (
+    Format,
+    counts_as_text,
+    result_as_json,
+    results_as_text,
+)
 from nxai_publisher.core.observation import observe
 from nxai_publisher.core.rows import logged, roll_up
 from support.results import classified, detection, result
@@ -123,3 +128,9 @@ def test_counts_without_objects_have_no_mean() -> None:
     ).labels.values()
     (line,) = counts_as_text([{**total, "objects": 0}], Format.JSONL)
     assert json.loads(line)["confidence_mean"] is None
+
+
+def test_json_of_one_result_is_the_line_of_an_export() -> None:
+    for item in (BOTH, classified(1, cat=0.75)):
+        (row,) = rows(item)
+        assert result_as_json(row).decode() + "\n" == "".join(results_as_text([row], Format.JSONL))

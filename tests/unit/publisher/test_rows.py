@@ -2,7 +2,7 @@ import json
 
 from nxai_common.contracts.results import InferenceResult
 from nxai_publisher.core.observation import observe
-from nxai_publisher.core.rows import LoggedResult, logged, roll_up
+from nxai_publisher.core.rows import LoggedResult, labels_shown, logged, roll_up
 from support.results import START_US, classified, detection, result
 
 MINUTE_S = START_US // 1_000_000
@@ -52,10 +52,11 @@ def test_names_too_long_for_a_key_are_cut_and_stay_apart() -> None:
         kept(result(0, [detection(name, 0.5)], stream=name)) for name in (longest, longer, other)
     ]
     streams = [item.row["stream"] for item in items]
-    assert streams[0] == longest
-    assert [len(stream) for stream in streams] == [200, 200, 200]
-    assert len(set(streams)) == 3
-    assert [label for *_, label in roll_up(items).labels] == streams
+    assert [len(stream) for stream in streams] == [64, 64, 64]
+    labels = [str(label) for *_, label in roll_up(items).labels]
+    assert labels[0] == longest
+    assert [len(label) for label in labels] == [200, 200, 200]
+    assert len(set(streams)) == len(set(labels)) == 3
     assert json.loads(items[1].row["detections"])[0][0] == longer  # there it is no key
 
 
@@ -86,8 +87,10 @@ def test_roll_up_adds_per_minute() -> None:
         "minute_s": MINUTE_S,
         "camera": "front",
         "model": "m5-nut",
+        "model_version": "3",
         "results": 3,
         "objects": 4,
+        "shown": 2,
         "uncertain": 1,
         "latency_ms_sum": 60.0,
         "latency_ms_max": 30.0,
@@ -106,3 +109,44 @@ def test_roll_up_adds_per_minute() -> None:
 def test_a_confidence_below_zero_goes_to_the_first_tenth() -> None:
     (total,) = roll_up([kept(result(0, [detection(confidence=-0.2)]))]).labels.values()
     assert total["confidence_0"] == 1
+
+
+def test_quarters_are_sums_of_their_minutes() -> None:
+    items = [
+        kept(result(600 * minute, [detection("nut", 0.5)] * (minute % 3)), latency_ms=minute)
+        for minute in range(31)
+    ]
+    sums = roll_up(items)
+    assert len(sums.minutes) == 31
+    first, second, third = sums.quarters()
+    assert [row["quarter_s"] - MINUTE_S for row in (first, second, third)] == [0, 900, 1800]
+    assert [row["results"] for row in (first, second, third)] == [15, 15, 1]
+    assert first["latency_ms_sum"] == sum(range(15))
+    assert (first["latency_ms_max"], second["latency_ms_max"]) == (14, 29)
+    assert (first["objects"], first["shown"], first["uncertain"]) == (15, 10, 0)
+    assert {name for name in first if name.endswith("_s")} == {"quarter_s"}
+    nut = sums.label_quarters()[0]
+    assert (nut["label"], nut["results"], nut["objects"], nut["max_objects"]) == ("nut", 10, 15, 2)
+    assert (nut["confidence_sum"], nut["confidence_5"]) == (7.5, 15)
+
+
+def test_versions_of_a_model_are_summed_apart() -> None:
+    sums = roll_up([kept(result(0)), kept(result(1, model_version="4")), kept(result(2))])
+    assert [(row["model_version"], row["results"]) for row in sums.quarters()] == [
+        ("3", 2),
+        ("4", 1),
+    ]
+    assert [row["results"] for row in sums.label_quarters()] == [3]
+
+
+def test_labels_shown_are_those_that_are_counted() -> None:
+    for item in (
+        result(0),
+        result(0, [detection("nut"), detection("bolt")]),
+        result(0, []),
+        classified(cat=0.5, dog=0.5),
+        classified(cat=0.25, dog=0.75),
+        classified(cat=0.4, dog=0.3, cow=0.3),
+    ):
+        row = kept(item)
+        assert labels_shown(row.row) == set(row.confidences)

@@ -27,9 +27,11 @@ from nxai_common.runtime import (
 )
 from nxai_common.settings import load
 from nxai_publisher.adapters.group_commit import GroupCommit
+from nxai_publisher.adapters.query_desk import THREADS, QueryDesk
 from nxai_publisher.adapters.sql_archive import SqlArchive
 from nxai_publisher.adapters.sql_database import database_url
 from nxai_publisher.adapters.sql_logger import SqlLogger
+from nxai_publisher.answers import Answers
 from nxai_publisher.core.export import Format, counts_as_text, results_as_text
 from nxai_publisher.ports import StorageUnavailable
 from nxai_publisher.service import Publisher
@@ -39,6 +41,8 @@ COMMANDS: Final = {
     "export": "print the stored results, in the order of time",
     "counts": "print the stored counts per minute, camera, model and label",
 }
+QUESTION_LIMIT_S: Final = 4.0
+"""The page waits five seconds for an answer; one that says what to ask instead shall be in time."""
 END_OF_TIME_US: Final = 253_402_300_800_000_000
 """The year 10000, as in `core.observation`."""
 
@@ -54,9 +58,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 @contextmanager
 def build(settings: PublisherSettings, bus: Bus, beat: Beat) -> Iterator[Service]:
     """Put the parts together."""
-    store = SqlLogger(database_of(settings), durability=settings.durability)
-    with GroupCommit(store, bound=settings.hold_results) as result_log:
-        yield Publisher(settings, bus, beat, result_log)
+    database = database_of(settings)
+    store = SqlLogger(database, durability=settings.durability)
+    archive = SqlArchive(database, readers=THREADS, limit_s=QUESTION_LIMIT_S)
+    with (
+        GroupCommit(store, bound=settings.hold_results) as result_log,
+        QueryDesk(Answers(archive, result_log).answer) as desk,
+        archive,  # closed first: questions under way end, and the desk need not wait for them
+    ):
+        yield Publisher(settings, bus, beat, result_log, desk)
 
 
 def database_of(settings: PublisherSettings) -> URL:

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -10,19 +10,22 @@ from typing import Final
 
 from nxai_common.bus.ports import Bus, Delivery, Inbox, Subscription
 from nxai_common.contracts.base import Message
+from nxai_common.contracts.commands import LogQuery, ShowLogger
 from nxai_common.contracts.configuration import PublisherCamera, PublisherConfiguration
-from nxai_common.contracts.outputs import CameraState, Event
+from nxai_common.contracts.outputs import CameraState, Event, Output
 from nxai_common.contracts.results import InferenceResult
 from nxai_common.errors import InvalidPayload
 from nxai_common.runtime import Beat, Report, Stop
-from nxai_publisher.core.detections import detections_of, latency_ms, utc
+from nxai_publisher.answers import QUESTIONS
+from nxai_publisher.core.detections import latency_ms, utc
 from nxai_publisher.core.events import MICROSECONDS, EventChange, EventTracker
-from nxai_publisher.core.nx_output import output_of
+from nxai_publisher.core.frame_outputs import frame_detections, frame_output, rehearsal_of
+from nxai_publisher.core.gathering import Gathered
 from nxai_publisher.core.observation import Observation, contradiction, observe
 from nxai_publisher.core.rows import logged
 from nxai_publisher.core.seen import SeenResults
 from nxai_publisher.core.state import CameraView
-from nxai_publisher.ports import ResultLog
+from nxai_publisher.ports import Desk, ResultLog
 from nxai_publisher.settings import PublisherSettings
 
 log = logging.getLogger(__name__)
@@ -36,6 +39,8 @@ LIVE_BOUND: Final = 2000
 of four cameras, and at most 60 MB when every one of them carries a doubtful picture."""
 REMEMBER_S: Final = 5.0
 """Since the broker answers: retained states of an earlier run arrive within a second."""
+REHEARSED: Final = 64
+"""Tests that are remembered: while nothing is stored each result comes twice."""
 COMPLAIN_EVERY_S: Final = 10.0
 """A broken model at 30 results a second must not fill the disk with log lines."""
 
@@ -63,6 +68,7 @@ class _Camera:
     settings: PublisherCamera
     view: CameraView
     lanes: dict[str, _Lane] = field(default_factory=dict)
+    gathered: Gathered = field(default_factory=Gathered)
 
     def lane(self, model: str) -> _Lane:
         lane = self.lanes.get(model)
@@ -80,12 +86,14 @@ class Publisher:
         bus: Bus,
         beat: Beat,
         result_log: ResultLog,
+        desk: Desk,
         clock: Clock = Clock(),
     ) -> None:
         self._settings = settings
         self._bus = bus
         self._beat = beat
         self._log = result_log
+        self._desk = desk
         self._clock = clock
         self._configuration = PublisherConfiguration(revision="")
         self._configured = False
@@ -94,6 +102,7 @@ class Publisher:
         self._left: dict[str, CameraState] = {}
         """States on the broker of cameras that do not run (any more)."""
         self._counters: Counter[str] = Counter()
+        self._rehearsed: deque[tuple[object, ...]] = deque(maxlen=REHEARSED)
         self._complained_at = float("-inf")
         self._tick_at = float("-inf")
 
@@ -131,9 +140,23 @@ class Publisher:
                 "log_pruned": stored.pruned,
                 "log_failures": stored.failures,
                 "log_held": self._log.held,
+                "questions": self._desk.answered,
+                "questions_refused": self._desk.refused,
             },
+            gauges=self._gauges(),
             configuration_revision=self._revision,
         )
+
+    def _gauges(self) -> dict[str, int | float]:
+        gauges: dict[str, int | float] = {
+            "results_held": self._log.held,
+            "questions_waiting": self._desk.waiting,
+        }
+        holding = self._log.holding
+        if holding is not None:
+            gauges["log_rows"] = holding.rows
+            gauges["log_mb"] = round(holding.size_mb, 1)
+        return gauges
 
     # -- one result -----------------------------------------------------------------------------
 
@@ -141,22 +164,11 @@ class Publisher:
         """Emit what a result means; return whether it is the newest that anybody knows."""
         result = delivery.message
         if not isinstance(result, InferenceResult):
-            self._apply(result)
+            self._take(delivery)
             return False
-        self._counters["results"] += 1
-        if result.shadow_of:
-            # For the comparison of two versions alone: neither shown nor stored, errors included.
-            self._counters["shadows"] += 1
-            delivery.acknowledge()
-            return False
-        if result.error:
-            # Capture got its credit back by it, and inference reports the reason in its status.
-            self._counters["errors"] += 1
-            delivery.acknowledge()
-            return False
-        reason = contradiction(result)
-        if reason:
-            self._refuse(result, reason)
+        if result.test:
+            self._rehearse(result)
+        if result.test or not self._admit(result):
             delivery.acknowledge()
             return False
         seen = observe(result)
@@ -171,6 +183,22 @@ class Publisher:
             delivery.acknowledge()
         return newest
 
+    def _admit(self, result: InferenceResult) -> bool:
+        """Count a result; tell whether the outputs and the data logger shall have it."""
+        self._counters["results"] += 1
+        if result.shadow_of:
+            # For the comparison of two versions alone: neither shown nor stored, errors included.
+            self._counters["shadows"] += 1
+            return False
+        if result.error:
+            # Capture got its credit back by it, and inference reports the reason in its status.
+            self._counters["errors"] += 1
+            return False
+        reason = contradiction(result)
+        if reason:
+            self._refuse(result, reason)
+        return not reason
+
     def _go_live(self, result: InferenceResult, seen: Observation, now_us: int) -> bool:
         camera = self._camera(result.camera)
         if camera is None:
@@ -181,7 +209,7 @@ class Publisher:
             self._counters["duplicates"] += 1
             return lane.seen.is_newest(result.stream, result.sequence)
         with self._bus.together():
-            self._emit_frame(result, seen, camera.settings, now_us)
+            self._emit_frame(result, seen, camera, now_us)
         camera.view.observe(
             result.captured_at_us,
             latency_ms=latency_ms(result.captured_at_us, now_us),
@@ -198,26 +226,72 @@ class Publisher:
         return True
 
     def _emit_frame(
-        self, result: InferenceResult, seen: Observation, camera: PublisherCamera, now_us: int
+        self, result: InferenceResult, seen: Observation, camera: _Camera, now_us: int
     ) -> None:
-        wanted = self._configuration
+        wanted, device = self._configuration, self._bus.device
+        detections = frame_detections(
+            result, seen, wanted, camera.settings, device=device, now_us=now_us
+        )
+        if detections is not None:
+            self._publish("detections", detections)
+        output = frame_output(result, wanted, camera.settings, device=device)
+        if output is None:
+            return
+        if wanted.nx_output.every_s > 0:
+            self._gather(output, camera)
+        else:
+            self._publish("outputs", output)
+
+    def _gather(self, output: Output, camera: _Camera) -> None:
+        """Keep an output until its array is due."""
+        now = self._clock.monotonic()
+        for entry in output.entries:
+            if not camera.gathered.fits(entry):
+                self._send_gathered(camera)
+            camera.gathered.add(entry, now)
+
+    def _send_gathered(self, camera: _Camera) -> None:
+        entries = camera.gathered.take()
+        if entries:
+            self._publish("outputs", Output(camera=camera.settings.id, entries=entries))
+
+    def _rehearse(self, result: InferenceResult) -> None:
+        """Tell what would be sent of the frame of a test; nothing else comes of it."""
+        key = (result.camera, result.model, result.stream, result.sequence, result.test)
+        if key in self._rehearsed:
+            return
+        self._rehearsed.append(key)
+        now_us = self._clock.wall_us()
+        messages, error = self._would_send(result, now_us)
         device = self._bus.device
-        if wanted.detections:
+        rehearsal = rehearsal_of(result, messages, device=device, now_us=now_us, error=error)
+        if not self._publish("tests", rehearsal):
+            error = "what would be sent is larger than a message can be"
             self._publish(
-                "detections",
-                detections_of(result, seen, device=device, camera_name=camera.name, now_us=now_us),
+                "tests", rehearsal_of(result, (), device=device, now_us=now_us, error=error)
             )
-        if wanted.nx_output.enabled:
-            self._publish(
-                "outputs",
-                output_of(
-                    result,
-                    wanted.nx_output,
-                    device=device,
-                    camera_index=camera.index,
-                    camera_name=camera.name,
-                ),
-            )
+
+    def _would_send(self, result: InferenceResult, now_us: int) -> tuple[list[Message], str]:
+        """Return what would be sent of a result, or nothing and why."""
+        wanted, device = self._configuration, self._bus.device
+        known = self._cameras.get(result.camera)
+        if known is not None:
+            camera = known.settings
+        elif self._configured:
+            return [], f"the publisher has no camera {result.camera!r} in its configuration"
+        else:
+            camera = PublisherCamera(id=result.camera, index=len(self._cameras))
+        reason = contradiction(result)
+        if reason:
+            return [], f"the result would be refused: {reason}"
+        if result.error or result.shadow_of:
+            return [], result.error
+        seen = observe(result)
+        messages = (
+            frame_detections(result, seen, wanted, camera, device=device, now_us=now_us),
+            frame_output(result, wanted, camera, device=device),
+        )
+        return [message for message in messages if message is not None], ""
 
     def _follow(
         self, result: InferenceResult, seen: Observation, camera: _Camera, lane: _Lane
@@ -263,14 +337,15 @@ class Publisher:
         self._publish("states", state)
         return state
 
-    def _publish(self, counter: str, message: Message) -> None:
+    def _publish(self, counter: str, message: Message) -> bool:
         try:
             self._bus.publish(message)
         except InvalidPayload as error:  # larger than the bus carries
             self._counters["too_large"] += 1
             self._complain(str(error))
-        else:
-            self._counters[counter] += 1
+            return False
+        self._counters[counter] += 1
+        return True
 
     def _refuse(self, result: InferenceResult, reason: str) -> None:
         self._counters["refused"] += 1
@@ -301,6 +376,8 @@ class Publisher:
                     self._fall_silent(camera, model, lane, now_us)
             if camera.view.due(now, self._configuration.state_every_s):
                 self._emit_state(camera, now, now_us)
+            if camera.gathered.due(now, self._configuration.nx_output.every_s):
+                self._send_gathered(camera)
             for model in [name for name in camera.lanes if not camera.view.knows(name)]:
                 del camera.lanes[model]
 
@@ -313,6 +390,8 @@ class Publisher:
         lane.seen.rest()
         self._emit_events(camera.settings, model, lane.tracker.end_all(now_us))
         camera.view.fall_silent(model)
+        if all(other.heard_at is None for other in camera.lanes.values()):
+            self._send_gathered(camera)
 
     def _end_events(self) -> None:
         now_us = self._clock.wall_us()
@@ -329,6 +408,7 @@ class Publisher:
         now_us = self._clock.wall_us()
         for model, lane in camera.lanes.items():
             self._fall_silent(camera, model, lane, now_us)
+        self._send_gathered(camera)  # of a camera that had fallen silent before, too
         return self._emit_state(camera, self._clock.monotonic(), now_us)
 
     # -- configuration ----------------------------------------------------------------------------
@@ -360,12 +440,23 @@ class Publisher:
                 if isinstance(item[0].message, InferenceResult):
                     early.append(item)
                 else:
-                    self._apply(item[0].message)
+                    self._take(item[0])
         return early
 
-    def _apply(self, wanted: Message) -> None:
+    def _take(self, delivery: Delivery[Message]) -> None:
+        """Take what is no result."""
+        match delivery.message:
+            case PublisherConfiguration() as wanted:
+                self._apply(wanted)
+            case LogQuery() | ShowLogger():
+                self._desk.ask(delivery)
+            case other:
+                log.error("no handler for %s", type(other).__name__)
+
+    def _apply(self, wanted: PublisherConfiguration) -> None:
         """Put a configuration in force."""
-        assert isinstance(wanted, PublisherConfiguration)  # noqa: S101 - all else the inbox brings
+        for camera in self._cameras.values():
+            self._send_gathered(camera)  # as it was configured when it was seen
         if wanted.events.enabled != self._configuration.events.enabled:
             self._end_events()  # as still configured: nobody hears of what came while they were off
         self._configuration = wanted
@@ -421,6 +512,7 @@ class Publisher:
 
 _COUNTERS: Final = (
     "results",
+    "tests",
     "shadows",
     "errors",
     "refused",
@@ -469,10 +561,11 @@ class _Earlier:
 class _Intake:
     """Where results come from.
 
-    Usually one inbox, of results and the configuration. Results that are not acknowledged stop
-    the broker from sending more, and while the data logger cannot store any, none are. So that
-    the live outputs go on, a second, volatile inbox is opened then. It is a shared subscription
-    of one member, because a second plain one to the same topics would replace the first.
+    Usually one inbox, of results, the configuration and questions. Results that are not
+    acknowledged stop the broker from sending more, and while the data logger cannot store any,
+    none are. So that the live outputs go on, a second, volatile inbox is opened then. It is a
+    shared subscription of one member, because a second plain one to the same topics would
+    replace the first.
 
     While the broker knows both it sends each result twice, and both copies come to both inboxes.
     """
@@ -480,7 +573,9 @@ class _Intake:
     def __init__(self, bus: Bus, instance: str) -> None:
         self._bus = bus
         self._usual = bus.subscribe(
-            Subscription(PublisherConfiguration), Subscription(InferenceResult)
+            Subscription(PublisherConfiguration),
+            Subscription(InferenceResult),
+            *(Subscription(question) for question in QUESTIONS),
         )
         self._group = f"live-{instance}"
         self._live: Inbox | None = None

@@ -20,7 +20,13 @@ from nxai_common.contracts.status import Problem
 from nxai_common.errors import ConfigurationError
 from nxai_common.retry import RetryPolicy
 from nxai_publisher.core.rows import LoggedResult
-from nxai_publisher.ports import LogStatistics, Pruned, ResultStore, StorageUnavailable
+from nxai_publisher.ports import (
+    Holding,
+    LogStatistics,
+    Pruned,
+    ResultStore,
+    StorageUnavailable,
+)
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +85,7 @@ class GroupCommit:
         self._problem: Problem | None = None
         self._attempts = 0
         self._statistics = LogStatistics()
+        self._holding: Holding | None = None
         self._may_prune = False
         self._prune_at = 0.0
         self._thread = threading.Thread(target=self._run, name="logger", daemon=True)
@@ -130,6 +137,16 @@ class GroupCommit:
     def held(self) -> int:
         """Results that wait to be stored."""
         return len(self._waiting)
+
+    @property
+    def enabled(self) -> bool:
+        """Whether results are to be stored."""
+        return self._options.enabled
+
+    @property
+    def holding(self) -> Holding | None:
+        """How much is stored, as it was after the last round of retention."""
+        return self._holding
 
     @property
     def statistics(self) -> LogStatistics:
@@ -228,6 +245,8 @@ class GroupCommit:
             may_prune = self._may_prune
         pruned = self._store.prune(options, self._wall_us()) if may_prune else Pruned(0, more=False)
         self._count(pruned=self._statistics.pruned + pruned.rows)
+        if not pruned.more:
+            self._holding = self._store.measure()
         with self._condition:
             if not pruned.more and options is self._options:
                 self._prune_at = time.monotonic() + PRUNE_EVERY_S

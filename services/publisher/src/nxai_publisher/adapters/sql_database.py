@@ -8,7 +8,7 @@ its own `synchronous_commit`.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import quote
@@ -18,13 +18,15 @@ from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from nxai_common.errors import ConfigurationError
-from nxai_publisher.core.rows import CONFIDENCE_BINS
+from nxai_publisher.core.rows import CONFIDENCE_BINS, QUARTER_S
 from nxai_publisher.ports import StorageUnavailable
 
 Durability = Literal["process-crash", "power-loss"]
 
 BUSY_TIMEOUT_S: Final = 5.0
 """A backup or a dashboard may lock the file for seconds."""
+STATEMENT_LIMIT_S: Final = 60.0
+"""PostgreSQL: a statement that takes longer hangs."""
 JOURNAL_LIMIT_BYTES: Final = 64_000_000
 """The write-ahead log is cut to this after a long reader let it grow."""
 
@@ -47,32 +49,48 @@ RESULTS: Final = sa.Table(
     sa.Column("detections", sa.Text),
     sa.Column("scores", sa.Text, nullable=True),
 )
-RESULT_MINUTES: Final = sa.Table(
-    "result_minutes",
-    METADATA,
-    sa.Column("minute_s", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("camera", sa.Text, primary_key=True),
-    sa.Column("model", sa.Text, primary_key=True),
-    sa.Column("results", sa.BigInteger),
-    sa.Column("objects", sa.BigInteger),
-    sa.Column("uncertain", sa.BigInteger),
-    sa.Column("latency_ms_sum", sa.Float(53)),
-    sa.Column("latency_ms_max", sa.Float(53)),
-    sa.Column("inference_ms_sum", sa.Float(53)),
-)
-LABEL_MINUTES: Final = sa.Table(
-    "label_minutes",
-    METADATA,
-    sa.Column("minute_s", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("camera", sa.Text, primary_key=True),
-    sa.Column("model", sa.Text, primary_key=True),
-    sa.Column("label", sa.Text, primary_key=True),
-    sa.Column("results", sa.BigInteger),
-    sa.Column("objects", sa.BigInteger),
-    sa.Column("max_objects", sa.BigInteger),
-    sa.Column("confidence_sum", sa.Float(53)),
-    *(sa.Column(f"confidence_{n}", sa.BigInteger) for n in range(CONFIDENCE_BINS)),
-)
+
+
+def _result_sums(name: str, slot: str) -> sa.Table:
+    return sa.Table(
+        name,
+        METADATA,
+        sa.Column(slot, sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("camera", sa.Text, primary_key=True),
+        sa.Column("model", sa.Text, primary_key=True),
+        sa.Column("model_version", sa.Text, primary_key=True),
+        sa.Column("results", sa.BigInteger),
+        sa.Column("objects", sa.BigInteger),
+        # Results that show something. Null: not known, of a time before this was counted.
+        sa.Column("shown", sa.BigInteger, nullable=True),
+        sa.Column("uncertain", sa.BigInteger),
+        sa.Column("latency_ms_sum", sa.Float(53)),
+        sa.Column("latency_ms_max", sa.Float(53)),
+        sa.Column("inference_ms_sum", sa.Float(53)),
+    )
+
+
+def _label_sums(name: str, slot: str) -> sa.Table:
+    return sa.Table(
+        name,
+        METADATA,
+        sa.Column(slot, sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("camera", sa.Text, primary_key=True),
+        sa.Column("model", sa.Text, primary_key=True),
+        sa.Column("label", sa.Text, primary_key=True),
+        sa.Column("results", sa.BigInteger),
+        sa.Column("objects", sa.BigInteger),
+        sa.Column("max_objects", sa.BigInteger),
+        sa.Column("confidence_sum", sa.Float(53)),
+        *(sa.Column(f"confidence_{n}", sa.BigInteger) for n in range(CONFIDENCE_BINS)),
+    )
+
+
+RESULT_MINUTES: Final = _result_sums("result_minutes", "minute_s")
+RESULT_QUARTERS: Final = _result_sums("result_quarters", "quarter_s")
+LABEL_MINUTES: Final = _label_sums("label_minutes", "minute_s")
+LABEL_QUARTERS: Final = _label_sums("label_quarters", "quarter_s")
+SUMS: Final = (RESULT_MINUTES, RESULT_QUARTERS, LABEL_MINUTES, LABEL_QUARTERS)
 
 _SQLITE_REASONS: Final = {
     "SQLITE_FULL": "the disk is full; make room there",
@@ -157,24 +175,45 @@ def writer_engine(url: URL, durability: Durability) -> Engine:
     return engine
 
 
-def reader_engine(url: URL) -> Engine:
-    """Return an engine that cannot change anything, nor make a database that is not there."""
+def reader_engine(url: URL, *, readers: int = 1, limit_s: float | None = None) -> Engine:
+    """Return an engine that cannot change anything, nor make a database that is not there.
+
+    Args:
+        url: Of the database.
+        readers: Threads that read at the same time.
+        limit_s: PostgreSQL stops a statement that takes longer; see `sql_archive` for SQLite.
+    """
     if not is_sqlite(url):
-        return _postgres_engine(url)
+        return _postgres_engine(url, readers, limit_s or STATEMENT_LIMIT_S, read_only=True)
     path = quote(str(Path(url.database or "").resolve()))
     read_only = url.set(database=f"file:{path}", query={"mode": "ro", "uri": "true"})
-    return sa.create_engine(read_only, connect_args={"timeout": BUSY_TIMEOUT_S})
+    # No pool: opening a file takes a millisecond, and a connection that is kept would go on
+    # reading a file that was moved away.
+    return sa.create_engine(
+        read_only, connect_args={"timeout": BUSY_TIMEOUT_S}, poolclass=sa.pool.NullPool
+    )
 
 
-def _postgres_engine(url: URL) -> Engine:
+def _postgres_engine(
+    url: URL,
+    connections: int = 1,
+    limit_s: float = STATEMENT_LIMIT_S,
+    *,
+    read_only: bool = False,
+) -> Engine:
+    options = f"-c statement_timeout={limit_s * 1000:.0f}"
+    if read_only:
+        options += " -c default_transaction_read_only=on"
     return sa.create_engine(
         url,
-        pool_size=1,
+        pool_size=connections,
+        # A connection that the server closed while it lay in the pool is no fault to be told.
+        pool_pre_ping=read_only,
         connect_args={
             "connect_timeout": 5,
             # A dead network is noticed; otherwise it would hold the results for hours.
             "tcp_user_timeout": 30_000,
-            "options": "-c statement_timeout=60000",
+            "options": options,
         },
     )
 
@@ -196,6 +235,62 @@ def cameras_of(connection: Connection) -> Iterator[str]:
         camera = connection.scalar(
             sa.select(sa.func.min(RESULTS.c.camera)).where(RESULTS.c.camera > camera)
         )
+
+
+def first_of(connection: Connection, camera: str) -> int | None:
+    """Return when the oldest stored result of a camera was captured, in Unix microseconds."""
+    return _extreme(connection, sa.func.min(RESULTS.c.captured_at_us), camera)
+
+
+def last_of(connection: Connection, camera: str) -> int | None:
+    """Return when the newest stored result of a camera was captured, in Unix microseconds."""
+    return _extreme(connection, sa.func.max(RESULTS.c.captured_at_us), camera)
+
+
+def _extreme(connection: Connection, which: "sa.ColumnElement[int]", camera: str) -> int | None:
+    found = connection.scalar(sa.select(which).where(RESULTS.c.camera == camera))
+    return None if found is None else int(found)
+
+
+def stored_results(connection: Connection) -> dict[str, int]:
+    """Count the results of each camera by the sums; at most a minute's too many of each.
+
+    Sums outlive the results where there is not room for both.
+    """
+    return {camera: _stored_since(connection, camera) for camera in cameras_of(connection)}
+
+
+def _stored_since(connection: Connection, camera: str) -> int:
+    first_s = (first_of(connection, camera) or 0) // 60_000_000 * 60
+    whole_s = -(-first_s // QUARTER_S) * QUARTER_S
+    minutes, quarters = RESULT_MINUTES.c, RESULT_QUARTERS.c
+    before = sa.select(sa.func.sum(minutes.results)).where(
+        minutes.camera == camera, minutes.minute_s >= first_s, minutes.minute_s < whole_s
+    )
+    after = sa.select(sa.func.sum(quarters.results)).where(
+        quarters.camera == camera, quarters.quarter_s >= whole_s
+    )
+    return int(connection.scalar(before) or 0) + int(connection.scalar(after) or 0)
+
+
+def bytes_on_disk(connection: Connection, url: URL) -> float:
+    """Return the room that the data logger takes: with what waits to be used again."""
+    if not is_sqlite(url):
+        return postgres_bytes(connection, (RESULTS, *SUMS))
+    log = Path(f"{url.database}-wal")
+    waiting = log.stat().st_size if log.exists() else 0
+    return float(pragma(connection, "page_count") * pragma(connection, "page_size") + waiting)
+
+
+def postgres_bytes(connection: Connection, tables: Iterable[sa.Table]) -> float:
+    """Return the size of tables and their indexes."""
+    sizes = [sa.func.pg_total_relation_size(table.name) for table in tables]
+    return float(sum(connection.execute(sa.select(*sizes)).one()))
+
+
+def pragma(connection: Connection, name: str) -> int:
+    """Return a number that SQLite knows of itself."""
+    return int(connection.exec_driver_sql(f"PRAGMA {name}").scalar_one())
 
 
 def _reason(error: Exception) -> str:

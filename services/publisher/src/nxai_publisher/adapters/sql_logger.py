@@ -20,17 +20,25 @@ from nxai_common.contracts.configuration import LoggerOptions
 from nxai_common.errors import ConfigurationError
 from nxai_publisher.adapters.sql_database import (
     LABEL_MINUTES,
+    LABEL_QUARTERS,
     RESULT_MINUTES,
+    RESULT_QUARTERS,
     RESULTS,
+    SUMS,
     Durability,
+    bytes_on_disk,
     cameras_of,
+    first_of,
     is_sqlite,
     name_of,
+    postgres_bytes,
+    pragma,
+    stored_results,
     translated,
     writer_engine,
 )
-from nxai_publisher.core.rows import LoggedResult, roll_up
-from nxai_publisher.ports import Pruned, StorageUnavailable, Written
+from nxai_publisher.core.rows import LARGEST, QUARTER_S, LoggedResult, roll_up
+from nxai_publisher.ports import Holding, Pruned, StorageUnavailable, Written
 
 log = logging.getLogger(__name__)
 
@@ -51,9 +59,6 @@ SAMPLE_ROWS: Final = 50
 MEGABYTE: Final = 1_000_000
 MIGRATION_LOCK: Final = 7_381_224
 """PostgreSQL advisory lock, any number of our own: processes that start together take turns."""
-
-_LARGEST: Final = frozenset({"latency_ms_max", "max_objects"})
-"""Rolled up by taking the larger value; all other columns are added."""
 
 
 @dataclass(slots=True)
@@ -81,7 +86,7 @@ class SqlLogger:
         self._durability = durability
         self._engine: Engine | None = None
         self._connection: Connection | None = None
-        self._insert, self._add_minutes, self._add_labels = _statements(url)
+        self._insert, self._add = _statements(url)
         self._file: tuple[int, int] | None = None
         """SQLite: which file is open, by device and inode."""
         self._size: _Size | None = None
@@ -121,6 +126,12 @@ class SqlLogger:
             pruned = self._prune_by_size(options.keep_mb * MEGABYTE)
             return pruned if pruned.rows else Pruned(0, more=self._give_back())
 
+    def measure(self) -> Holding:
+        """Return how much is stored."""
+        with translated(self._url), self._transaction() as connection:
+            rows = sum(stored_results(connection).values())
+            return Holding(rows, bytes_on_disk(connection, self._url) / MEGABYTE)
+
     def close(self) -> None:
         """Disconnect."""
         connection, self._connection = self._connection, None
@@ -132,14 +143,18 @@ class SqlLogger:
         if engine is not None:
             engine.dispose()
 
-    def migrate(self, revision: str) -> None:
-        """Bring the tables to a revision; ``base`` removes them, ``head`` is the newest.
+    def migrate(self, revision: str, *, back: bool = False) -> None:
+        """Bring the tables to a revision.
+
+        Args:
+            revision: ``head`` is the newest, ``base`` is none.
+            back: It is an earlier one than that of the tables; ``base`` removes them all.
 
         Raises:
             ConfigurationError: the database is of a newer version of this program.
         """
         connection = self._connected()
-        step = command.downgrade if revision == "base" else command.upgrade
+        step = command.downgrade if back else command.upgrade
         with translated(self._url), as_file(files("nxai_publisher") / "migrations") as folder:
             config = Config()
             config.set_main_option("script_location", str(folder).replace("%", "%%"))
@@ -192,9 +207,14 @@ class SqlLogger:
 
     def _add_up(self, connection: Connection, results: Sequence[LoggedResult]) -> None:
         sums = roll_up(results)
-        connection.execute(self._add_minutes, list(sums.minutes.values()))
-        if sums.labels:
-            connection.execute(self._add_labels, list(sums.labels.values()))
+        for table, rows in (
+            (RESULT_MINUTES, list(sums.minutes.values())),
+            (RESULT_QUARTERS, sums.quarters()),
+            (LABEL_MINUTES, list(sums.labels.values())),
+            (LABEL_QUARTERS, sums.label_quarters()),
+        ):
+            if rows:
+                connection.execute(self._add[table.name], rows)
 
     # -- retention -----------------------------------------------------------------------------
 
@@ -223,7 +243,7 @@ class SqlLogger:
         if not is_sqlite(self._url):
             return False  # PostgreSQL's autovacuum sees to it
         with self._transaction() as connection:
-            spare = _pragma(connection, "freelist_count") - SPARE_PAGES
+            spare = pragma(connection, "freelist_count") - SPARE_PAGES
             if spare > 0:
                 # Each row that is read gives one page back. SQLAlchemy sees no columns and would
                 # not read any, so ask the driver.
@@ -275,8 +295,8 @@ def _make_folder(path: Path) -> None:
         ) from error
 
 
-def _statements(url: URL) -> tuple[sa.Executable, sa.Executable, sa.Executable]:
-    """Return the statements that insert results and that add to both roll-ups."""
+def _statements(url: URL) -> tuple[sa.Executable, dict[str, sa.Executable]]:
+    """Return the statements that insert results and that add to each table of sums."""
     insert = sqlite.insert if is_sqlite(url) else postgresql.insert
 
     def add_to(table: sa.Table) -> sa.Executable:
@@ -284,7 +304,7 @@ def _statements(url: URL) -> tuple[sa.Executable, sa.Executable, sa.Executable]:
         new = statement.excluded
         sums = {
             column.name: sa.case((new[column.name] > column, new[column.name]), else_=column)
-            if column.name in _LARGEST
+            if column.name in LARGEST
             else column + new[column.name]
             for column in table.columns
             if not column.primary_key
@@ -294,7 +314,7 @@ def _statements(url: URL) -> tuple[sa.Executable, sa.Executable, sa.Executable]:
         )
 
     results = insert(RESULTS).on_conflict_do_nothing().execution_options(preserve_rowcount=True)
-    return results, add_to(RESULT_MINUTES), add_to(LABEL_MINUTES)
+    return results, {table.name: add_to(table) for table in SUMS}
 
 
 def _delete_older(connection: Connection, before_us: int) -> int:
@@ -303,7 +323,7 @@ def _delete_older(connection: Connection, before_us: int) -> int:
         rows = _delete_slice(connection, camera, before_us)
         if rows:
             return rows
-    return _delete_minutes(connection, before_us // 1_000_000)
+    return _delete_sums(connection, before_us // 1_000_000)
 
 
 def _delete_oldest(connection: Connection) -> tuple[str, int]:
@@ -312,17 +332,12 @@ def _delete_oldest(connection: Connection) -> tuple[str, int]:
     Returns:
         The camera (empty: of the roll-ups), and the rows deleted.
     """
-    firsts: list[tuple[int, str]] = []
-    for camera in cameras_of(connection):
-        first = connection.scalar(
-            sa.select(sa.func.min(RESULTS.c.captured_at_us)).where(RESULTS.c.camera == camera)
-        )
-        firsts.append((int(first or 0), camera))
+    firsts = [(first_of(connection, camera) or 0, camera) for camera in cameras_of(connection)]
     if firsts:
         oldest_us, camera = min(firsts)
         return camera, _delete_slice(connection, camera, oldest_us + SLICE_S * 1_000_000)
-    oldest_s = connection.scalar(sa.select(sa.func.min(RESULT_MINUTES.c.minute_s)))
-    return "", (0 if oldest_s is None else _delete_minutes(connection, oldest_s + 60))
+    oldest_s = connection.scalar(sa.select(sa.func.min(RESULT_QUARTERS.c.quarter_s)))
+    return "", (0 if oldest_s is None else _delete_sums(connection, oldest_s + QUARTER_S))
 
 
 def _delete_slice(connection: Connection, camera: str, before_us: int) -> int:
@@ -342,24 +357,22 @@ def _delete_slice(connection: Connection, camera: str, before_us: int) -> int:
     return connection.execute(of_camera.where(table.c.captured_at_us <= end_us)).rowcount
 
 
-def _delete_minutes(connection: Connection, before_s: int) -> int:
-    """Delete an hour's roll-ups that are older."""
+def _delete_sums(connection: Connection, before_s: int) -> int:
+    """Delete an hour's sums that are older; whole quarters, so that all tables tell the same."""
+    before_s = before_s // QUARTER_S * QUARTER_S
+    firsts = (connection.scalar(sa.select(sa.func.min(table.columns[0]))) for table in SUMS)
+    oldest_s = min((int(first) for first in firsts if first is not None), default=before_s)
+    end_s = min(before_s, oldest_s // QUARTER_S * QUARTER_S + 3600)
     rows = 0
-    for table in (RESULT_MINUTES, LABEL_MINUTES):
-        oldest = connection.scalar(sa.select(sa.func.min(table.c.minute_s)))
-        if oldest is not None and oldest < before_s:
-            end_s = min(before_s, oldest + 3600)
-            rows += connection.execute(sa.delete(table).where(table.c.minute_s < end_s)).rowcount
+    if oldest_s < before_s:
+        for table in SUMS:
+            rows += connection.execute(sa.delete(table).where(table.columns[0] < end_s)).rowcount
     return rows
 
 
 def _sqlite_bytes(connection: Connection) -> float:
-    used = _pragma(connection, "page_count") - _pragma(connection, "freelist_count")
-    return used * _pragma(connection, "page_size")
-
-
-def _pragma(connection: Connection, name: str) -> int:
-    return int(connection.exec_driver_sql(f"PRAGMA {name}").scalar_one())
+    used = pragma(connection, "page_count") - pragma(connection, "freelist_count")
+    return used * pragma(connection, "page_size")
 
 
 def _postgres_size(connection: Connection, limit_bytes: float) -> _Size:
@@ -369,15 +382,10 @@ def _postgres_size(connection: Connection, limit_bytes: float) -> _Size:
     server's statistics: they come late, and an ANALYZE in between counts rows twice. The roll-ups
     are exact, but for the minute that each camera's results begin in.
     """
-    row_bytes = {camera: _row_bytes(connection, camera) for camera in cameras_of(connection)}
-    results = sum(_count_results(connection, camera) * one for camera, one in row_bytes.items())
-    roll_ups = connection.scalar(
-        sa.text(
-            "SELECT pg_total_relation_size('result_minutes') "
-            "+ pg_total_relation_size('label_minutes')"
-        )
-    )
-    return _Size(limit_bytes, results + float(roll_ups or 0), row_bytes)
+    counts = stored_results(connection)
+    row_bytes = {camera: _row_bytes(connection, camera) for camera in counts}
+    results = sum(count * row_bytes[camera] for camera, count in counts.items())
+    return _Size(limit_bytes, results + postgres_bytes(connection, SUMS), row_bytes)
 
 
 def _row_bytes(connection: Connection, camera: str) -> float:
@@ -395,20 +403,3 @@ def _row_bytes(connection: Connection, camera: str) -> float:
         {"camera": camera, "samples": SAMPLES, "rows": SAMPLE_ROWS},
     )
     return float(mean or 0) + ROW_OVERHEAD_BYTES
-
-
-def _count_results(connection: Connection, camera: str) -> int:
-    """Count a camera's results by its roll-ups; at most a minute's too many."""
-    minutes = RESULT_MINUTES.c
-    first_us = connection.scalar(
-        sa.select(sa.func.min(RESULTS.c.captured_at_us)).where(RESULTS.c.camera == camera)
-    )
-    first_s = int(first_us or 0) // 60_000_000 * 60
-    return int(
-        connection.scalar(
-            sa.select(sa.func.sum(minutes.results)).where(
-                minutes.camera == camera, minutes.minute_s >= first_s
-            )
-        )
-        or 0
-    )

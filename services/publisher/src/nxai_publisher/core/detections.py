@@ -50,8 +50,13 @@ def detections_of(
         scores={item.label: item.confidence for item in result.classifications},
         uncertain=result.uncertain,
         latency_ms=latency_ms(captured_us, now_us),
-        inference_ms=round(result.timing.engine_ms + result.timing.decode_ms, 3),
+        inference_ms=inference_ms(result),
     )
+
+
+def inference_ms(result: InferenceResult) -> float:
+    """Return milliseconds that the model and the reading of its output took."""
+    return round(result.timing.engine_ms + result.timing.decode_ms, 3)
 
 
 def latency_ms(captured_us: int, now_us: int) -> float:

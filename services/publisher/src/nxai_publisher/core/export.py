@@ -55,7 +55,7 @@ class Format(enum.StrEnum):
 
 
 def results_as_text(rows: Iterable[Row], style: Format, label: str | None = None) -> Iterator[str]:
-    """Yield the lines of an export, ends of line included.
+    """Yield an export piece by piece, ends of line included.
 
     Args:
         rows: Of table `results`, `detections` and `scores` as JSON text.
@@ -63,36 +63,59 @@ def results_as_text(rows: Iterable[Row], style: Format, label: str | None = None
         label: Only objects of this label, and only results that have one.
     """
     if style is Format.CSV:
-        yield _csv_line(CSV_COLUMNS)
-    for row in rows:
-        objects = [o for o in orjson.loads(row["detections"]) if label in (None, o[0])]
-        given: dict[str, float] = orjson.loads(row["scores"]) if row["scores"] else {}
-        scores = {name: value for name, value in given.items() if label in (None, name)}
-        if label is not None and not objects and not scores:
-            continue
-        if style is Format.CSV:
-            yield from _csv_lines(row, objects, scores)
-        else:
-            yield _json_line(_result(row, objects, scores))
+        yield results_header(style)
+    yield from filter(None, (result_as_text(row, style, label) for row in rows))
+
+
+def results_header(style: Format) -> str:
+    """Return the first line of an export; JSON lines have none."""
+    return _csv([CSV_COLUMNS]) if style is Format.CSV else ""
+
+
+def result_as_text(row: Row, style: Format, label: str | None = None) -> str:
+    """Return the lines of one result, or nothing when it has no object of the label."""
+    objects = [o for o in orjson.loads(row["detections"]) if label in (None, o[0])]
+    given: dict[str, float] = orjson.loads(row["scores"]) if row["scores"] else {}
+    scores = {name: value for name, value in given.items() if label in (None, name)}
+    if label is not None and not objects and not scores:
+        return ""
+    if style is Format.CSV:
+        return _csv(_csv_lines(row, objects, scores))
+    return _json_line(_result(row, objects, scores))
+
+
+def result_as_json(row: Row) -> bytes:
+    """Return one result as JSON: the line of an export without its end."""
+    scores = orjson.loads(row["scores"]) if row["scores"] else {}
+    return orjson.dumps(_result(row, orjson.loads(row["detections"]), scores))
 
 
 def counts_as_text(rows: Iterable[Row], style: Format) -> Iterator[str]:
-    """Yield the lines of an export of counts per minute and label."""
+    """Yield an export of counts per minute and label piece by piece."""
     if style is Format.CSV:
-        yield _csv_line(COUNT_COLUMNS)
+        yield counts_header(style)
     for row in rows:
-        values = {
-            "minute": iso(row["minute_s"] * 1_000_000),
-            **{name: row[name] for name in COUNT_COLUMNS[1:-1]},
-            "confidence_mean": round(row["confidence_sum"] / row["objects"], 4)
-            if row["objects"]
-            else None,
-        }
-        if style is Format.CSV:
-            yield _csv_line(tuple(values.values()))
-        else:
-            bins = [row[f"confidence_{n}"] for n in range(CONFIDENCE_BINS)]
-            yield _json_line({**values, "confidence_histogram": bins})
+        yield count_as_text(row, style)
+
+
+def counts_header(style: Format) -> str:
+    """Return the first line of an export of counts; JSON lines have none."""
+    return _csv([COUNT_COLUMNS]) if style is Format.CSV else ""
+
+
+def count_as_text(row: Row, style: Format) -> str:
+    """Return the line of one sum."""
+    values = {
+        "minute": iso(row["minute_s"] * 1_000_000),
+        **{name: row[name] for name in COUNT_COLUMNS[1:-1]},
+        "confidence_mean": round(row["confidence_sum"] / row["objects"], 4)
+        if row["objects"]
+        else None,
+    }
+    if style is Format.CSV:
+        return _csv([tuple(values.values())])
+    bins = [row[f"confidence_{n}"] for n in range(CONFIDENCE_BINS)]
+    return _json_line({**values, "confidence_histogram": bins})
 
 
 def iso(unix_us: int) -> str:
@@ -103,7 +126,7 @@ def iso(unix_us: int) -> str:
 
 def _csv_lines(
     row: Row, objects: list[tuple[Any, ...]], scores: Mapping[str, float]
-) -> Iterator[str]:
+) -> Iterator[tuple[Any, ...]]:
     start = (
         iso(row["captured_at_us"]),
         row["camera"],
@@ -120,11 +143,11 @@ def _csv_lines(
         row["inference_ms"],
     )
     for found in objects:
-        yield _csv_line((*start, *found, *end))
+        yield (*start, *found, *end)
     for name, value in scores.items():
-        yield _csv_line((*start, name, value, "", "", "", "", *end))
+        yield (*start, name, value, "", "", "", "", *end)
     if not objects and not scores:
-        yield _csv_line((*start, "", "", "", "", "", "", *end))
+        yield (*start, "", "", "", "", "", "", *end)
 
 
 def _result(row: Row, objects: list[tuple[Any, ...]], scores: Mapping[str, float]) -> object:
@@ -159,10 +182,10 @@ def _json_line(value: object) -> str:
     return orjson.dumps(value).decode() + "\n"
 
 
-def _csv_line(values: tuple[Any, ...]) -> str:
-    line = io.StringIO()
-    csv.writer(line, lineterminator="\r\n").writerow([_harmless(value) for value in values])
-    return line.getvalue()
+def _csv(lines: Iterable[Iterable[Any]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\r\n").writerows(map(_harmless, line) for line in lines)
+    return text.getvalue()
 
 
 def _harmless(value: object) -> object:

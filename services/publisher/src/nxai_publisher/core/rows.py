@@ -1,4 +1,8 @@
-"""What the data logger keeps of results: one row each, and roll-ups per minute."""
+"""What the data logger keeps of results: one row each, and roll-ups of time.
+
+Sums are kept per minute, for what happened lately, and per quarter of an hour, for weeks and
+months: a month of four cameras with five labels is 860,000 minutes and 58,000 quarters.
+"""
 
 import zlib
 from collections.abc import Iterable, Mapping
@@ -8,14 +12,17 @@ from typing import Any, Final
 import orjson
 
 from nxai_common.contracts.results import InferenceResult
-from nxai_publisher.core.observation import Observation
+from nxai_publisher.core.observation import MAJORITY, Observation
 
 MINUTE_S: Final = 60
+QUARTER_S: Final = 900
 CONFIDENCE_BINS: Final = 10
 """Tenths: fine enough to see where a threshold should lie, ten small integers a row."""
 LONGEST_NAME: Final = 200
 """Letters of a label or stream in a key, of up to four bytes each: PostgreSQL takes 2,700 bytes
 for all columns of a primary key together."""
+LONGEST_STREAM: Final = 64
+"""Letters of a stream (capture's have 8): the place of a result must fit a `Cursor`."""
 
 Row = dict[str, Any]
 
@@ -59,7 +66,7 @@ def logged(result: InferenceResult, seen: Observation, latency_ms: float) -> Log
             "camera": result.camera,
             "captured_at_us": result.captured_at_us,
             "model": result.model,
-            "stream": as_stored(result.stream),
+            "stream": as_stored(result.stream, LONGEST_STREAM),
             "sequence": result.sequence,
             "model_version": as_stored(result.model_version),
             "picture_width": result.source_width,
@@ -89,7 +96,7 @@ def logged(result: InferenceResult, seen: Observation, latency_ms: float) -> Log
     )
 
 
-def as_stored(text: str) -> str:
+def as_stored(text: str, longest: int = LONGEST_NAME) -> str:
     """Return a label or stream as a key of the tables: what every database takes.
 
     PostgreSQL has no NUL in text, SQLite and JSON do. What is too long ends in its CRC, so that
@@ -97,20 +104,46 @@ def as_stored(text: str) -> str:
     """
     if "\0" in text:
         text = text.replace("\0", "\N{REPLACEMENT CHARACTER}")
-    if len(text) <= LONGEST_NAME:
+    if len(text) <= longest:
         return text
     crc = f"~{zlib.crc32(text.encode('utf-8', 'replace')):08x}"
-    return text[: LONGEST_NAME - len(crc)] + crc
+    return text[: longest - len(crc)] + crc
+
+
+def labels_shown(row: Row) -> frozenset[str]:
+    """Return the labels that a stored result shows, as the roll-ups count them.
+
+    Args:
+        row: Of table `results`, `detections` and `scores` as JSON text.
+    """
+    found: list[list[Any]] = orjson.loads(row["detections"])
+    if found or not row["scores"]:
+        return frozenset(item[0] for item in found)
+    scores: dict[str, float] = orjson.loads(row["scores"])
+    best = max(scores, key=scores.__getitem__)
+    return frozenset((best,) if scores[best] >= MAJORITY else ())
 
 
 @dataclass(slots=True)
 class RollUp:
     """Sums of some results, ready to be added to what the tables hold."""
 
-    minutes: dict[tuple[int, str, str], Row] = field(default_factory=dict)
-    """(minute, camera, model) -> columns of `result_minutes`."""
-    labels: dict[tuple[int, str, str, str], Row] = field(default_factory=dict)
+    minutes: dict[tuple[object, ...], Row] = field(default_factory=dict)
+    """(minute, camera, model, version) -> columns of `result_minutes`."""
+    labels: dict[tuple[object, ...], Row] = field(default_factory=dict)
     """(minute, camera, model, label) -> columns of `label_minutes`."""
+
+    def quarters(self) -> list[Row]:
+        """Return the rows for `result_quarters`: sums of the minutes."""
+        return _by_quarter(self.minutes)
+
+    def label_quarters(self) -> list[Row]:
+        """Return the rows for `label_quarters`."""
+        return _by_quarter(self.labels)
+
+
+LARGEST: Final = frozenset({"latency_ms_max", "max_objects"})
+"""Rolled up by taking the larger value; all other numbers are added."""
 
 
 def roll_up(results: Iterable[LoggedResult]) -> RollUp:
@@ -119,15 +152,18 @@ def roll_up(results: Iterable[LoggedResult]) -> RollUp:
     for result in results:
         row = result.row
         minute_s = row["captured_at_us"] // 1_000_000 // MINUTE_S * MINUTE_S
-        key = (minute_s, row["camera"], row["model"])
+        camera, model = row["camera"], row["model"]
+        key = (minute_s, camera, model, row["model_version"])
         total = sums.minutes.get(key)
         if total is None:
             total = sums.minutes[key] = {
                 "minute_s": minute_s,
-                "camera": row["camera"],
-                "model": row["model"],
+                "camera": camera,
+                "model": model,
+                "model_version": row["model_version"],
                 "results": 0,
                 "objects": 0,
+                "shown": 0,
                 "uncertain": 0,
                 "latency_ms_sum": 0.0,
                 "latency_ms_max": 0.0,
@@ -135,17 +171,18 @@ def roll_up(results: Iterable[LoggedResult]) -> RollUp:
             }
         total["results"] += 1
         total["objects"] += row["objects"]
+        total["shown"] += bool(result.confidences)
         total["uncertain"] += row["uncertain"]
         total["latency_ms_sum"] += row["latency_ms"]
         total["latency_ms_max"] = max(total["latency_ms_max"], row["latency_ms"])
         total["inference_ms_sum"] += row["inference_ms"]
         for label, values in result.confidences.items():
-            _add_label(sums.labels, (*key, as_stored(label)), values)
+            _add_label(sums.labels, (minute_s, camera, model, as_stored(label)), values)
     return sums
 
 
 def _add_label(
-    labels: dict[tuple[int, str, str, str], Row],
+    labels: dict[tuple[object, ...], Row],
     key: tuple[int, str, str, str],
     confidences: tuple[float, ...],
 ) -> None:
@@ -170,6 +207,23 @@ def _add_label(
         total["confidence_sum"] += confidence
         bin_ = min(max(int(confidence * CONFIDENCE_BINS), 0), CONFIDENCE_BINS - 1)
         total[f"confidence_{bin_}"] += 1
+
+
+def _by_quarter(minutes: Mapping[tuple[object, ...], Row]) -> list[Row]:
+    quarters: dict[tuple[object, ...], Row] = {}
+    for (_, *rest), minute in minutes.items():
+        quarter_s = minute["minute_s"] // QUARTER_S * QUARTER_S
+        total = quarters.get((quarter_s, *rest))
+        if total is None:
+            new = {name: value for name, value in minute.items() if name != "minute_s"}
+            quarters[quarter_s, *rest] = {"quarter_s": quarter_s, **new}
+            continue
+        for name, value in minute.items():
+            if name in LARGEST:
+                total[name] = max(total[name], value)
+            elif name != "minute_s" and not isinstance(value, str):
+                total[name] += value
+    return list(quarters.values())
 
 
 def as_json(value: object) -> str:
