@@ -373,7 +373,7 @@ def test_a_frame_waits_for_a_model_that_is_loading() -> None:
         assert on.source.waiting.wait(10)
         on.send(*(frame(number) for number in range(PLACES)))
         on.send(frame(0, camera="back"))
-        wait_for(lambda: on.service.report().counters["parked"] == PLACES + 1)
+        wait_for(lambda: on.service.report().gauges["parked"] == PLACES + 1)
         assert on.status_of("m").state == "loading"
 
         on.send(frame(PLACES))  # one more: the oldest gives way
@@ -401,7 +401,7 @@ def swapping_to_64(path: str) -> Iterator[Line]:
         on.configure(M.model_copy(update={"path": path}), settle=False)
         assert on.source.waiting.wait(10)
         on.send(frame(1, side=64))
-        wait_for(lambda: on.service.report().counters["parked"] == 1)
+        wait_for(lambda: on.service.report().gauges["parked"] == 1)
         yield on
         on.source.gate.set()
 
@@ -487,7 +487,7 @@ def test_the_last_of_several_waiting_models_returns_the_credit() -> None:
         on.configure(M, DesiredModel(id="n", path="broken"), settle=False)
         assert on.source.waiting.wait(10)
         on.send(frame(1, models=("m", "n")))
-        wait_for(lambda: on.service.report().counters["parked"] == 2)
+        wait_for(lambda: on.service.report().gauges["parked"] == 2)
         on.source.gate.set()
         first, second = on.result(), on.result()
         assert (first.model, first.error, first.returns_credit) == ("m", "", False)
@@ -503,7 +503,7 @@ def test_a_frame_does_not_wait_for_ever() -> None:
         on.configure(M, settle=False)
         assert on.source.waiting.wait(10)
         on.send(frame(1))
-        wait_for(lambda: on.service.report().counters["parked"] == 1)
+        wait_for(lambda: on.service.report().gauges["parked"] == 1)
         clock.advance(PATIENCE_S)
         found = on.result()
         assert found.error == "model 'm' was still loading after 5 s"
@@ -522,7 +522,7 @@ def test_a_removed_model_is_withdrawn_and_its_waiting_frames_are_answered() -> N
         on.configure(M, DesiredModel(id="n", path="v2"), settle=False)
         assert on.source.waiting.wait(10)
         on.send(frame(1, models=("n",)))
-        wait_for(lambda: on.service.report().counters["parked"] == 1)
+        wait_for(lambda: on.service.report().gauges["parked"] == 1)
 
         on.configure()
 
