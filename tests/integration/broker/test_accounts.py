@@ -31,7 +31,7 @@ from nxai_common.runtime import Stop
 from nxai_common.settings import ServiceSettings, load
 from nxai_inference.__main__ import build as build_inference
 from nxai_inference.settings import InferenceSettings
-from nxai_manager.__main__ import build as build_manager
+from nxai_manager.composition import build as build_manager
 from nxai_manager.settings import ManagerSettings
 from nxai_publisher.__main__ import build as build_publisher
 from nxai_publisher.settings import PublisherSettings
