@@ -267,6 +267,7 @@ def subscriptions_of(service: str, folder: Path, instance: str) -> list[str]:
     environment = {
         "NXAI_INSTANCE": instance,
         "NXAI_RUN_DIR": str(folder),
+        "NXAI_MANAGER_PORT": "0",
         "NXAI_MANAGER_SETTINGS": str(folder / "settings.json"),
         "NXAI_MANAGER_SECRETS_DIR": str(folder / "secrets"),
         "NXAI_CLOUD_SYNC_STATE_DIR": str(folder / "cloud-sync"),
