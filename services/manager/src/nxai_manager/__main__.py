@@ -1,4 +1,4 @@
-"""Composition root of the manager, and its command line."""
+"""The command line of the manager; `composition` puts the service together."""
 
 import argparse
 import json
@@ -7,16 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from nxai_common.bus.ports import Bus
 from nxai_common.errors import ConfigurationError
-from nxai_common.runtime import Beat, run_service
-from nxai_manager.adapters.deployments_file import DeploymentsFile
-from nxai_manager.adapters.secrets_directory import SecretsDirectory
+from nxai_common.runtime import run_service
 from nxai_manager.adapters.settings_file import SettingsFile
 from nxai_manager.cli_accounts import reset_password
+from nxai_manager.composition import build
 from nxai_manager.core.problems import check_settings
 from nxai_manager.core.schema import settings_schema
-from nxai_manager.service import Configurator
 from nxai_manager.settings import ManagerSettings
 
 COMMANDS: Final = {
@@ -26,17 +23,6 @@ COMMANDS: Final = {
 }
 EXIT_OK = 0
 EXIT_WRONG = 2
-
-
-def build(settings: ManagerSettings, bus: Bus, beat: Beat) -> Configurator:
-    """Put the service together."""
-    return Configurator(
-        SettingsFile(settings.settings, settings.state_dir),
-        SecretsDirectory(settings.secrets_dir),
-        DeploymentsFile(settings.settings, settings.state_dir),
-        bus,
-        beat,
-    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

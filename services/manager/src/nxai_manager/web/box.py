@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 from nxai_common.bus.ports import Bus
 from nxai_common.contracts.commands import Command, Reply
+from nxai_common.contracts.status import ServiceState
 from nxai_common.errors import BrokerUnavailable
 from nxai_manager.adapters.key_handover import KeyHandover
 from nxai_manager.adapters.secrets_directory import SecretsDirectory
@@ -28,6 +29,7 @@ ANSWER_S: Final = 10.0
 """A service that is there answers in milliseconds; one that loads a model in seconds."""
 ASKING: Final = 16
 """Questions to other services at once ..."""
+AT_WORK: Final = frozenset({ServiceState.RUNNING, ServiceState.DEGRADED})
 WAITING: Final = 64
 """... and those that wait for their turn; more are told to come again."""
 
@@ -78,6 +80,12 @@ class Box:
                 "the MQTT broker is away: is the container or program `mosquitto` running?",
                 headers={"Retry-After": "5"},
             )
+        if not self._is_there(command.service):
+            raise Refused(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                f"{command.service} is not running; Settings > Health shows why",
+                headers={"Retry-After": "5"},
+            )
         self.waiting += 1
         try:
             return await self.in_thread(self.bus.request, command, timeout_s)
@@ -90,6 +98,17 @@ class Box:
             ) from None
         finally:
             self.waiting -= 1
+
+    def _is_there(self, service: str) -> bool:
+        """Tell whether a process of this name or role has said that it works.
+
+        MQTT does not tell whether anybody hears a question: it would be waited for in vain.
+        """
+        return any(
+            status.state in AT_WORK
+            for status in self.hub.statuses().values()
+            if service in (status.service, status.role)
+        )
 
     async def ask_json(self, command: Command, timeout_s: float = ANSWER_S) -> Any:  # noqa: ANN401 - JSON
         """Ask a service, and return the JSON in its answer's attachment."""

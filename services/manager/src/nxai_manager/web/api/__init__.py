@@ -1,10 +1,27 @@
 """The REST interface, one module a noun; each lists its `ENDPOINTS`."""
 
 from nxai_manager.web import live
-from nxai_manager.web.api import accounts
+from nxai_manager.web.api import (
+    accounts,
+    cameras,
+    data,
+    health,
+    models,
+    project,
+    samples,
+)
 from nxai_manager.web.endpoint import Endpoint
 
 
 def every_endpoint() -> tuple[Endpoint, ...]:
     """Return all endpoints of the interface."""
-    return (*live.ENDPOINTS, *accounts.ENDPOINTS)
+    return (
+        *accounts.ENDPOINTS,
+        *cameras.ENDPOINTS,
+        *models.ENDPOINTS,
+        *project.ENDPOINTS,
+        *samples.ENDPOINTS,
+        *data.ENDPOINTS,
+        *health.ENDPOINTS,
+        *live.ENDPOINTS,
+    )
