@@ -112,7 +112,7 @@ class Argon2Hasher:
                 raise TransientError(f"the password cannot be checked now: {error}") from None
             log.error("a password hash of accounts.json is damaged: %s", error)  # noqa: TRY400 - there is no more to say
             return False
-        return hashed is not None
+        return True
 
     async def _in_turn(self, work: Callable[[], R]) -> R:
         with self._lock:

@@ -67,9 +67,9 @@ class LoginLimit:
         of_name = _recall(self._names, name, now)
         wait = max(
             wait_after(here.attempts - FREE_ATTEMPTS),
-            wait_after(of_name.attempts - FREE_OF_A_NAME) if here.attempts else 0.0,
+            wait_after(of_name.attempts - FREE_OF_A_NAME),
         )
-        left = here.last + wait - now
+        left = here.last + wait - now  # of a new place, the last was endlessly long ago
         if left > 0:
             return left
         _note(self._places, place, here, now, MOST_PLACES)
