@@ -266,6 +266,9 @@ function receive({ type, data, ...rest }) {
       if (rest.now_ms) clock.offset = rest.now_ms - Date.now();
       break;
     case "detections":
+      // It was told at this time of the box, and has come since: the box's clock is at least there. The hello alone
+      // would put it behind, by as long as it lay waiting while the page was being built.
+      clock.offset = Math.max(clock.offset, data.timestamp_ms + data.latency_ms - Date.now());
       tell(`detections/${data.camera}`, data);
       break;
     case "progress":

@@ -7,7 +7,7 @@ import { age, boxNow, milliseconds, number, sentence } from "../format.js";
 import { t } from "../i18n.js";
 import { connection, manifests, onDetections, onPreview, statuses, useListen, useWatch } from "../live.js";
 import { to } from "../router.js";
-import { dark } from "../theme.js";
+import { colour, dark } from "../theme.js";
 import { cls, html, useEffect, useLayoutEffect, useRef, useState } from "../view.js";
 import { Icon } from "./icon.js";
 import { drawFound } from "./overlay.js";
@@ -150,7 +150,12 @@ export function LiveTile({
   const sign = paused ? { icon: "pause", text: t("Paused") } : chip;
   return html`<figure class=${cls("tile", trouble && "tile--trouble", more)}>
     <div class="tile__stage" ref=${stage}>
-      <canvas ref=${canvas} role="img" aria-label=${t("Live picture of {name}. {found}", { name, found: figures?.words ?? "" })}></canvas>
+      <canvas
+        ref=${canvas}
+        role="img"
+        data-watched=${seen && !paused ? "true" : null}
+        aria-label=${t("Live picture of {name}. {found}", { name, found: figures?.words ?? "" })}
+      ></canvas>
       ${
         trouble &&
         html`<div class="tile__trouble">
@@ -166,13 +171,13 @@ export function LiveTile({
     ${
       bar &&
       html`<figcaption class="tile__bar">
-      <div class="row row--apart">
-        <span class="strong truncate">${name}</span>
-        <${StateChip} state=${trouble?.state ?? status?.state ?? (figures?.shown ? "running" : "connecting")} />
-      </div>
-      ${facts && html`<${TileFigures} figures=${figures} status=${status} />`}
-      ${typeof children === "function" ? children({ figures, status, trouble }) : children}
-    </figcaption>`
+        <div class="row row--apart">
+          <span class="strong truncate">${name}</span>
+          <${StateChip} state=${trouble?.state ?? status?.state ?? (figures?.shown ? "running" : "connecting")} />
+        </div>
+        ${facts && html`<${TileFigures} figures=${figures} status=${status} />`}
+        ${typeof children === "function" ? children({ figures, status, trouble }) : children}
+      </figcaption>`
     }
   </figure>`;
 }
@@ -212,13 +217,22 @@ function whatIsWrong(camera, status, figures, paused) {
 /** Rates and delays of a tile in one line: {figures, status}. */
 export const TileFigures = ({ figures, status }) =>
   html`<ul class="tile__figures number">
-    <li title=${t("Results a second")}><${Icon} name="gauge" />${t("{n} fps", { n: number(figures?.results ?? 0, 1) })}</li>
-    <li title=${t("From the decoded picture to the result")}><${Icon} name="zap" />${figures?.latency ? milliseconds(figures.latency) : "–"}</li>
-    <li title=${t("Age of the last picture")}><${Icon} name="clock" />${figures?.shown ? milliseconds(figures.ageMs) : "–"}</li>
+    <li title=${t("Results a second")}>
+      <${Icon} name="gauge" />${t("{n} fps", { n: number(figures?.results ?? 0, 1) })}
+    </li>
+    <li title=${t("From the decoded picture to the result")}>
+      <${Icon} name="zap" />${figures?.latency ? milliseconds(figures.latency) : "–"}
+    </li>
+    <li title=${t("Age of the last picture")}>
+      <${Icon} name="clock" />${figures?.shown ? milliseconds(figures.ageMs) : "–"}
+    </li>
     ${status?.width && html`<li class="tile__size" title=${t("Size of the camera's picture")}>${status.width}×${status.height} ${status.codec}</li>`}
   </ul>`;
 
 // -- drawing -------------------------------------------------------------------------------------
+
+let ground = "";
+const groundColour = () => (ground ||= colour("--picture"));
 
 /** Draws frames and boxes on a canvas, once per repaint of the screen, and counts how fast they come. */
 class Painter {
@@ -316,7 +330,7 @@ class Painter {
       [shown.at, canvas.width, canvas.height, ...match.found.map((one) => `${one.model} ${one.sequence}`)].join();
     if (shown && drawn === this.drawn) return;
     this.drawn = drawn;
-    context.fillStyle = "#0b1013";
+    context.fillStyle = groundColour();
     context.fillRect(0, 0, canvas.width, canvas.height);
     if (!shown) return;
     const fit = Math.min(canvas.width / shown.bitmap.width, canvas.height / shown.bitmap.height);
@@ -356,7 +370,7 @@ class Painter {
       context.closePath();
       context.lineWidth = 1.5 * scale;
       context.setLineDash(kind === "exclude" ? [6 * scale, 4 * scale] : []);
-      context.strokeStyle = { include: "#2fd69b", exclude: "#ff8a4c", roi: "#5cc2ff" }[kind] ?? "#e9eef2";
+      context.strokeStyle = colour(`--area-${kind}`);
       context.stroke();
       context.setLineDash([]);
     }

@@ -2,7 +2,7 @@ import { cls, html } from "../view.js";
 
 /**
  * A small line of the last values: {values: [number or null], label (what it is, for a screen reader), min (0),
- * max, width (96), height (24), tone: "accent"|"ok"|"warn"|"bad", area}
+ * max, width (96), height (24), tone: "accent"|"ok"|"warn"|"bad"|"idle", area}
  */
 export function Sparkline({
   values,
