@@ -153,6 +153,26 @@ def test_detections_are_read_only_while_somebody_listens(world: World) -> None:
     look(world, scene)
 
 
+def test_models_of_one_camera_do_not_replace_each_other(world: World) -> None:
+    async def scene(viewer: Viewer) -> None:
+        world.hub.listen(viewer, [Kind.DETECTIONS])
+        first = asyncio.create_task(viewer.next())
+        while not first.done():  # until the subscription is there
+            world.box.publish(detections(1))
+            await asyncio.sleep(0.02)
+        received = world.bus.statistics.received
+        world.box.publish(detections(2))
+        world.box.publish(detections(2).model_copy(update={"model": "m5-washer"}))
+        # Nobody takes anything meanwhile: a slow viewer.
+        await until(lambda: world.bus.statistics.received >= received + 2)
+        heard: set[str] = set()
+        while heard != {"m5-nut", "m5-washer"}:
+            data = text(await viewer.next())["data"]
+            heard |= {data["model"]} if data["sequence"] == 2 else set()
+
+    look(world, scene)
+
+
 def test_pictures_are_asked_for_and_carry_their_camera(world: World) -> None:
     asked = world.box.subscribe(Subscription(WatchCamera, {"service": "capture"}))
 

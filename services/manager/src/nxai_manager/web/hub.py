@@ -97,7 +97,7 @@ class Told:
     kind: Kind | None
     """None: a preview."""
     key: str
-    """Camera, service or job that it is about."""
+    """Camera, service, job, or camera and model that it is about."""
     payload: str | bytes
 
 
@@ -463,8 +463,9 @@ def _told_live(message: Message) -> Told | None:
         case Preview(camera=camera, attachment=jpeg):
             name = camera.encode()
             return Told(None, camera, b"".join((bytes([len(name)]), name, jpeg)))
-        case Detections(camera=camera):
-            return _told(Kind.DETECTIONS, camera, message)
+        case Detections(camera=camera, model=model):
+            # Two models that look at one frame say it at once: neither replaces the other.
+            return _told(Kind.DETECTIONS, f"{camera}/{model}", message)
         case Output(camera=camera):
             data = f'{{"camera":"{camera}","output":{message.encode().decode()}}}'
             return Told(Kind.OUTPUT, camera, _wrapped(Kind.OUTPUT, data))

@@ -12,6 +12,7 @@ from aiohttp import web
 from pydantic import Field, SecretStr, StringConstraints
 
 from nxai_common import logs
+from nxai_common.bus.ports import Bus, Subscription
 from nxai_common.contracts import commands as c
 from nxai_common.contracts.base import Message
 from nxai_common.contracts.collecting import Fraction
@@ -22,7 +23,7 @@ from nxai_common.contracts.configuration import (
     Watchdog,
 )
 from nxai_common.contracts.models import InputSpec, ResizeMode, ResizeQuality
-from nxai_common.contracts.outputs import CameraState, Rehearsal
+from nxai_common.contracts.outputs import CameraState, Rehearsal, Snapshot
 from nxai_common.contracts.status import CameraStatus
 from nxai_common.contracts.topics import Level
 from nxai_manager.core.accounts import Scope
@@ -34,6 +35,8 @@ TAG: Final = "cameras"
 STILL_S: Final = 5.0
 TEST_S: Final = 15.0
 """A frame needs milliseconds, a model that was never used seconds."""
+RETAINED_S: Final = 1.0
+"""A broker tells what it retains in milliseconds."""
 PROBE_S: Final = 40.0
 """Above what capture allows itself (30 s)."""
 
@@ -264,6 +267,36 @@ async def show_as_model(call: Call) -> web.Response:
     return _picture(bytes(reply.attachment), "image/png", reply)
 
 
+async def show_snapshot(call: Call) -> web.Response:
+    """Return the picture that was taken at the last event of a camera (JPEG), masks burned in.
+
+    The broker keeps it for a day.
+    """
+    box = call.box
+    if not box.bus.connected:
+        raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "the MQTT broker is away, and it has them")
+    found = await box.in_thread(_kept_snapshot, box.bus, call.path.camera)
+    if found is None:
+        raise Refused(
+            HTTPStatus.NOT_FOUND,
+            f"there is no picture of an event of camera {call.path.camera} in the last day",
+        )
+    return web.Response(
+        body=bytes(found.attachment),
+        content_type="image/jpeg",
+        headers={"Cache-Control": "no-store"},
+    )
+
+
+def _kept_snapshot(bus: Bus, camera: str) -> Snapshot | None:
+    """Return what the broker retains; it tells that at once to who subscribes."""
+    subscription = Subscription(Snapshot, {"camera": camera})
+    with contextlib.closing(bus.subscribe(subscription, volatile=True, aside=True)) as inbox:
+        delivery = inbox.receive(RETAINED_S)
+    message = None if delivery is None else delivery.message
+    return message if isinstance(message, Snapshot) else None
+
+
 def _cameras(box: Box) -> tuple[Any, ...]:
     settings = box.desk.settings
     return () if settings is None else settings.cameras
@@ -429,6 +462,16 @@ ENDPOINTS: Final = (
         path_model=CameraName,
         raw_answer="image/png",
         errors=(409,),
+        tag=TAG,
+    ),
+    Endpoint(
+        "GET",
+        "/cameras/{camera}/snapshot",
+        show_snapshot,
+        Scope.READ,
+        path_model=CameraName,
+        raw_answer="image/jpeg",
+        errors=(404,),
         tag=TAG,
     ),
     Endpoint("POST", "/cameras/probe", probe, Scope.CONFIGURE, Probed, body=ProbeCamera, tag=TAG),
