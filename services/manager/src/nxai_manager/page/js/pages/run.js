@@ -114,7 +114,7 @@ function Control({ cameras: all, boxRuns }) {
       aria-label=${boxRuns ? t("Stop all cameras") : t("Run all cameras")}
       onClick=${() => runBox(!boxRuns)}
     >
-      ${boxRuns ? t("Stop") : t("Run")}
+      ${boxRuns ? t("Stop") : t("Run||to start")}
     <//>
     <div class="control__words">
       <p class="control__state" role="status">

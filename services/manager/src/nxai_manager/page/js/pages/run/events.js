@@ -4,7 +4,7 @@ import { Button } from "../../components/button.js";
 import { Checkbox, Select } from "../../components/field.js";
 import { Icon } from "../../components/icon.js";
 import { boxNow, duration, fullTime, number, score, time } from "../../format.js";
-import { t, tn } from "../../i18n.js";
+import { t } from "../../i18n.js";
 import { events, states, useListen } from "../../live.js";
 import { tick } from "../../recent.js";
 import { to } from "../../router.js";
@@ -96,7 +96,7 @@ export function Events({ cameras, only, class: more }) {
               fits.length > shown &&
               html`<div class="events__more">
                 <${Button} size="s" onClick=${() => setShown(shown + PAGE)}
-                  >${tn(fits.length - shown, "{n} more", "{n} more")}<//
+                  >${t("{n} more", { n: fits.length - shown })}<//
                 >
               </div>`
             }

@@ -54,7 +54,7 @@ export function Blind({ camera, blind }) {
         disabled=${Boolean(whyNot())}
         why=${whyNot()}
         onClick=${() => runCamera(camera, true)}
-        >${t("Run")}<//
+        >${t("Run||to start")}<//
       >
     </div>`;
   }
