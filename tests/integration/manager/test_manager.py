@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -30,9 +31,11 @@ from nxai_common.runtime import Stop
 from nxai_manager import service as manager_service
 from nxai_manager.__main__ import main
 from nxai_manager.adapters.deployments_file import DeploymentsFile
+from nxai_manager.adapters.history_folder import HistoryFolder
 from nxai_manager.adapters.secrets_directory import SecretsDirectory
 from nxai_manager.adapters.settings_file import SettingsFile
 from nxai_manager.core.document import DEFAULT_TEXT
+from nxai_manager.desk import SettingsDesk
 from nxai_manager.service import Configurator
 from support.broker import Broker
 from support.waiting import wait_for
@@ -66,6 +69,7 @@ class Box:
 
     folder: Path
     service: Configurator
+    desk: SettingsDesk
     bus: Bus
     inbox: Inbox
     received: list[Message] = field(default_factory=list)
@@ -124,8 +128,11 @@ def manager(folder: Path, broker: MemoryBroker | None = None) -> Iterator[Box]:
                 for kind in KINDS
             )
         )
+        desk = SettingsDesk(
+            SettingsFile(folder / "settings.json"), HistoryFolder(folder / "settings.json")
+        )
         service = Configurator(
-            SettingsFile(folder / "settings.json"),
+            desk,
             SecretsDirectory(folder / "secrets"),
             DeploymentsFile(folder / "settings.json"),
             bus,
@@ -137,7 +144,7 @@ def manager(folder: Path, broker: MemoryBroker | None = None) -> Iterator[Box]:
         thread = threading.Thread(target=service.run, args=(stop,))
         thread.start()
         try:
-            yield Box(folder, service, bus, inbox)
+            yield Box(folder, service, desk, bus, inbox)
         finally:
             stop.set()
             thread.join(30)
@@ -628,7 +635,7 @@ def test_commands_are_listed_and_the_nearest_is_told(capsys: pytest.CaptureFixtu
     with pytest.raises(SystemExit):
         main(["--help"])
     out = capsys.readouterr().out
-    assert "\n  check   say what is wrong with a settings file\n  schema  print the JSON" in out
+    assert re.search(r"\n  check +say what is wrong with a settings file\n  schema +print the", out)
     with pytest.raises(SystemExit) as ended:
         main(["chek", "settings.json"])
     assert ended.value.code == 2

@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nxai_manager.core.consistency import PASSWORD_KEYS
+from nxai_manager.core.consistency import PASSWORD_KEYS, PLACEHOLDER
 from nxai_manager.core.hidden import (
     NONE_KEPT,
-    PLACEHOLDER,
     SEVERAL_KEPT,
     TYPE_AGAIN,
     URL_AGAIN,
@@ -24,7 +23,7 @@ from nxai_manager.core.hidden import (
     secrets_of,
 )
 from nxai_manager.core.loose_json import read_loosely
-from nxai_manager.core.problems import check_settings
+from nxai_manager.core.problems import RefusedSettings, check_settings
 from nxai_manager.core.schema import settings_schema
 
 MARKER = "zQj7WkXv0pLr4TnB"
@@ -240,7 +239,7 @@ def test_password_that_was_typed_is_taken() -> None:
     assert back({"cameras": [camera(password="new")]}, camera()) == ["new"]
 
 
-@pytest.mark.parametrize("password", ["hunter2", PLACEHOLDER, f"{PLACEHOLDER}x", "\u2022"])
+@pytest.mark.parametrize("password", ["hunter2", f"{PLACEHOLDER}x", "\u2022"])
 def test_password_is_kept_whatever_it_is(password: str) -> None:
     assert back(hidden(camera(password=password)), camera(password=password)) == [password]
 
@@ -432,9 +431,17 @@ def test_url_with_any_password_in_it_hides_it(password: str, user: str) -> None:
         assert (json.loads(revealed), problems) == (document, ())
 
 
-def test_good_settings_stay_good_without_their_passwords() -> None:
-    text = json.dumps({"cameras": [camera()]})
-    check_settings(hide(text))
+def test_copy_of_the_page_is_no_file_and_says_where_it_is_not() -> None:
+    document = {"cameras": [camera(), with_url("http://192.0.2.1/?token=x", id="back")]}
+    with pytest.raises(RefusedSettings) as caught:
+        check_settings(hide(json.dumps(document, indent=1), usernames=True))
+    assert [(p.where, p.reason.partition(" ")[0]) for p in caught.value.problems] == [
+        ("cameras.front.username", PLACEHOLDER),
+        ("cameras.front.password", PLACEHOLDER),
+        ("cameras.back.source.url", PLACEHOLDER),
+        ("cameras.back.username", PLACEHOLDER),
+    ]
+    assert back(hidden(camera(password=PLACEHOLDER)), camera(password=PLACEHOLDER)) == [NONE_KEPT]
 
 
 def test_what_a_loose_reading_of_a_broken_file_found_gives_the_password_back() -> None:
@@ -445,3 +452,15 @@ def test_what_a_loose_reading_of_a_broken_file_found_gives_the_password_back() -
     mended = shown.replace('\n   "username', ',\n   "username')
     revealed, problems = reveal(mended, [read_loosely(broken).value])
     assert (revealed, problems) == (text, ())
+
+
+@pytest.mark.parametrize("text", ["a" * 200_000, "a=" * 100_000, "%3d" * 70_000, "@" * 200_000])
+def test_long_texts_are_looked_through_once(text: str) -> None:
+    """A pattern that begins anew at each character needs minutes for these, and stops the box."""
+    document = {
+        "cameras": [{"id": "a", "name": f"x://{text}", "source": {"url": text}}],
+        text: text,
+    }
+    shown = hide(json.dumps(document))
+    assert secret_name(text) == ("pas" in text)
+    assert reveal(shown, [document])[1] == ()

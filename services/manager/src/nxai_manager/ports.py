@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from datetime import datetime
 from typing import Protocol
 
 from nxai_common.contracts.deployments import Deployments
 from nxai_manager.core.accounts import Accounts
 from nxai_manager.core.compile import Login
+from nxai_manager.core.history import Author, Entry
 from nxai_manager.core.sessions import Kept
 
 
@@ -23,6 +25,30 @@ class SettingsStore(Protocol):
 
         Raises:
             ConfigurationError: it is there but cannot be read.
+        """
+        ...
+
+    def glance(self) -> str | None:
+        """Return the text as `read` does, from any thread; a change is still one afterwards.
+
+        Raises:
+            ConfigurationError: it is there but cannot be read.
+        """
+        ...
+
+    def written_at(self) -> datetime | None:
+        """Return when the text was written last, or None when there is none."""
+        ...
+
+    def replace(self, before: str | None, text: str) -> bool:
+        """Write a text in the place of `before` (None: of none), from any thread.
+
+        Returns:
+            Whether `before` was there indeed; else nothing is written.
+
+        Raises:
+            ConfigurationError: what is there cannot be read.
+            TransientError: the disk is full or read-only.
         """
         ...
 
@@ -75,6 +101,47 @@ class DeploymentsStore(Protocol):
 
     def keep(self, deployments: Deployments) -> None:
         """Keep them for the next start.
+
+        Raises:
+            TransientError: the disk is full or read-only.
+        """
+        ...
+
+
+class HistoryStore(Protocol):
+    """Where the settings of before are kept. Implemented by `HistoryFolder`."""
+
+    def revision(self, text: str | None) -> str:
+        """Return what tells a text apart from others, and nothing about it; '' for none."""
+        ...
+
+    def entries(self) -> tuple[Entry, ...]:
+        """Return what is kept, newest first.
+
+        Raises:
+            TransientError: it cannot be read.
+        """
+        ...
+
+    def read(self, name: str) -> tuple[Entry, str]:
+        """Return an entry and its text.
+
+        Raises:
+            NoSuchEntry: there is none of this name.
+        """
+        ...
+
+    def add(
+        self,
+        text: str,
+        at: datetime,
+        author: Author,
+        *,
+        used: bool,
+        changes: tuple[str, ...],
+        more_changes: int,
+    ) -> Entry:
+        """Keep a text, and let go of what has no room beside it.
 
         Raises:
             TransientError: the disk is full or read-only.

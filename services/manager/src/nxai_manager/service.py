@@ -1,7 +1,8 @@
 """The loop of the manager: see a change, check it, keep the secrets, publish, remember.
 
 Two things change: settings.json, and the deployments that cloud-sync publishes. Whichever does,
-the newest good ones of both make the configurations.
+the newest good ones of both make the configurations. What came of a change of settings is told to
+the desk, where the page and commands make theirs.
 """
 
 import logging
@@ -10,19 +11,23 @@ import shlex
 import threading
 import time
 from contextlib import closing
+from typing import Final
 
 from nxai_common import logs
 from nxai_common.bus.ports import Bus, Inbox, Subscription
+from nxai_common.contracts.commands import Reply, RunCameras
 from nxai_common.contracts.deployments import Deployments
 from nxai_common.contracts.status import Problem
-from nxai_common.errors import ConfigurationError, TransientError
+from nxai_common.errors import ConfigurationError, NxaiError, TransientError
 from nxai_common.retry import RetryPolicy
 from nxai_common.runtime import Beat, Report, Stop
 from nxai_manager.core.compile import Compiled, compile_settings, logins
 from nxai_manager.core.deployed import NOTHING, Deployed, fit
 from nxai_manager.core.document import DEFAULT_TEXT, Settings
+from nxai_manager.core.history import Author, How
 from nxai_manager.core.problems import RefusedSettings, check_settings
-from nxai_manager.ports import DeploymentsStore, SecretStore, SettingsStore
+from nxai_manager.desk import SettingsDesk
+from nxai_manager.ports import DeploymentsStore, SecretStore
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +36,8 @@ LOOK_EVERY_S = 1.0
 FIRST_WORD_S = 1.0
 """A broker that is there tells what it retains in milliseconds; a box without imported models may
 wait so long for nothing, once."""
+RUN: Final = {"service": "manager", "name": "run"}
+COMMAND: Final = Author(how=How.COMMAND)
 DISK_RETRY = RetryPolicy(first_s=1, factor=2, longest_s=60)
 
 
@@ -44,7 +51,7 @@ class Configurator:
 
     def __init__(
         self,
-        store: SettingsStore,
+        desk: SettingsDesk,
         secrets: SecretStore,
         kept: DeploymentsStore,
         bus: Bus,
@@ -53,7 +60,8 @@ class Configurator:
         retry: RetryPolicy = DISK_RETRY,
         first_word_s: float = FIRST_WORD_S,
     ) -> None:
-        self._store = store
+        self._desk = desk
+        self._store = desk.store
         self._secrets = secrets
         self._kept = kept
         self._bus = bus
@@ -80,7 +88,8 @@ class Configurator:
 
     def run(self, stop: Stop) -> None:
         """Apply settings and deployments, and again whenever they change."""
-        with closing(self._bus.subscribe(Subscription(Deployments))) as inbox:
+        wanted = (Subscription(Deployments), Subscription(RunCameras, RUN))
+        with closing(self._bus.subscribe(*wanted)) as inbox:
             self._recall(inbox)
             with self._store.watch(inbox.wake):
                 if not self._reload():
@@ -129,22 +138,40 @@ class Configurator:
         self._receive(inbox, self._first_word_s)
 
     def _receive(self, inbox: Inbox, timeout: float) -> None:
-        """Wait for deployments, or until something else is to be seen to."""
+        """Wait for deployments or a command, or until something else is to be seen to."""
         delivery = inbox.receive(timeout)
-        if delivery is None or not isinstance(delivery.message, Deployments):
-            return
-        deployments = delivery.message
-        if deployments != self._deployments:  # else the broker only told them again
-            self._deployments = deployments
-            self._attempt = 0
-            self._apply()
-        with self._lock:
-            self._received += 1
+        match delivery.message if delivery is not None else None:
+            case Deployments() as deployments:
+                if deployments != self._deployments:  # else the broker only told them again
+                    self._deployments = deployments
+                    self._attempt = 0
+                    self._apply()
+                with self._lock:
+                    self._received += 1
+            case RunCameras() as command if delivery is not None:
+                delivery.reply(self._run_cameras(command))
+
+    def _run_cameras(self, command: RunCameras) -> Reply:
+        """Change the settings as the command asks, and answer when they are in force."""
+        try:
+            self._desk.run(
+                running=command.running, cameras=command.cameras, author=COMMAND, wait_s=0
+            )
+        except NxaiError as error:
+            return Reply(ok=False, reason=str(error))
+        if self._store.changed():
+            self._reload()
+        view = self._desk.current()
+        if not view.in_force:
+            return Reply(ok=False, reason=view.held_up or "the settings have mistakes")
+        box_runs = self._settings is not None and self._settings[1].run
+        return Reply(ok=True, details={"revision": view.revision, "box_runs": box_runs})
 
     # -- settings -------------------------------------------------------------------------------
 
     def _reload(self) -> bool:
         """Apply the text that is there now; return False when it cannot be used."""
+        text = None
         try:
             text = self._store.read()
             if text is None:
@@ -153,11 +180,11 @@ class Configurator:
         except RefusedSettings as error:
             for problem in error.problems:
                 log.error("%s: %s", self._store.name, problem)  # noqa: TRY400 - as below
-            self._refuse(f"{self._store.name}: {error.summary}")
+            self._refuse(f"{self._store.name}: {error.summary}", text)
             return False
         except ConfigurationError as error:
             log.error("%s", error)  # noqa: TRY400 - a person's mistake needs no traceback
-            self._refuse(str(error))
+            self._refuse(str(error), text)
             return False
         if self._clear("settings"):
             log.info("%s can be used again", self._store.name)
@@ -175,6 +202,7 @@ class Configurator:
             )
         if self._revision:
             raise ConfigurationError(f"{name} is gone; put it back")
+        self._desk.expect(DEFAULT_TEXT, Author(how=How.FIRST_START))
         try:
             self._store.create(DEFAULT_TEXT)
             log.info("%s was missing: wrote one that runs the demo", name)
@@ -182,7 +210,8 @@ class Configurator:
             log.warning("running the demo: %s", error)
         return DEFAULT_TEXT
 
-    def _refuse(self, reason: str) -> None:
+    def _refuse(self, reason: str, text: str | None) -> None:
+        self._desk.refused(text)
         with self._lock:
             self._refused += 1
             self._problems["settings"] = reason
@@ -219,7 +248,9 @@ class Configurator:
             revisions = self._secrets.store(wanted)
             deployed = fit(settings, self._deployments.models if self._deployments else ())
             self._publish(compile_settings(settings, revisions, deployed), deployed)
+            self._desk.in_force(text, settings)
             self._store.keep_last_good(text)
+            self._desk.keep()
             if self._deployments is not None:
                 self._kept.keep(self._deployments)
                 self._clear("deployments")
@@ -230,6 +261,7 @@ class Configurator:
                 log.warning("%s; trying again", error)
             with self._lock:
                 self._problems["disk"] = str(error)
+            self._desk.held_up(text, str(error))
             return
         self._unfinished = False
         self._clear("disk")

@@ -3,7 +3,8 @@
 import contextlib
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -100,13 +101,21 @@ class SecretsDirectory:
         return new.revision
 
 
-def write_private(path: Path, text: str) -> None:
+def write_private(path: Path, text: str, unless: Callable[[], bool] = lambda: False) -> bool:
     """Write a file that nobody else may read, whole or not at all.
+
+    Args:
+        path: Of the file.
+        text: All that shall be in it.
+        unless: Asked last, when the text is safe on the disk: whether to leave the file alone.
+
+    Returns:
+        Whether it was written.
 
     Raises:
         OSError: the old file is still there, untouched.
     """
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
+    fresh = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.new")
     try:
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE)
         with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 - pathlib cannot open with a mode
@@ -114,8 +123,12 @@ def write_private(path: Path, text: str) -> None:
             file.write(text)
             file.flush()
             os.fsync(descriptor)  # else a power cut may leave an empty file behind the new name
+        if unless():
+            fresh.unlink()
+            return False
         fresh.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
             fresh.unlink(missing_ok=True)
         raise
+    return True

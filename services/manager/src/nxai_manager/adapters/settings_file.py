@@ -4,6 +4,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -34,6 +35,7 @@ class SettingsFile:
         self._last_good = beside(path, LAST_GOOD_SUFFIX, state_dir)
         self._signature: tuple[int, ...] | None = None
         self._noticed = threading.Event()
+        self._notify: Callable[[], None] = _nobody
 
     @property
     def name(self) -> str:
@@ -49,6 +51,21 @@ class SettingsFile:
         self._signature = self._look()
         return _read(self._path)
 
+    def glance(self) -> str | None:
+        """Return the text as `read` does, from any thread; a change is still one afterwards.
+
+        Raises:
+            ConfigurationError: it is there but cannot be read.
+        """
+        return _read(self._path)
+
+    def written_at(self) -> datetime | None:
+        """Return when the file was written last, or None when there is none."""
+        try:
+            return datetime.fromtimestamp(self._path.stat().st_mtime, UTC)
+        except OSError:
+            return None
+
     def create(self, text: str) -> None:
         """Write the file, readable by its owner alone: passwords will stand in it.
 
@@ -56,6 +73,28 @@ class SettingsFile:
             TransientError: the disk is full or the folder cannot be written.
         """
         write(self._path, text)
+
+    def replace(self, before: str | None, text: str) -> bool:
+        """Write a text in the place of the one that is there, from any thread.
+
+        Args:
+            before: What is believed to be there; None: no file.
+            text: The new one.
+
+        Returns:
+            Whether `before` was there indeed; else nothing is written. (Somebody else who writes
+            within the microseconds between the look and the renaming is overtaken.)
+
+        Raises:
+            ConfigurationError: what is there cannot be read.
+            TransientError: the disk is full or the folder cannot be written.
+        """
+        target = self._path.resolve()  # where a link leads to, the link stays
+        if not write(target, text, unless=lambda: _read(target) != before):
+            return False
+        self._noticed.set()
+        self._notify()
+        return True
 
     def kept(self) -> str | None:
         """Return where the last good text lies, readable or not, or None when none is kept."""
@@ -94,6 +133,7 @@ class SettingsFile:
         """Call `notify`, on a thread of its own, whenever the file may have changed."""
         with contextlib.suppress(OSError):  # reported by whoever writes the first file there
             self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._notify = notify
         stop = threading.Event()
         thread = threading.Thread(
             target=self._watch, args=(notify, stop), name="settings-watch", daemon=True
@@ -102,6 +142,7 @@ class SettingsFile:
         try:
             yield
         finally:
+            self._notify = _nobody
             stop.set()
             thread.join()
 
@@ -136,20 +177,32 @@ def beside(settings: Path, suffix: str, state_dir: Path | None) -> Path:
     return folder / (settings.name + suffix)
 
 
-def write(path: Path, text: str) -> None:
+def write(path: Path, text: str, unless: Callable[[], bool] = lambda: False) -> bool:
     """Write a file for its owner alone, whole or not at all.
+
+    Args:
+        path: Of the file.
+        text: All that shall be in it.
+        unless: Asked last, when the text is safe on the disk: whether to leave the file alone.
+
+    Returns:
+        Whether it was written.
 
     Raises:
         TransientError: the disk is full or the folder cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_private(path, text)
+        return write_private(path, text, unless)
     except OSError as error:
         raise TransientError(
             f"{path} cannot be written: {error.strerror}; make room, or give this user the "
             "right to write there"
         ) from error
+
+
+def _nobody() -> None:
+    """Nobody watches."""
 
 
 def _read(path: Path) -> str | None:

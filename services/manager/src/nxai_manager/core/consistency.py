@@ -37,6 +37,10 @@ USERNAME_PLACE: Final = "{username}"
 PASSWORD_PLACE: Final = "{password}"  # noqa: S105 - where one goes, not one itself
 """Capture fills them in from the secret file when it opens the camera."""
 
+BULLET: Final = "\u2022"
+PLACEHOLDER: Final = BULLET * 8
+"""Stands for a secret on the page. Its length says nothing of the secret's."""
+
 _PASSWORD = re.compile(
     rf"(?:^|[^\w.-])({'|'.join(sorted(PASSWORD_KEYS))})=(.*)",  # a whole key: "passage" is none
     re.IGNORECASE | re.DOTALL,
@@ -203,6 +207,13 @@ def _source(camera: Camera) -> Iterator[tuple[Path, str]]:
     for path, reason in _local_source(source):
         yield ("source", *path), reason
     password = camera.password.get_secret_value()
+    for path, value in (
+        (("username",), camera.username),
+        (("password",), password),
+        (("source", "url"), source.url if isinstance(source, NetworkSource) else ""),
+    ):
+        if PLACEHOLDER in value:
+            yield path, f"{PLACEHOLDER} stands for what the page hides; write it out here"
     if isinstance(source, NetworkSource):
         problem = url_problem(source.url, SCHEMES[source.type])
         if source.url[:1].isspace():
@@ -223,21 +234,21 @@ def _masks(camera: Camera) -> Iterator[tuple[Path, str]]:
     for index, polygon in enumerate(camera.masks):
         if len(polygon) < MIN_CORNERS:
             yield ("masks", index), f"a polygon needs at least {MIN_CORNERS} corners"
-        elif not _has_inside(polygon):
+        elif not has_inside(polygon):
             yield ("masks", index), f"{_ON_ONE_LINE}: nothing would be masked"
 
 
 def _areas(camera: Camera) -> Iterator[tuple[Path, str]]:
     for kind in ("include", "exclude"):
         for index, polygon in enumerate(getattr(camera.areas, kind)):
-            if not _has_inside(polygon):
+            if not has_inside(polygon):
                 yield ("areas", kind, index), f"{_ON_ONE_LINE}: no object is ever in it"
 
 
 _ON_ONE_LINE: Final = "its corners lie on one line"
 
 
-def _has_inside(polygon: Sequence[tuple[float, float]]) -> bool:
+def has_inside(polygon: Sequence[tuple[float, float]]) -> bool:
     """Return whether the corners do not all lie on one line."""
     x, y = polygon[0]
     far_x, far_y = max(polygon, key=lambda corner: math.dist(corner, (x, y)))

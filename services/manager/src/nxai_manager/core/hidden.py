@@ -14,16 +14,15 @@ from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import unquote_plus, urlsplit
 
-from nxai_manager.core.consistency import PASSWORD_PLACE, USERNAME_PLACE
+from nxai_manager.core.consistency import BULLET, PASSWORD_PLACE, PLACEHOLDER, USERNAME_PLACE
 from nxai_manager.core.json_text import BadJson, Path, read_json
 from nxai_manager.core.loose_json import Leaf, read_loosely
 from nxai_manager.core.problems import Problem, shown_path
 
-BULLET: Final = "\u2022"
-PLACEHOLDER: Final = BULLET * 8
-"""Stands for a secret. Its length says nothing of the secret's."""
-
+LONGEST_URL: Final = 4096
+"""A longer one is hidden unread."""
 LONGEST_KEY: Final = 40
+"""No name of a secret has more characters."""
 
 PORTS: Final = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 
@@ -34,7 +33,8 @@ _SECRET_NAME = re.compile(
 _LIKE_PASSWORD: Final = 0.7
 """Share of letters in common that makes a key a slip of "password"."""
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,15}://")
-_PARAMETER = re.compile(r"([\w%.\[\]+-]+)(?:=|%3[dD])")
+_EQUALS = re.compile("=|%3[dD]")
+_NAME_BEFORE = re.compile(r"[\w%.\[\]+-]*\Z")
 _PLACE = re.compile(rf"({re.escape(PASSWORD_PLACE)}|{re.escape(USERNAME_PLACE)})(?![^\W_])")
 _CONFUSING = re.compile(r"[\x00-\x20\x7f\\@#]")
 """Programs do not agree on what these mean in a URL."""
@@ -56,13 +56,14 @@ URL_AGAIN: Final = (
 )
 
 
-@lru_cache(maxsize=4096)  # the same few keys, for every value of a large file
 def secret_name(key: str) -> bool:
     """Return whether what stands under a key is a secret; slips of "password" are meant as well."""
-    return (
-        _SECRET_NAME.search(key) is not None
-        or difflib.SequenceMatcher(None, key.lower(), "password").ratio() >= _LIKE_PASSWORD
-    )
+    return _SECRET_NAME.search(key) is not None or (len(key) <= LONGEST_KEY and _slip(key.lower()))
+
+
+@lru_cache(maxsize=4096)  # the same few keys, for every value of a large file
+def _slip(key: str) -> bool:
+    return difflib.SequenceMatcher(None, key, "password").ratio() >= _LIKE_PASSWORD
 
 
 # -- out ------------------------------------------------------------------------------------------
@@ -102,9 +103,26 @@ def _names_secret(value: object) -> bool:
     return isinstance(value, str) and len(value) <= LONGEST_KEY and secret_name(value)
 
 
-def hide_value(value: Any, *, usernames: bool = False) -> Any:  # noqa: ANN401 - any JSON
-    """Return a part of the settings (a camera, or all of them) without its secrets."""
-    return _hidden_value(value, (), usernames=usernames)
+def hide_value(value: Any, path: Path = (), *, usernames: bool = False) -> Any:  # noqa: ANN401 - any JSON
+    """Return a part of the settings (a camera, or all of them) without its secrets.
+
+    Args:
+        value: Any JSON.
+        path: Where it stands; what matters are the names of the keys.
+        usernames: Hide the user names at the cameras, too.
+    """
+    if isinstance(value, dict):
+        return {k: hide_value(v, (*path, k), usernames=usernames) for k, v in value.items()}
+    if isinstance(value, list):
+        return [hide_value(v, (*path, i), usernames=usernames) for i, v in enumerate(value)]
+    if value is None or value == "":
+        return value
+    if _secret_path(path) or (usernames and path and path[-1] == "username"):
+        return PLACEHOLDER
+    if isinstance(value, str) and _may_be_url(value, path):
+        shown = _without_secrets(value)
+        return value if shown == value else shown
+    return value
 
 
 def secrets_of(text: str) -> frozenset[str]:
@@ -123,23 +141,8 @@ def _shown(leaf: Leaf, *, usernames: bool) -> str | None:
         return PLACEHOLDER if _secret_path(below) or not leaf.sure else None
     if not leaf.sure:
         return PLACEHOLDER
-    shown: str | None = _hidden_value(leaf.value, leaf.path, usernames=usernames)
+    shown: str | None = hide_value(leaf.value, leaf.path, usernames=usernames)
     return None if shown is leaf.value else shown
-
-
-def _hidden_value(value: Any, path: Path, *, usernames: bool = False) -> Any:  # noqa: ANN401 - any JSON
-    if isinstance(value, dict):
-        return {k: _hidden_value(v, (*path, k), usernames=usernames) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_hidden_value(v, (*path, i), usernames=usernames) for i, v in enumerate(value)]
-    if value is None or value == "":
-        return value
-    if _secret_path(path) or (usernames and path and path[-1] == "username"):
-        return PLACEHOLDER
-    if isinstance(value, str) and _may_be_url(value, path):
-        shown = _without_secrets(value)
-        return value if shown == value else shown
-    return value
 
 
 def _secret_path(path: Path) -> bool:
@@ -152,14 +155,19 @@ def _may_be_url(value: str, path: Path) -> bool:
 
 def _without_secrets(url: str) -> str:
     """Return a URL without user and password in it: wherever they stand, and rather too much."""
+    if len(url) > LONGEST_URL:
+        return PLACEHOLDER
     scheme = _SCHEME.match(url)
     head = scheme.group() if scheme is not None else ""
     rest = url[len(head) :]
     # A password before the host may hold any of / ? #, so that its end is the last @.
     login = rest.rfind("@")
-    for found in _PARAMETER.finditer(rest):
-        at = found.end()
-        if at < len(rest) and secret_name(unquote_plus(found[1])) and not _is_place(rest, at):
+    for equals in _EQUALS.finditer(rest):
+        at = equals.end()
+        # Looked for backwards from here: a pattern for both would try every beginning of a name.
+        before = _NAME_BEFORE.search(rest[max(0, equals.start() - LONGEST_KEY) : equals.start()])
+        name = unquote_plus(before.group()) if before is not None else ""
+        if at < len(rest) and secret_name(name) and not _is_place(rest, at):
             if at <= login:  # which of them the @ is a part of cannot be told
                 return head + PLACEHOLDER
             rest = rest[:at] + PLACEHOLDER
@@ -248,11 +256,10 @@ def _with_password(document: Any) -> list[tuple[int, dict[str, Any], str]]:  # n
         secrets = [
             value
             for key, value in (camera.items() if isinstance(camera, dict) else ())
-            if isinstance(value, str) and value and secret_name(key)
+            if isinstance(value, str) and value not in ("", PLACEHOLDER) and secret_name(key)
         ]
-        password = camera.get("password") if secrets else None
-        if isinstance(password, str) and password:
-            found.append((index, camera, password))
+        if secrets and camera.get("password") in secrets:
+            found.append((index, camera, camera["password"]))
         elif len(secrets) == 1:  # the key was mistyped
             found.append((index, camera, secrets[0]))
     return found
@@ -285,7 +292,7 @@ def _url(leaf: Leaf, document: Any, kept: Sequence[Any]) -> tuple[str, str]:  # 
     for before in kept:
         there: dict[str, list[str]] = {}
         for path, value in _texts(before, ()):
-            if _shape(path) == _shape(leaf.path) and _hidden_value(value, path) == leaf.value:
+            if _shape(path) == _shape(leaf.path) and hide_value(value, path) == leaf.value:
                 there.setdefault(value, []).append(shown_path(before, path))
         meant = [value for value, places in there.items() if here in places] or list(there)
         if len(meant) == 1:

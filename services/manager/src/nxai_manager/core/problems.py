@@ -142,7 +142,7 @@ def shown_path(value: Any, path: Path) -> str:  # noqa: ANN401 - any JSON
     for step in path:
         value = value.get(step) if isinstance(value, dict) else value[int(step)]
         name = value.get("id") if isinstance(value, dict) and isinstance(step, int) else None
-        shown.append(_one_line(name if isinstance(name, str) and name else str(step)))
+        shown.append(one_line(name if isinstance(name, str) and name else str(step)))
     return ".".join(shown)
 
 
@@ -199,10 +199,10 @@ def _shown(value: object) -> str:
     text = json.dumps(value, ensure_ascii=False)
     if "@" in text or "://" in text:
         return "this text"
-    return _one_line(text)
+    return one_line(text)
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str, limit: int = SHOWN_CHARACTERS) -> str:
     """Return the text without line breaks and the like, cut."""
-    short = text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 3] + "..."
+    short = text if len(text) <= limit else text[: limit - 3] + "..."
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in short)
