@@ -16,7 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from nxai_common.contracts.configuration import CameraSource
 from nxai_common.errors import ConfigurationError, RejectedError
@@ -98,8 +98,7 @@ class View:
 class Imported:
     """What a file that was brought along became. Nothing of it is in force."""
 
-    kind: str
-    """`nxai-edge`, or `nx-ai-manager`."""
+    kind: Literal["nxai-edge", "nx-ai-manager"]
     text: str
     """Settings for the editor."""
     token: str
@@ -489,10 +488,14 @@ class SettingsDesk:
                     self._file.problems,
                 )
             document = hide_value(read_json(now).value)
-            changed = change(document)
+            try:
+                changed = change(document)
+                text = editing.written(changed)
+            except RecursionError:
+                raise RefusedSettings([Problem(0, "", "nested too deeply")]) from None
             if json.dumps(changed) == json.dumps(document):
                 return self._view
-            whole, problems = self._revealed(editing.written(changed), now, "")
+            whole, problems = self._revealed(text, now, "")
             if problems:  # the lines are of a text that nobody has seen
                 raise RefusedSettings(replace(problem, line=0) for problem in problems)
             self._replace(now, whole, author)
@@ -622,7 +625,7 @@ class SettingsDesk:
         """
         value = _value(text)
         rows: tuple[Row, ...] = ()
-        kind = "nxai-edge"
+        kind: Literal["nxai-edge", "nx-ai-manager"] = "nxai-edge"
         with self._changed:
             now = self._look()
             if is_nx_settings(value):

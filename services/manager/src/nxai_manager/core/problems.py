@@ -52,13 +52,15 @@ class Problem:
     """One thing that is wrong."""
 
     line: int
+    """From 1; 0: of no line."""
     where: str
     """Path with ids instead of indexes: `cameras.front.source.url`; empty: the text itself."""
     reason: str
 
     def __str__(self) -> str:
         """One line for a person."""
-        return f"line {self.line}: {self.where + ': ' if self.where else ''}{self.reason}"
+        line = f"line {self.line}: " if self.line else ""
+        return f"{line}{self.where + ': ' if self.where else ''}{self.reason}"
 
 
 class RefusedSettings(ConfigurationError):  # noqa: N818 - named for the thing refused
