@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 
 from nxai_cloud_sync.adapters.state_file import StateFile
 from nxai_cloud_sync.core.catalogue import CatalogueVersion, Origin, VersionState
+from nxai_cloud_sync.core.job_record import Details, JobRecord
 from nxai_cloud_sync.core.project import (
     BlockKind,
     Download,
@@ -25,8 +26,15 @@ from nxai_cloud_sync.core.project import (
     TrainingJob,
     TrainingState,
 )
-from nxai_cloud_sync.jobs import Details, Job
-from nxai_cloud_sync.ports import KeyStore, OnBytes, Remembered, StorageUnavailable, Studio
+from nxai_cloud_sync.jobs import Job
+from nxai_cloud_sync.ports import (
+    JobHistory,
+    KeyStore,
+    OnBytes,
+    Remembered,
+    StorageUnavailable,
+    Studio,
+)
 from nxai_common.bus.ports import Bus, Inbox, Subscription
 from nxai_common.contracts.base import Message
 from nxai_common.contracts.frames import Transform
@@ -360,7 +368,11 @@ class Keys:
 
     def __init__(self, key: str | None = "ei_admin") -> None:
         self.key = key
+        self.beside: str | None = None
+        """The one that is prepared."""
         self.trouble: Exception | None = None
+        self.full: StorageUnavailable | None = None
+        """Why the prepared one can neither be adopted nor dropped."""
 
     def read(self) -> str | None:
         if self.trouble is not None:
@@ -373,7 +385,56 @@ class Keys:
     def forget(self) -> None:
         if self.trouble is not None:
             raise self.trouble
-        self.key = None
+        self.key = self.beside = None
+
+    @property
+    def held(self) -> tuple[str | None, str | None]:
+        """The key in use, and the one that is prepared."""
+        return self.key, self.beside
+
+    def prepare(self, key: str) -> None:
+        if self.trouble is not None:
+            raise self.trouble
+        self.beside = key
+
+    def prepared(self) -> str | None:
+        return self.beside
+
+    def adopt(self) -> None:
+        if self.full is not None:
+            raise self.full
+        assert self.beside is not None
+        self.key, self.beside = self.beside, None
+
+    def drop(self) -> None:
+        if self.full is not None:
+            raise self.full
+        self.beside = None
+
+
+class Remembering:
+    """Keeps jobs in memory; implements `JobHistory`."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, JobRecord] = {}
+        self.trouble: StorageUnavailable | None = None
+
+    def keep(self, record: JobRecord) -> None:
+        self._check()
+        self.records[record.job] = record
+
+    def forget(self, job: str) -> None:
+        self._check()
+        self.records.pop(job, None)
+
+    def newest(self, command: str, limit: int) -> tuple[JobRecord, ...]:
+        self._check()
+        found = reversed(self.records.values())
+        return tuple(one for one in found if command in ("", one.command))[:limit]
+
+    def _check(self) -> None:
+        if self.trouble is not None:
+            raise self.trouble
 
 
 class Heard:
@@ -394,7 +455,7 @@ class Heard:
 
 
 def _holds_to_the_ports(
-    kept: Kept[int], keys: Keys, studio: ScriptedStudio
-) -> tuple[Remembered[int], KeyStore, Studio]:
+    kept: Kept[int], keys: Keys, studio: ScriptedStudio, history: Remembering
+) -> tuple[Remembered[int], KeyStore, Studio, JobHistory]:
     """Let the type checker look."""
-    return kept, keys, studio
+    return kept, keys, studio, history

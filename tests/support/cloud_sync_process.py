@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -44,6 +45,8 @@ class Bench:
     heard: list[Progress] = field(default_factory=list)
     told: list[str] = field(default_factory=list)
     desired: Deployments = field(default_factory=lambda: Deployments(revision=""))
+    on_the_bus: Path = Path()
+    """All that anybody sent, byte for byte."""
 
     def start(self) -> None:
         """Start it; return once it answers."""
@@ -148,6 +151,8 @@ def bench(folder: Path, state: Path, settings: Mapping[str, str] | None = None) 
             **(settings or {}),
         }
         log = folder / "service.log"
+        on_the_bus = folder / "on-the-bus"
+        stack.enter_context(_overheard(broker, on_the_bus))
         service = stack.enter_context(forked_service(environment, log))
         yield Bench(
             bus,
@@ -161,5 +166,19 @@ def bench(folder: Path, state: Path, settings: Mapping[str, str] | None = None) 
             bus.subscribe(Subscription(Deployments)),
             state,
             folder / "catalogue",
+            on_the_bus=on_the_bus,
         )
     assert KEY not in log.read_text()
+    assert KEY.encode() not in on_the_bus.read_bytes()
+
+
+@contextmanager
+def _overheard(broker: Broker, heard: Path) -> Iterator[None]:
+    """Write down all that anybody sends, answers too."""
+    words = ["-h", broker.host, "-p", str(broker.port), "-u", broker.username]
+    words += ["-P", broker.password, "-t", "#", "-F", "%t %p"]
+    with heard.open("wb") as file, subprocess.Popen(["mosquitto_sub", *words], stdout=file) as one:
+        try:
+            yield
+        finally:
+            one.terminate()

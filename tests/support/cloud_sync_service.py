@@ -18,12 +18,15 @@ from typing import Any, Self, TypeVar
 from nxai_cloud_sync.adapters.edge_impulse_http import HttpLimits
 from nxai_cloud_sync.adapters.ingestion_http import IngestionHttp
 from nxai_cloud_sync.adapters.key_file import KeyFile
+from nxai_cloud_sync.adapters.key_handover import KeyHandover
 from nxai_cloud_sync.adapters.model_catalogue import ModelCatalogue
 from nxai_cloud_sync.adapters.model_trial import BusModelTrial
 from nxai_cloud_sync.adapters.picture_hash import JpegHasher
+from nxai_cloud_sync.adapters.sql_jobs import SqlJobs
 from nxai_cloud_sync.adapters.sql_samples import SqlSamples
 from nxai_cloud_sync.adapters.state_file import StateFile
 from nxai_cloud_sync.adapters.studio_http import StudioHttp
+from nxai_cloud_sync.adapters.thumbnails import PillowThumbnails
 from nxai_cloud_sync.collector import Clock as CollectorClock
 from nxai_cloud_sync.collector import Collector
 from nxai_cloud_sync.composition import Claim
@@ -207,7 +210,7 @@ class Box:
             self._put_together(stack)
             stack.callback(self.service._inbox.close)
             stack.callback(self.deployer.close)
-            for part in (self.parts.collector, *self.service._jobs.lanes):
+            for part in self.service.threads:
                 stack.enter_context(part)
             self._running = stack.pop_all()
         return self
@@ -254,6 +257,9 @@ class Box:
             ),
             catalogue=self.catalogue,
             samples=self.samples,
+            thumbnails=PillowThumbnails(),
+            history=SqlJobs(self.samples.database),
+            handed_key=KeyHandover(settings.handover_path),
             collector=Collector(
                 self.samples,
                 JpegHasher(),
@@ -405,6 +411,10 @@ class Box:
         """Give the box an API key."""
         KeyFile(self.settings.key_path).write(key)
 
+    def hand_over(self, content: str | bytes = KEY) -> Path:
+        """Leave an API key for the service, as the manager does; return where."""
+        return hand_over(self.settings.handover_path, content)
+
     def link(self, key: str = KEY, **command: Any) -> Progress:
         """Link the project."""
         self.key(key)
@@ -444,6 +454,22 @@ def box(folder: Path) -> Iterator[Box]:
         yield made
     everything = b"".join(payload for _, payload in made.broker.heard)
     assert b"ei_0123" not in everything, "an API key is on the bus"
+
+
+def hand_over(folder: Path, content: str | bytes) -> Path:
+    """Leave an API key in a folder that is shared with the service; return where."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "edge-impulse-key"
+    path.touch(0o600)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def parts_of(name: str, content: bytes, size: int) -> Iterator[c.ReceiveFile]:
+    """Yield the commands that send a file."""
+    for offset in range(0, max(1, len(content)), size):
+        part = content[offset : offset + size]
+        yield c.ReceiveFile(file=name, offset=offset, attachment=part)
 
 
 def status(role: str, state: ServiceState) -> Status:

@@ -1,6 +1,7 @@
 """Collected pictures for tests of cloud-sync: messages, JPEGs, and what is known of them."""
 
 import io
+import shutil
 import sqlite3
 import subprocess
 from collections.abc import Iterator
@@ -93,6 +94,11 @@ class SmallDisk:
         """Make it larger or smaller: `1m`, `64m` ..."""
         self._remount(f"size={size}")
 
+    @property
+    def free(self) -> int:
+        """Bytes that are left."""
+        return shutil.disk_usage(self.path).free
+
     def read_only(self) -> None:
         """Let nothing be written any more."""
         self._remount("ro")
@@ -140,6 +146,13 @@ def totals_are_true(folder: Path) -> None:
             totals
             == connection.execute(
                 "SELECT state, count(*), sum(bytes) FROM samples GROUP BY state ORDER BY state"
+            ).fetchall()
+        )
+        held = "SELECT camera, strategy, {} FROM {} ORDER BY 1, 2"
+        assert (
+            connection.execute(held.format("pictures", "held")).fetchall()
+            == connection.execute(
+                held.format("count(*)", "samples GROUP BY camera, strategy")
             ).fetchall()
         )
         labels = connection.execute(

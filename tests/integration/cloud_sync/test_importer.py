@@ -454,7 +454,7 @@ def test_what_runs_keeps_its_labels(world: World, tmp_path: Path) -> None:
     with pytest.raises(
         RejectedError,
         match=r"with the labels 'beer', 'can', and model 'mine' runs it on front: other labels "
-        r"\('a', 'b'\) would count from now on; run `nxai-cloud-sync undeploy mine` first",
+        r"\('a', 'b'\) would count from now on; take model 'mine' from its cameras first",
     ):
         runs.take(path, labels=("a", "b"))
     assert runs.catalogue.versions() == (before,)

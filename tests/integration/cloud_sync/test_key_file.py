@@ -9,12 +9,63 @@ from pathlib import Path
 import pytest
 
 from nxai_cloud_sync.adapters.key_file import KeyFile
-from nxai_cloud_sync.ports import KeyStore
+from nxai_cloud_sync.ports import KeyStore, StorageUnavailable
 from nxai_common import logs
 from nxai_common.errors import ConfigurationError
 
 KEY = "ei_" + "0123456789abcdef" * 4
 OTHER = "ei_" + "fedcba9876543210" * 4
+
+
+def test_a_prepared_key_takes_the_place_of_the_one_in_use(tmp_path: Path) -> None:
+    path = tmp_path / "state" / "key"
+    file = KeyFile(path)
+    assert file.prepared() is None
+    file.drop()
+    file.write(KEY)
+    file.prepare(f" {OTHER}\n")
+    assert (file.read(), file.prepared()) == (KEY, OTHER)
+    modes = {stat.S_IMODE(each.stat().st_mode) for each in path.parent.iterdir()}
+    assert modes == {0o600}
+    assert KeyFile(path).prepared() == OTHER, "after a crash"
+    file.adopt()
+    assert (file.read(), file.prepared()) == (OTHER, None)
+    assert [each.name for each in path.parent.iterdir()] == ["key"]
+    with pytest.raises(StorageUnavailable, match="No such file"):
+        file.adopt()
+    assert file.read() == OTHER
+
+
+def test_a_prepared_key_is_dropped_and_forgotten(tmp_path: Path) -> None:
+    file = KeyFile(tmp_path / "key")
+    file.write(KEY)
+    file.prepare(OTHER)
+    file.drop()
+    assert (file.read(), file.prepared()) == (KEY, None)
+    file.prepare(OTHER)
+    file.forget()
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ConfigurationError, match="this is no API key"):
+        file.prepare("my password")
+    (tmp_path / ".key.prepared").mkdir()
+    with pytest.raises(StorageUnavailable, match="cannot be used"):
+        file.drop()
+
+
+def test_beside_a_read_only_file_no_key_is_prepared(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.write_text(KEY)
+    file = KeyFile(path, read_only=True)
+    with pytest.raises(ConfigurationError) as caught:
+        file.prepare(OTHER)
+    assert str(caught.value) == (
+        f"the API key is read from {path} (NXAI_CLOUD_SYNC_KEY_FILE): put it there, or unset the "
+        "variable"
+    )
+    (tmp_path / ".key.prepared").write_text(OTHER)  # of somebody else
+    assert file.prepared() is None
+    file.drop()
+    assert (tmp_path / ".key.prepared").read_text() == OTHER
 
 
 def test_is_a_key_store(tmp_path: Path) -> None:

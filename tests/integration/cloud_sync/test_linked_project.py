@@ -9,7 +9,7 @@ from nxai_cloud_sync.adapters.ingestion_http import IngestionHttp
 from nxai_cloud_sync.adapters.key_file import KeyFile
 from nxai_cloud_sync.adapters.state_file import StateFile
 from nxai_cloud_sync.adapters.studio_http import StudioHttp
-from nxai_cloud_sync.jobs import Details
+from nxai_cloud_sync.core.job_record import Details
 from nxai_cloud_sync.linked_project import LINK, LinkedProject
 from nxai_cloud_sync.ports import Ingestion, Studio
 from nxai_common.contracts.commands import LinkProject

@@ -15,7 +15,7 @@ import pytest
 import sqlalchemy as sa
 
 from nxai_cloud_sync.adapters import sql_database, sql_samples
-from nxai_cloud_sync.adapters.sql_database import METADATA, SAMPLES, Database
+from nxai_cloud_sync.adapters.sql_database import JOBS, METADATA, SAMPLES, Database
 from nxai_cloud_sync.adapters.sql_samples import GONE, SqlSamples
 from nxai_cloud_sync.core.collecting import HASHES, KeptPicture
 from nxai_cloud_sync.core.sample import (
@@ -682,6 +682,66 @@ def test_dropped_survives_a_start(store: SqlSamples, folder: Path) -> None:
         assert other.usage().dropped == 3
 
 
+# -- counts -------------------------------------------------------------------------------------
+
+
+def test_what_is_held_is_counted_by_camera_and_strategy(store: SqlSamples) -> None:
+    nothing = store.counts(0, 0, NOW_US)
+    assert (nothing.by_camera, nothing.by_strategy, nothing.today) == ({}, {}, {})
+    for number in range(6):
+        kept(
+            store,
+            number,
+            camera="front" if number % 3 else "back",
+            strategy="random" if number == 1 else "uncertain",
+        )
+    counts = store.counts(0, 0, NOW_US)
+    assert counts.by_camera == {"front": 4, "back": 2}
+    assert counts.by_strategy == {"random": 1, "uncertain": 5}
+    # The two oldest go: one of each camera, and the only random one.
+    store.prune(SampleLimits(keep_mb=1000, keep_pictures=4, keep_days=36_500), NOW_US)
+    counts = store.counts(0, 0, NOW_US)
+    assert counts.by_camera == {"front": 3, "back": 1}
+    assert counts.by_strategy == {"uncertain": 4}
+    assert counts.last_day == {"front": 4, "back": 2}, "quotas count what was removed, too"
+
+
+def test_days_are_counted_from_when_they_began(store: SqlSamples) -> None:
+    for number in range(10):
+        kept(store, number, stored_at_us=number)
+    counts = store.counts(2, 6, 8)
+    assert (counts.last_day, counts.today) == ({"front": 7}, {"front": 3})
+    longer = store.counts(6, 2, 8)  # the day on which clocks are put back has 25 hours
+    assert (longer.last_day, longer.today) == ({"front": 3}, {"front": 7})
+    tomorrow = store.counts(2, 8, 8)
+    assert (tomorrow.last_day, tomorrow.today) == ({"front": 7}, {"front": 1})
+    assert store.counts(20, 20, 30).last_day == {}
+
+
+def test_counting_reads_no_picture(store: SqlSamples, folder: Path) -> None:
+    """With 100,000 of them it takes as long as with none."""
+    kept(store, 0)
+    statements: list[tuple[str, Any]] = []
+    engine = store.database()._engine
+    sa.event.listen(
+        engine,
+        "before_cursor_execute",
+        lambda _1, _2, statement, parameters, *_: statements.append((statement, parameters)),
+    )
+    store.counts(0, 0, NOW_US)
+    store.usage()
+    asked = [pair for pair in statements if pair[0].startswith("SELECT")]
+    assert len(asked) == 4
+    with closing(sqlite3.connect(folder / "samples.db")) as raw:
+        plans = [
+            row[3]
+            for statement, parameters in asked
+            for row in raw.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()
+        ]
+    assert any("COVERING INDEX kept_by_time (stored_at_us>" in plan for plan in plans), plans
+    assert not any("samples" in plan for plan in plans), plans
+
+
 # -- the tables ---------------------------------------------------------------------------------
 
 
@@ -697,8 +757,11 @@ def test_migrations_lead_to_the_tables_of_the_code_and_back(tmp_path: Path) -> N
             key = inspector.get_pk_constraint(table.name)["constrained_columns"]
             assert key == [c.name for c in table.primary_key.columns]
             nullable = {name for name, column in columns.items() if column["nullable"]}
-            expected = {"boxes", "remote_id", "uploaded_at_us"}
-            assert nullable == (expected if table is SAMPLES else set())
+            expected = {
+                SAMPLES: {"boxes", "remote_id", "uploaded_at_us"},
+                JOBS: {"ended_at_us"},
+            }
+            assert nullable == expected.get(table, set())
         database.migrate("base")
         assert sa.inspect(engine).get_table_names() == ["alembic_version"]
         database.migrate("head")

@@ -9,7 +9,8 @@ import pytest
 
 from nxai_cloud_sync.adapters.state_file import StateFile
 from nxai_cloud_sync.adapters.studio_http import StudioHttp
-from nxai_cloud_sync.jobs import Cancelled, Details
+from nxai_cloud_sync.core.job_record import Details
+from nxai_cloud_sync.jobs import Cancelled
 from nxai_cloud_sync.ports import Studio
 from nxai_cloud_sync.trainer import TRAINING, Trainer, TrainingUnderWay
 from nxai_common.errors import CloudRejected, KeyRefused

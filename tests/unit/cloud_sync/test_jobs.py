@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from nxai_cloud_sync import jobs
-from nxai_cloud_sync.jobs import LONGEST_QUEUE, REMEMBERED, Cancelled, Details, Job, Lane
+from nxai_cloud_sync.core.job_record import Details, JobRecord
+from nxai_cloud_sync.job_log import JobLog
+from nxai_cloud_sync.jobs import LONGEST_QUEUE, REMEMBERED, Cancelled, Job, Lane
 from nxai_common.bus.memory import MemoryBroker, MemoryBus
 from nxai_common.bus.ports import Inbox, Subscription
 from nxai_common.contracts.progress import JobState, Progress
 from nxai_common.errors import CloudUnavailable, NxaiError
-from support.cloud_sync import Heard, drain
+from support.cloud_sync import Heard, Remembering, drain
 from support.waiting import wait_for
 
 pytestmark = pytest.mark.unit
@@ -37,7 +39,8 @@ class Line:
         self.wakes = 0
         self.ends: list[tuple[str, str | None]] = []
         self.told: list[Progress] = []
-        self.lane = Lane("models", bus, "cloud-sync", self._wake)
+        self.history = Remembering()
+        self.lane = Lane("models", bus, "cloud-sync", self._wake, JobLog(self.history))
 
     def _wake(self) -> None:
         self.wakes += 1
@@ -151,7 +154,7 @@ def test_a_job_that_waits_says_for_what(line: Line) -> None:
 
 
 def test_no_two_jobs_have_one_name(line: Line) -> None:
-    other = Lane("uploads", line.bus, "cloud-sync", lambda: None)
+    other = Lane("uploads", line.bus, "cloud-sync", lambda: None, JobLog(Remembering()))
     found = {lane.submit("link", quick) for lane in (line.lane, other) for _ in range(5)}
     names = {job.id for job in found if job is not None}
     assert len(names) == 10
@@ -220,7 +223,7 @@ def test_a_mistake_is_logged_with_its_place_and_told_without(
         job, after = line.submit("pull", fail), line.submit("import", quick)
         line.settle(job, after)
     assert line.steps(job) == [(FAILED, "unexpected ValueError; see the log")]
-    assert [step.details for step in line.told if step.job == job.id] == [{}]
+    assert [step.details for step in line.told if step.job == job.id] == [{"half": 1}]
     assert "Traceback" in caplog.text
     assert line.ends == [("pull", "unexpected ValueError; see the log"), ("import", None)]
 
@@ -462,3 +465,89 @@ def test_only_the_last_jobs_are_remembered(line: Line) -> None:
         gc.collect()
         assert sum(ref() is not None for ref in larges) <= 1  # the thread has the last one in hand
     assert line.lane.done == 81
+
+
+# -- what is remembered ---------------------------------------------------------------------------
+
+
+def test_a_job_is_written_down_before_anybody_hears_of_it(line: Line) -> None:
+    gate = Gate()
+    with line.lane:
+        first = line.lane.submit("upload", gate, about="approved pictures")
+        assert first is not None
+        assert gate.entered.wait(10)
+        second = line.submit("pull", quick)
+        kept = line.history.records
+        assert (kept[first.id].state, kept[first.id].what) == (WAITING, "approved pictures")
+        assert kept[second.id].state is WAITING
+        record = first.record
+        assert (record.state, record.text, record.ended_at_us) == (RUNNING, "working", None)
+        gate.open.set()
+        line.settle(first, second)
+    record = line.history.records[first.id]
+    assert record == first.record
+    assert (record.state, record.details) == (DONE, {"answer": 42})
+    assert record.ended_at_us is not None
+    assert record.started_at_us <= record.ended_at_us == record.at_us
+
+
+def test_how_far_a_job_is_is_known_though_it_is_not_told_each_time(line: Line) -> None:
+    def work(job: Job) -> Details:
+        job.step("downloading", 1, 100)
+        job.step("downloading", 2, 100)
+        job.details = {"so_far": 2}
+        raise CloudUnavailable("no network")
+
+    with line.lane:
+        job = line.submit("pull", work)
+        line.settle(job)
+    assert line.steps(job) == [(RUNNING, "downloading"), (FAILED, "no network")]
+    record = line.history.records[job.id]
+    assert (record.done, record.total, record.text) == (2, 100, "no network")
+    assert record.details == line.told[-1].details == {"so_far": 2}
+
+
+def test_what_nobody_will_look_for_is_forgotten_once_it_is_done(line: Line) -> None:
+    def nothing_new(job: Job) -> Details:
+        job.passing = True
+        return {}
+
+    def fails(job: Job) -> Details:
+        job.passing = True
+        raise CloudUnavailable("no network")
+
+    with line.lane:
+        done, failed = line.submit("check-updates", nothing_new), line.submit("pull", fails)
+        line.settle(done, failed)
+    assert list(line.history.records) == [failed.id]
+
+
+def test_a_job_is_done_whatever_becomes_of_its_record(
+    line: Line, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def stumble(*_: object) -> None:
+        raise LookupError("a mistake")
+
+    gate = Gate()
+    with line.lane:
+        job = line.submit("pull", gate)
+        monkeypatch.setattr(line.history, "keep", stumble)
+        gate.open.set()
+        line.settle(job)
+    assert job.state is DONE
+    assert f"the end of job {job.id} is not written down" in caplog.text
+
+
+def test_a_job_that_came_at_the_very_end_is_not_remembered(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep = line.history.keep
+    with line.lane:
+
+        def keep_slowly(record: JobRecord) -> None:
+            keep(record)
+            line.lane.__exit__(None, None, None)
+
+        monkeypatch.setattr(line.history, "keep", keep_slowly)
+        assert line.lane.submit("pull", quick) is None
+    assert line.history.records == {}

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from nxai_cloud_sync.core.job_record import Details
 from nxai_cloud_sync.core.keys import key_revision
 from nxai_cloud_sync.core.project import Impulse, KeyInfo, ProjectInfo, Role
-from nxai_cloud_sync.jobs import Cancelled, Details
+from nxai_cloud_sync.jobs import Cancelled
 from nxai_cloud_sync.linked_project import LINK, NOT_LINKED, LinkedProject, Purpose
 from nxai_cloud_sync.ports import Ingestion, Link, Studio
 from nxai_common.contracts.commands import LinkProject
@@ -65,18 +66,21 @@ class Room:
         self.opened.append(("ingestion", base, key))
         raise CloudUnavailable("not in this test")
 
-    def link(self, **command: Any) -> Details:
+    def link(self, *, handed: str | None = None, **command: Any) -> Details:
         heard = Heard()
-        details = self.project.connect(LinkProject(**command), heard.job)
+        details = self.project.connect(LinkProject(**command), heard.job, handed)
+        assert heard.job.about == self.linked.name
         assert self.studio_side.closed == 1
         assert heard.job.text == f"linked project {self.linked.project} ({self.linked.name})"
         return details
 
-    def fails(self, kind: type[NxaiError], **command: Any) -> str:
-        """Fail to link; what was linked stays, in memory and on the disk."""
+    def fails(self, kind: type[NxaiError], *, handed: str | None = None, **command: Any) -> str:
+        """Fail to link; what was linked stays, in memory and on the disk, and so does the key."""
         before, impulses, left = self.project.link, self.project.impulses, self.kept.content
+        key = self.keys.key
         with pytest.raises(kind) as caught:
-            self.project.connect(LinkProject(**command), Heard().job)
+            self.project.connect(LinkProject(**command), Heard().job, handed)
+        assert (self.keys.key, self.keys.beside) == (key, None)
         assert self.project.link == before
         assert self.project.impulses == impulses
         assert self.kept.content == left
@@ -160,7 +164,7 @@ def test_servers_of_ones_own_are_kept_until_others_are_named(room: Room) -> None
     room.keys.key = "ei_other"
     assert room.fails(RejectedError, studio="https://other/v1") == (
         "say where pictures go to, too: a project of https://other/v1 is not served by "
-        "https://own-ingestion (`--ingestion`)"
+        "https://own-ingestion"
     )
     room.link(studio="https://other/v1", ingestion="https://own-ingestion")
     assert (room.linked.studio, room.linked.ingestion) == (
@@ -260,7 +264,7 @@ def test_a_project_without_an_impulse_that_reads_images_says_what_to_do(room: Ro
 
 def test_without_a_key_nobody_is_asked(room: Room) -> None:
     room.keys.key = None
-    assert "there is no API key; run `nxai-cloud-sync link`" in room.fails(KeyRefused)
+    assert "there is no API key; link with one, or give the service one" in room.fails(KeyRefused)
     assert room.opened == []
 
 
@@ -270,6 +274,121 @@ def test_a_link_is_cancelled(room: Room) -> None:
     with pytest.raises(Cancelled):
         room.project.connect(LinkProject(), heard.job)
     assert (room.project.link, room.studio_side.closed) == (None, 1)
+
+
+# -- a key that is handed over --------------------------------------------------------------------
+
+
+def test_a_key_that_is_handed_over_is_kept_once_it_is_linked(room: Room) -> None:
+    room.keys.key = None
+    keys_at_write: list[str | None] = []
+    room.kept.at_write = lambda: keys_at_write.append(room.keys.key)
+    room.link(handed="ei_new")
+    assert room.opened == [("studio", "https://studio.example/v1", "ei_new")]
+    assert keys_at_write == [None], "the key comes after the link, or it goes to other hosts"
+    assert room.keys.held == ("ei_new", None)
+    assert room.linked.key_revision == key_revision("ei_new")
+    room.project.studio()
+    assert room.opened[-1] == ("studio", "https://studio.example/v1", "ei_new")
+
+
+def test_a_new_key_is_for_the_host_that_is_named_with_it(room: Room) -> None:
+    room.link(studio="https://own/v1", ingestion="https://own-ingestion")
+    room.studio_side = ScriptedStudio(8)
+    room.link(handed="ei_new", studio="https://other/v1", ingestion="https://other-ingestion")
+    assert room.opened[-1] == ("studio", "https://other/v1", "ei_new")
+    assert all(host.startswith("https://own") for _, host, key in room.opened if key == "ei_admin")
+    assert room.keys.key == "ei_new"
+
+
+def test_the_key_from_before_goes_to_no_other_host_though_it_is_handed_over(room: Room) -> None:
+    room.link(studio="https://own/v1", ingestion="https://own-ingestion")
+    opened = len(room.opened)
+    elsewhere = {"studio": "https://other/v1", "ingestion": "https://other"}
+    said = room.fails(RejectedError, handed="ei_admin", **elsewhere)
+    assert said.startswith("the API key was given for https://own/v1 and goes to no other host")
+    assert len(room.opened) == opened
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_a_key_that_cannot_be_linked_is_not_kept(room: Room, before: bool) -> None:
+    if before:
+        room.link()
+    else:
+        room.keys.key = None
+    room.studio_side = ScriptedStudio(8)
+    room.studio_side.refused["key_info"] = REFUSED
+    assert room.fails(KeyRefused, handed="ei_new") == str(REFUSED)
+    room.studio_side = ScriptedStudio(8)
+    assert "belongs to project 8, not to 7" in room.fails(KeyRefused, handed="ei_new", project=7)
+
+
+def test_a_key_that_cannot_be_put_anywhere_is_sent_nowhere(room: Room) -> None:
+    room.keys.trouble = ConfigurationError("the API key is read from /run/secrets/key")
+    assert room.fails(ConfigurationError, handed="ei_new") == str(room.keys.trouble)
+    assert room.opened == []
+
+
+def test_a_key_for_which_the_link_cannot_be_written_is_not_kept(room: Room) -> None:
+    room.link()
+    room.studio_side = ScriptedStudio(8)
+    room.kept.trouble = FULL
+    room.fails(type(FULL), handed="ei_new")
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_a_key_that_cannot_be_put_in_force_takes_the_link_back(room: Room, before: bool) -> None:
+    """In memory, on the disk, and after a restart: the old key would go to the new hosts."""
+    if before:
+        room.link()
+    link, key = room.project.link, room.keys.key
+    room.studio_side = ScriptedStudio(8)
+    room.keys.full = FULL
+    with pytest.raises(type(FULL)):
+        room.link(handed="ei_new")
+    assert (room.project.link, room.keys.key) == (link, key)
+    room.keys.full = None
+    assert room.restarted().link == link
+    assert room.keys.held == (key, None)
+
+
+def test_what_a_crash_broke_off_is_finished_or_undone(room: Room) -> None:
+    room.link()
+    room.keys.beside = "ei_new"  # it was not linked yet
+    assert room.restarted().require().key_revision == key_revision("ei_admin")
+    assert room.keys.held == ("ei_admin", None)
+    room.studio_side = ScriptedStudio(8)
+    room.link(handed="ei_new")
+    room.keys.key, room.keys.beside = "ei_admin", "ei_new"  # it was, and not put in force
+    again = room.restarted()
+    assert again.require().project == 8
+    assert room.keys.held == ("ei_new", None)
+    again.studio()
+    assert room.opened[-1][2] == "ei_new"
+    again.forget()
+
+
+def test_a_key_that_was_not_linked_before_a_crash_goes(room: Room) -> None:
+    room.keys.key, room.keys.beside = None, "ei_new"
+    assert room.restarted().link is None
+    assert room.keys.held == (None, None)
+
+
+def test_a_link_whose_key_cannot_be_put_in_force_is_not_taken_up(room: Room) -> None:
+    """Its hosts would get the key from before."""
+    room.link(handed="ei_new")
+    room.keys.key, room.keys.beside, room.keys.full = "ei_admin", "ei_new", FULL
+    with pytest.raises(type(FULL)):
+        room.restarted()
+
+
+def test_a_project_that_is_unlinked_meanwhile_keeps_no_key(room: Room) -> None:
+    unlinking = unlinked_while_it_is_written(room)
+    with pytest.raises(RejectedError, match="the project was unlinked meanwhile"):
+        room.project.connect(LinkProject(), Heard().job, "ei_new")
+    unlinking.join()
+    assert (room.project.link, room.keys.key, room.keys.beside) == (None, None, None)
+    assert room.kept.content is None
 
 
 # -- what a key lets do ---------------------------------------------------------------------------

@@ -559,7 +559,7 @@ def test_a_key_that_is_gone_is_trouble_until_it_is_back(here: Box) -> None:
     everything_by_itself(here)
     here.until(here.told)
     assert here.told()[0].startswith(
-        "edge impulse: there is no API key; run `nxai-cloud-sync link`"
+        "edge impulse: there is no API key; link with one, or give the service one"
     )
     here.key()
     here.passes(HOUR_S, 60)

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from nxai_cloud_sync.core.job_record import Details
 from nxai_cloud_sync.core.project import LogLine, Role, TrainingJob, TrainingState
-from nxai_cloud_sync.jobs import Cancelled, Details, Job
+from nxai_cloud_sync.jobs import Cancelled, Job
 from nxai_cloud_sync.trainer import (
     LINES_TOLD,
     LONGEST_LINE,

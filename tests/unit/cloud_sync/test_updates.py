@@ -127,7 +127,7 @@ def test_another_threshold_is_offered() -> None:
 
 def test_what_a_person_deleted_is_not_offered() -> None:
     assert offer(sight(), (), (KEY,)) == Offer(
-        "version 2026-11-28 14:02 was deleted here; `nxai-cloud-sync pull` fetches it again"
+        "version 2026-11-28 14:02 was deleted here, and is fetched again when a person asks"
     )
     assert offer(sight(trained(created_at="2026-11-29T10:00:00Z")), (), (KEY,)).offered
     assert offer(sight(), (HERE,), (KEY,)).text == "version 2026-11-28 14:02 is here"

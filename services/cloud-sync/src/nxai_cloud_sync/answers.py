@@ -3,15 +3,22 @@
 import json
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from pydantic import TypeAdapter
 
 from nxai_cloud_sync.core.catalogue import CatalogueVersion
-from nxai_cloud_sync.core.sample import LabelledBox, SampleFilter, SampleState, StoredSample
+from nxai_cloud_sync.core.collecting import DAY_S, MICROSECONDS
+from nxai_cloud_sync.core.job_record import Details, told
+from nxai_cloud_sync.core.keys import key_revision
+from nxai_cloud_sync.core.listing import listed
+from nxai_cloud_sync.core.sample import LabelledBox, SampleFilter, SampleState
 from nxai_cloud_sync.core.updates import key_of
-from nxai_cloud_sync.incoming import Incoming
-from nxai_cloud_sync.jobs import Details, Job, Jobs, Started
+from nxai_cloud_sync.core.upload_window import day_start_us
+from nxai_cloud_sync.errands import Errands
+from nxai_cloud_sync.incoming import MOST_PART_BYTES, GapError, Incoming
+from nxai_cloud_sync.jobs import Job, Jobs, Started
 from nxai_cloud_sync.linked_project import LINK
 from nxai_cloud_sync.parts import Parts
 from nxai_cloud_sync.routine import ONLINE, Routine, what_came
@@ -28,23 +35,41 @@ COMMANDS: Final[tuple[type[c.CloudSyncCommand], ...]] = tuple(
 VERSIONS: Final = TypeAdapter(tuple[CatalogueVersion, ...])
 OWN_MATTER: Final = {"impulses", "deleted", "key_revision"}
 """What is kept of a link and tells nobody anything."""
-SAMPLES: Final = TypeAdapter(tuple[StoredSample, ...])
+PICTURES_AT_ONCE: Final = 2
+"""Threads that scale pictures: a gallery of sixty takes a third of a second on two cores."""
+PICTURES_WAITING: Final = 256
+"""Some pages of a gallery, for some people."""
+PARTS_WAITING: Final = 8
+"""Of files; who sends one waits for the answer before the next part."""
 
 
 class Answers:
-    """Has an answer to every command. Called by the loop alone."""
+    """Has an answer to every command. Called by the loop alone.
+
+    What needs the disk or the processor for longer is answered by `errands`.
+    """
 
     def __init__(self, parts: Parts, jobs: Jobs, routine: Routine, incoming: Incoming) -> None:
         self._parts = parts
         self._jobs = jobs
         self._routine = routine
         self._incoming = incoming
+        pictures = Errands("pictures", PICTURES_AT_ONCE, PICTURES_WAITING)
+        files = Errands("files", 1, PARTS_WAITING)
+        self.errands = (pictures, files)
+        self._aside: Mapping[type[Message], Errands] = {
+            c.ShowSample: pictures,
+            c.ReceiveFile: files,
+            c.DiscardFile: files,
+        }
         self._handlers: Mapping[type[Message], Callable[[Any], c.Reply]] = {
             c.LinkProject: self._link,
             c.UnlinkProject: self._unlink,
             c.ShowLink: self._show_link,
             c.PullModel: self._pull,
             c.ImportModel: self._import,
+            c.ReceiveFile: self._receive,
+            c.DiscardFile: self._discard,
             c.ListModels: self._list_models,
             c.EditModel: self._edit_model,
             c.DeleteModel: self._delete_model,
@@ -54,18 +79,34 @@ class Answers:
             c.EndShadow: self._end_shadow,
             c.RollBackModel: self._roll_back,
             c.ListSamples: self._list_samples,
+            c.CountSamples: self._count_samples,
             c.ShowSample: self._show_sample,
             c.ReviewSamples: self._review,
             c.UploadSamples: self._upload_samples,
             c.RetrainModel: self._retrain,
             c.CheckUpdates: self._check_updates,
+            c.ListJobs: self._list_jobs,
             c.CancelJob: self._cancel,
         }
 
-    def answer(self, command: c.CloudSyncCommand) -> c.Reply:
-        """Do what is asked for, or begin with it; say how it went, or why not."""
+    def answer(self, command: c.CloudSyncCommand, reply: Callable[[c.Reply], None]) -> None:
+        """Do what is asked for, or begin with it; say how it went, or why not.
+
+        Args:
+            command: What is asked for.
+            reply: Called once, now or later, from this or another thread.
+        """
+        errands = self._aside.get(type(command))
+        if errands is None:
+            reply(self._answer(command))
+        elif not errands.give(partial(self._answer, command), reply):
+            reply(c.Reply(ok=False, reason="too much is asked for at once; ask again"))
+
+    def _answer(self, command: c.CloudSyncCommand) -> c.Reply:
         try:
             return self._handlers[type(command)](command)
+        except GapError as error:
+            return c.Reply(ok=False, reason=str(error), details={"size": error.size})
         except NxaiError as error:
             return c.Reply(ok=False, reason=str(error))
         except Exception as error:  # one command must not end collecting
@@ -75,6 +116,8 @@ class Answers:
     # -- the link -----------------------------------------------------------------------------
 
     def _link(self, command: c.LinkProject) -> c.Reply:
+        # First of all: whatever becomes of the command, the key does not stay there.
+        key = self._parts.handed_key.take()
         before, jobs = self._parts.project.link, self._jobs.under_way(ONLINE - {"link"})
 
         def ended(_job: Job, failure: NxaiError | None) -> None:
@@ -85,9 +128,11 @@ class Answers:
             self._jobs.start(
                 self._jobs.models,
                 "link",
-                lambda job: self._parts.project.connect(command, job),
+                lambda job: self._parts.project.connect(command, job, key),
                 ended,
-                what=command,
+                # With another key it is another link.
+                what=(command, None if key is None else key_revision(key)),
+                about="" if command.project is None else f"project {command.project}",
             )
         )
 
@@ -116,16 +161,36 @@ class Answers:
         return _started(self._routine.start_pull(command, by_itself=False))
 
     def _import(self, command: c.ImportModel) -> c.Reply:
-        path = self._incoming.path(command.file)
+        path = self._incoming.take(command.file, command)
 
         def work(job: Job) -> Details:
             imported = self._parts.importer.import_file(job, path, command)
             return what_came(job, imported.version, imported.text)
 
         def ended(_job: Job, _failure: NxaiError | None) -> None:
-            self._incoming.remove(path)
+            self._incoming.release(path)
 
-        return _started(self._jobs.start(self._jobs.models, "import", work, ended, what=command))
+        try:
+            started = self._jobs.start(
+                self._jobs.models, "import", work, ended, what=command, about=command.file
+            )
+        except RejectedError:
+            self._incoming.put_back(path)
+            raise
+        return _started(started)
+
+    def _receive(self, command: c.ReceiveFile) -> c.Reply:
+        part = bytes(command.attachment)
+        if len(part) > MOST_PART_BYTES:
+            raise RejectedError(
+                f"a part of {len(part)} bytes; send at most {MOST_PART_BYTES} at once"
+            )
+        size = self._incoming.receive(command.file, command.offset, part)
+        return c.Reply(ok=True, details={"size": size})
+
+    def _discard(self, command: c.DiscardFile) -> c.Reply:
+        self._incoming.discard(command.file)
+        return c.Reply(ok=True)
 
     def _list_models(self, _command: c.ListModels) -> c.Reply:
         return _json_reply(
@@ -165,10 +230,7 @@ class Answers:
         )
         where = f"on {', '.join(record.cameras)}"
         if record.shadow is not None:
-            said = (
-                f"version {record.shadow[:12]} is tried beside {record.digest[:12]} {where}; "
-                f"`nxai-cloud-sync models` shows how it goes"
-            )
+            said = f"version {record.shadow[:12]} is tried beside {record.digest[:12]} {where}"
         elif before is not None and before.digest == record.digest:
             said = f"model {record.model} {where}"
         else:
@@ -209,18 +271,48 @@ class Answers:
         page = self._parts.samples.page(
             wanted, command.limit, command.offset, by_value=command.by_value
         )
+        return _json_reply({"samples": listed(page.samples), "total": page.total})
+
+    def _count_samples(self, _command: c.CountSamples) -> c.Reply:
+        configuration, uploader = self._parts.wanted.configuration, self._parts.uploader
+        now_us = uploader.wall_us()
+        usage = self._parts.samples.usage()
+        counts = self._parts.samples.counts(
+            now_us - int(DAY_S) * MICROSECONDS, day_start_us(now_us, uploader.zone), now_us
+        )
         return _json_reply(
-            {"samples": SAMPLES.dump_python(page.samples, mode="json"), "total": page.total}
+            {
+                "by_state": {state.value: usage.by_state.get(state, 0) for state in SampleState},
+                "pictures": usage.pictures,
+                "bytes": usage.bytes,
+                "dropped": usage.dropped,
+                "by_camera": counts.by_camera,
+                "by_strategy": counts.by_strategy,
+                "today": counts.today,
+                "last_day": counts.last_day,
+                "limits": {
+                    **configuration.limits.model_dump(mode="json"),
+                    "per_day": {
+                        camera.id: camera.collect.quotas.per_day
+                        for camera in configuration.cameras
+                        if camera.enabled and camera.collect.enabled
+                    },
+                },
+            }
         )
 
     def _show_sample(self, command: c.ShowSample) -> c.Reply:
         sample = self._parts.samples.get(command.sample)
         if sample is None:
             raise RejectedError(f"there is no picture {command.sample!r}")
-        try:
-            data = self._parts.samples.picture(sample).read_bytes()
-        except OSError as error:
-            raise RejectedError(f"the picture cannot be read: {error.strerror}") from error
+        path = self._parts.samples.picture(sample)
+        if command.max_width is not None:
+            data = self._parts.thumbnails.of(path, command.max_width)
+        else:
+            try:
+                data = path.read_bytes()
+            except OSError as error:
+                raise RejectedError(f"the picture cannot be read: {error.strerror}") from error
         return c.Reply(
             ok=True, details={"width": sample.width, "height": sample.height}, attachment=data
         )
@@ -266,6 +358,7 @@ class Answers:
                 lambda job: self._parts.trainer.run(job, studio, link.project, link.impulse),
                 self._routine.trained,
                 what=(link.project, link.impulse),
+                about=link.name,
             )
         )
 
@@ -285,6 +378,12 @@ class Answers:
         self._routine.hurry()
         return _started(self._routine.start_check(by_itself=False))
 
+    def _list_jobs(self, command: c.ListJobs) -> c.Reply:
+        found = self._jobs.newest(command.command, command.limit)
+        return _json_reply(
+            {"jobs": [told(record) for record in found.jobs], "incomplete": found.incomplete}
+        )
+
     def _cancel(self, command: c.CancelJob) -> c.Reply:
         job = self._jobs.cancel(command.job)
         if job.state.ended:
@@ -298,7 +397,7 @@ def _started(started: Started) -> c.Reply:
 
 
 def _json_reply(content: object) -> c.Reply:
-    return c.Reply(ok=True, attachment=json.dumps(content).encode())
+    return c.Reply(ok=True, attachment=json.dumps(content, separators=(",", ":")).encode())
 
 
 def _plain(value: object) -> object:

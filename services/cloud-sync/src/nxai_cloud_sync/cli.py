@@ -25,6 +25,7 @@ from nxai_cloud_sync import cli_tables as tables
 from nxai_cloud_sync import cli_words as words
 from nxai_cloud_sync.adapters.key_file import KeyFile
 from nxai_cloud_sync.cli_desk import Desk, Refused, Unsure, asking, note
+from nxai_cloud_sync.cli_hints import with_hint
 from nxai_cloud_sync.cli_tables import SHORT, counted
 from nxai_cloud_sync.core.sample import LabelledBox
 from nxai_cloud_sync.settings import CloudSyncSettings
@@ -89,7 +90,7 @@ def _run(argv: Sequence[str], commands: Mapping[str, str]) -> int:
     except ValidationError as error:
         return _fail(explain(error), EXIT_CONFIGURATION)
     except NxaiError as error:
-        return _fail(error, EXIT_CRASHED)
+        return _fail(with_hint(str(error)), EXIT_CRASHED)
     except KeyboardInterrupt:
         return _fail("interrupted", EXIT_CRASHED)
     return EXIT_OK
@@ -131,7 +132,7 @@ def _check_folder(settings: CloudSyncSettings) -> None:
 
 
 def _say_end(ended: Progress) -> None:
-    note(ended.text or "done")
+    note(with_hint(ended.text) or "done")
 
 
 # -- link -----------------------------------------------------------------------------------------
@@ -385,7 +386,7 @@ def _deploy(desk: Desk, options: argparse.Namespace) -> None:
             how="at-once" if options.at_once else "shadow",
         )
     )
-    _print(reply.reason)
+    _print(with_hint(reply.reason))
 
 
 def _on_model(command: Callable[..., c.CloudSyncCommand]) -> words.Run:

@@ -24,7 +24,7 @@ from nxai_cloud_sync.core.collecting import (
     left_out,
     near_duplicate,
 )
-from nxai_cloud_sync.core.sample import NewSample, Usage, new_sample, shown_labels
+from nxai_cloud_sync.core.sample import NewSample, SampleState, Usage, new_sample, shown_labels
 from nxai_cloud_sync.ports import PictureHasher, SampleIntake, StorageUnavailable
 from nxai_common.bus.ports import Delivery
 from nxai_common.contracts.base import Message
@@ -253,6 +253,17 @@ class Collector:
             "samples_pictures": usage.pictures,
             "samples_bytes": usage.bytes,
             "samples_dropped": usage.dropped,
+        }
+
+    @property
+    def gauges(self) -> dict[str, int]:
+        """What is held now: a minute old at most."""
+        usage = self._usage
+        states = (SampleState.NEW, SampleState.APPROVED)
+        return {
+            "samples_bytes": usage.bytes,
+            "samples_pictures": usage.pictures,
+            **{f"samples_{state}": usage.by_state.get(state, 0) for state in states},
         }
 
     # -- the thread ---------------------------------------------------------------------------

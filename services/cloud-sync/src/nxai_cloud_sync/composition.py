@@ -9,13 +9,16 @@ from pathlib import Path
 
 from nxai_cloud_sync.adapters.ingestion_http import IngestionHttp
 from nxai_cloud_sync.adapters.key_file import KeyFile
+from nxai_cloud_sync.adapters.key_handover import KeyHandover
 from nxai_cloud_sync.adapters.model_catalogue import ModelCatalogue
 from nxai_cloud_sync.adapters.model_trial import BusModelTrial
 from nxai_cloud_sync.adapters.picture_hash import JpegHasher
+from nxai_cloud_sync.adapters.sql_jobs import SqlJobs
 from nxai_cloud_sync.adapters.sql_samples import SqlSamples
 from nxai_cloud_sync.adapters.state_file import StateFile
 from nxai_cloud_sync.adapters.state_lock import state_lock
 from nxai_cloud_sync.adapters.studio_http import StudioHttp
+from nxai_cloud_sync.adapters.thumbnails import PillowThumbnails
 from nxai_cloud_sync.collector import Collector
 from nxai_cloud_sync.deployer import RECORDS, Deployer
 from nxai_cloud_sync.importer import Importer
@@ -90,6 +93,9 @@ def build(settings: CloudSyncSettings, bus: Bus, beat: Beat) -> Iterator[Service
                 ),
                 catalogue=catalogue,
                 samples=samples,
+                thumbnails=PillowThumbnails(),
+                history=SqlJobs(samples.database),
+                handed_key=KeyHandover(settings.handover_path),
                 collector=Collector(samples, JpegHasher()),
                 deployer=deployer,
                 importer=Importer(

@@ -325,8 +325,8 @@ class Deployer:
         record = self._known(model)
         if record.trial is None or record.trial.candidate == record.digest:
             raise RejectedError(
-                f"no other version of model {model!r} was tried: `pull` fetches "
-                "the newest of the project, `deploy` begins its trial"
+                f"no other version of model {model!r} was tried: fetch the newest of the "
+                "project, and deploy it to begin its trial"
             )
         self._version(model, record.trial.candidate)
         record = deploying.promote(record, self._now_us(), self._observations.rate_of(model))

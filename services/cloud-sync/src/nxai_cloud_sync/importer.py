@@ -337,7 +337,7 @@ class Importer:
             raise RejectedError(
                 f"this very file is here as version {existing.version}, with the labels "
                 f"{_listed(existing.labels)}, and {why}: other labels ({_listed(version.labels)}) "
-                f"would count from now on; run `nxai-cloud-sync undeploy {existing.model}` first"
+                f"would count from now on; take model {existing.model!r} from its cameras first"
             )
 
     def _name(
@@ -413,7 +413,7 @@ def _check_key(key: KeyInfo, link: Link) -> None:
     if key.project != link.project:
         raise KeyRefused(
             f"the API key belongs to project {key.project}, but project {link.project} is linked; "
-            "run `nxai-cloud-sync link` again with a key of the project that is meant"
+            "link again with a key of the project that is meant"
         )
     if not key.role.reads_models:
         raise KeyRefused(

@@ -6,12 +6,14 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Final, Self
 
+from nxai_cloud_sync.core.job_record import Details, JobRecord
+from nxai_cloud_sync.job_log import JobLog, Listed
 from nxai_common.bus.ports import Bus
 from nxai_common.contracts.progress import JobState, Progress
 from nxai_common.errors import NxaiError, RejectedError
@@ -29,7 +31,9 @@ leaves nothing half-done (it could as well be a power cut)."""
 REMEMBERED: Final = 50
 """Jobs that have ended and can still be asked about."""
 
-Details = Mapping[str, str | int | float | bool | None]
+
+def _now_us() -> int:
+    return time.time_ns() // 1000
 
 
 class Cancelled(NxaiError):  # noqa: N818 - what happened, not a fault
@@ -43,9 +47,21 @@ class Job:
     id: str
     command: str
     tell: Callable[["Job", JobState, str, int, int, Details], None] = field(repr=False)
+    about: str = ""
+    """What it is about, for a person; empty: the command says all."""
     state: JobState = JobState.WAITING
     text: str = ""
+    done: int = 0
+    total: int = 0
     details: Details = field(default_factory=dict)
+    """What came of it, also so far."""
+    passing: bool = False
+    """Nothing came of it that anybody will look for: once it is done, it is remembered no more."""
+    started_at_us: int = field(default_factory=_now_us)
+    """When it was asked for, in Unix microseconds."""
+    at_us: int = field(default_factory=_now_us)
+    """When it said the last."""
+    ended_at_us: int | None = None
     left: str = ""
     """Why it was cancelled, where that was no person's wish: what goes on elsewhere may go on."""
     when_cancelled: Callable[["Job"], None] | None = field(default=None, repr=False)
@@ -61,11 +77,29 @@ class Job:
             Cancelled: somebody asked for it.
         """
         self.check()
+        self.done, self.total, self.at_us = done, total or 0, _now_us()
         now = time.monotonic()
         if text == self._told_text and now - self._told_at < TELL_EVERY_S:
             return
         self._told_at, self._told_text, self.text = now, text, text
         self.tell(self, JobState.RUNNING, text, done, total or 0, {})
+
+    @property
+    def record(self) -> JobRecord:
+        """What is told of it now."""
+        return JobRecord(
+            job=self.id,
+            command=self.command,
+            what=self.about,
+            state=self.state,
+            text=self.text,
+            done=self.done,
+            total=self.total,
+            started_at_us=self.started_at_us,
+            at_us=self.at_us,
+            ended_at_us=self.ended_at_us,
+            details=self.details,
+        )
 
     def check(self) -> None:
         """Stop here when somebody asked for it.
@@ -121,11 +155,14 @@ class _Order:
 class Lane:
     """One thread that does one job after the other."""
 
-    def __init__(self, name: str, bus: Bus, service: str, wake: Callable[[], None]) -> None:
+    def __init__(
+        self, name: str, bus: Bus, service: str, wake: Callable[[], None], remembers: JobLog
+    ) -> None:
         self._name = name
         self._bus = bus
         self._service = service
         self._wake = wake
+        self._log = remembers
         self._changed = threading.Condition()
         """Guards all below."""
         self._waiting: deque[_Order] = deque()
@@ -158,13 +195,21 @@ class Lane:
         if self._thread.is_alive():
             log.warning("lane %s: its job does not stop; the service ends without it", self._name)
 
-    def submit(self, command: str, work: Work, ended: Ended | None = None) -> Job | None:
+    def submit(
+        self, command: str, work: Work, ended: Ended | None = None, *, about: str = ""
+    ) -> Job | None:
         """Queue a job; None when too many wait, or at the end."""
         # The clock may begin anew with each start of a box: the time alone names no job.
         name = f"{command}-{int(time.time())}-{secrets.token_hex(3)}"
-        job = Job(name, command, self._tell, when_cancelled=self._drop)
+        job = Job(name, command, self._tell, about, when_cancelled=self._drop)
         with self._changed:
-            if self._closing or len(self._waiting) >= LONGEST_QUEUE:
+            if not self._has_room():
+                return None
+        # Before anybody hears of it, and before it can end; without the lock, as it may take long.
+        self._log.keep(job.record)
+        with self._changed:
+            if not self._has_room():
+                self._log.forget(job.record)
                 return None
             ahead = next((other for other in self._jobs.values() if not other.state.ended), None)
             self._jobs[job.id] = job
@@ -174,6 +219,9 @@ class Lane:
                 self._tell(job, JobState.WAITING, job.text, 0, 0, {})
             self._changed.notify_all()
         return job
+
+    def _has_room(self) -> bool:
+        return not self._closing and len(self._waiting) < LONGEST_QUEUE
 
     def active(self, command: str) -> Job | None:
         """Return a job of a command that waits or runs."""
@@ -232,6 +280,8 @@ class Lane:
         job = order.job
         state = JobState.DONE if failure is None else JobState.FAILED
         job.text = job.text if failure is None else str(failure)
+        job.at_us = job.ended_at_us = _now_us()
+        self._note_end(replace(job.record, state=state), passing=job.passing)
         with self._changed:
             job.state = state
             self.done += failure is None
@@ -241,13 +291,23 @@ class Lane:
                 del self._jobs[self._ended.popleft()]
         level = logging.WARNING if failure is not None else logging.INFO
         log.log(level, "%s %s: %s", job.id, state.value, job.text)
-        self._tell(job, state, job.text, 0, 0, job.details if failure is None else {})
+        self._tell(job, state, job.text, 0, 0, job.details)
         if order.ended is not None:
             try:
                 order.ended(job, failure)
             except Exception:  # the jobs after this one must still be done
                 log.exception("the end of job %s", job.id)
         self._wake()
+
+    def _note_end(self, record: JobRecord, *, passing: bool) -> None:
+        """Write down what became of a job, before anybody hears of it."""
+        try:
+            if passing and record.state is JobState.DONE:
+                self._log.forget(record)
+            else:
+                self._log.keep(record)
+        except Exception:  # the jobs after this one must still be done
+            log.exception("the end of job %s is not written down", record.job)
 
     def _tell(
         self, job: Job, state: JobState, text: str, done: int, total: int, details: Details
@@ -277,11 +337,12 @@ Started = tuple[Job, bool]
 class Jobs:
     """All lanes, the newest job of each command, and what jobs leave for the loop to do."""
 
-    def __init__(self, bus: Bus, service: str, wake: Callable[[], None]) -> None:
-        self.models = Lane("models", bus, service, wake)
-        self.uploads = Lane("uploads", bus, service, wake)
+    def __init__(self, bus: Bus, service: str, wake: Callable[[], None], remembers: JobLog) -> None:
+        self._log = remembers
+        self.models = Lane("models", bus, service, wake, remembers)
+        self.uploads = Lane("uploads", bus, service, wake, remembers)
         # A training is followed for hours: nothing waits behind it.
-        self.trainings = Lane("trainings", bus, service, wake)
+        self.trainings = Lane("trainings", bus, service, wake, remembers)
         self.lanes = (self.models, self.uploads, self.trainings)
         self.left: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         """What ended jobs leave for the loop to do; at most one a job."""
@@ -308,6 +369,7 @@ class Jobs:
         ended: Ended | None = None,
         *,
         what: Hashable = None,
+        about: str = "",
     ) -> Started:
         """Queue a job.
 
@@ -319,6 +381,7 @@ class Jobs:
             work: Does it, on the lane's thread.
             ended: Called by the loop once it is over.
             what: Tells this job from others of that name.
+            about: What it is about, for a person.
 
         Returns:
             The job, and whether it was under way already.
@@ -343,7 +406,7 @@ class Jobs:
                 job.check()  # whatever it failed of since: it was cancelled
                 raise
 
-        job = lane.submit(name, done, leave)
+        job = lane.submit(name, done, leave, about=about)
         if job is None:
             raise RejectedError("too many jobs wait already; ask again later")
         self._newest[name] = (job, what)
@@ -354,6 +417,11 @@ class Jobs:
         """Return the jobs of some commands that wait or run."""
         wanted = frozenset(commands)
         return tuple(job for job in self._jobs if job.command in wanted and not job.state.ended)
+
+    def newest(self, command: str, limit: int) -> Listed:
+        """Return the jobs of a command (empty: of all), also those of processes before this one."""
+        under_way = [job.record for job in self._jobs if not job.state.ended]
+        return self._log.newest(under_way, command, limit)
 
     def cancel(self, name: str) -> Job:
         """Ask a job to stop; return it.

@@ -8,11 +8,19 @@ from typing import Final, Literal, Protocol
 
 from pydantic import TypeAdapter
 
+from nxai_cloud_sync.core.job_record import Details
 from nxai_cloud_sync.core.keys import key_revision
 from nxai_cloud_sync.core.project import Impulse, KeyInfo, ProjectInfo, Role, Selection, choose
 from nxai_cloud_sync.core.updates import OfferKey
-from nxai_cloud_sync.jobs import Details, Job
-from nxai_cloud_sync.ports import Ingestion, KeyStore, Link, Remembered, Studio
+from nxai_cloud_sync.jobs import Job
+from nxai_cloud_sync.ports import (
+    Ingestion,
+    KeyStore,
+    Link,
+    Remembered,
+    StorageUnavailable,
+    Studio,
+)
 from nxai_common.contracts.commands import LinkProject
 from nxai_common.errors import ConfigurationError, KeyRefused, NxaiError, RejectedError
 
@@ -20,9 +28,7 @@ LINK: Final = TypeAdapter(Link)
 MOST_DELETED: Final = 100
 """The project offers its newest models alone."""
 
-NOT_LINKED: Final = (
-    "no Edge Impulse project is linked; run `nxai-cloud-sync link` with a key of the project"
-)
+NOT_LINKED: Final = "no Edge Impulse project is linked; link one with a key of the project"
 
 Purpose = Literal["import", "upload", "train"]
 """What a project is used for; not every key lets do everything."""
@@ -71,12 +77,19 @@ class LinkedProject:
         """Revision of the key that was refused."""
 
     def open(self) -> None:
-        """Take up what was linked before.
+        """Take up what was linked before; finish or undo what a crash broke off.
 
         Raises:
-            StorageUnavailable: it cannot be read.
+            StorageUnavailable: it cannot be read, or not be finished.
         """
         link = self._state.read()
+        prepared = None
+        with contextlib.suppress(ConfigurationError):  # damaged: it goes
+            prepared = self._keys.prepared()
+        known = "" if link is None else link.key_revision
+        if prepared is not None and key_revision(prepared) == known:
+            self._keys.adopt()
+        self._keys.drop()
         with self._lock:
             self._link = link
 
@@ -117,7 +130,8 @@ class LinkedProject:
             RejectedError: nothing is linked.
             KeyRefused: there is no key.
         """
-        return self._connect.studio(self.require().studio, self._key())
+        link, key = self._link_and_key()
+        return self._connect.studio(link.studio, key)
 
     def ingestion(self) -> Ingestion:
         """Open the ingestion API of the linked project; the caller closes it.
@@ -126,14 +140,34 @@ class LinkedProject:
             RejectedError: nothing is linked.
             KeyRefused: there is no key.
         """
-        return self._connect.ingestion(self.require().ingestion, self._key())
+        link, key = self._link_and_key()
+        return self._connect.ingestion(link.ingestion, key)
 
-    def connect(self, command: LinkProject, job: Job) -> Details:
+    def connect(self, command: LinkProject, job: Job, handed: str | None = None) -> Details:
         """Check key and project, choose impulse and learn block, remember them.
 
+        Args:
+            command: What to link.
+            job: Told what happens.
+            handed: A new key; it takes the place of the one before once it is linked. None: the
+                key that is there.
+
         Raises:
-            NxaiError: it cannot be linked; what was linked before stays.
+            NxaiError: it cannot be linked; what was linked before stays, and its key.
         """
+        if handed is None:
+            return self._link_with(self._key(), command, job)
+        try:
+            self._keys.prepare(handed)
+            return self._link_with(handed, command, job, adopts=True)
+        except BaseException:
+            with contextlib.suppress(StorageUnavailable):  # else at the next start
+                self._keys.drop()
+            raise
+
+    def _link_with(
+        self, key: str, command: LinkProject, job: Job, *, adopts: bool = False
+    ) -> Details:
         with self._lock:
             before, unlinked = self._link, self._unlinked
         usual = (
@@ -146,9 +180,8 @@ class LinkedProject:
         if studio_url != usual[0] and not command.ingestion:
             raise RejectedError(
                 f"say where pictures go to, too: a project of {studio_url} is not served by "
-                f"{ingestion_url} (`--ingestion`)"
+                f"{ingestion_url}"
             )
-        key = self._key()
         if before is not None:
             _check_hosts(before, (studio_url, ingestion_url), key)
         studio = self._connect.studio(studio_url, key)
@@ -162,6 +195,7 @@ class LinkedProject:
                 )
             job.step("reading the project")
             project, impulses = _read(studio, info)
+            job.about = project.name
             chosen = None
             if impulses is not None:
                 chosen = choose(impulses, command.impulse, command.learn_block)
@@ -175,7 +209,7 @@ class LinkedProject:
         )
         if before is not None and same:
             link = replace(link, model=before.model, deleted=before.deleted)
-        self._remember(link, unlinked)
+        self._remember(link, unlinked, adopts=adopts)
         self.compute_ms_left = project.compute_ms_left
         self._trouble = ""
         job.text = f"linked project {link.project} ({link.name})"
@@ -262,20 +296,32 @@ class LinkedProject:
         key = self._keys.read()
         if key is None:
             raise KeyRefused(
-                "there is no API key; run `nxai-cloud-sync link`, or give the service one with "
+                "there is no API key; link with one, or give the service one with "
                 "NXAI_CLOUD_SYNC_KEY_FILE"
             )
         return key
 
-    def _remember(self, link: Link, unlinked: int) -> None:
-        """Keep a link, unless a person unlinked since `unlinked` was read.
+    def _link_and_key(self) -> tuple[Link, str]:
+        """Return what is linked and its key: those of one moment, as a key goes to its hosts alone.
 
         Raises:
-            RejectedError: they did.
+            RejectedError: nothing is linked.
+            KeyRefused: there is no key.
+        """
+        with self._lock:
+            if self._link is None:
+                raise RejectedError(NOT_LINKED)
+            return self._link, self._key()
+
+    def _remember(self, link: Link, unlinked: int, *, adopts: bool) -> None:
+        """Keep a link, and with `adopts` the key that was prepared for it.
+
+        Raises:
+            RejectedError: a person unlinked since `unlinked` was read.
             StorageUnavailable: it cannot be written.
         """
         with self._writing:
-            self._write(link, unlinked)
+            self._write(link, unlinked, adopts=adopts)
 
     def _amend(self, change: Callable[[Link], Link]) -> None:
         """Change what is kept of the link, while there is one.
@@ -291,13 +337,28 @@ class LinkedProject:
                 with contextlib.suppress(RejectedError):
                     self._write(after, unlinked)
 
-    def _write(self, link: Link, unlinked: int) -> None:
+    def _write(self, link: Link, unlinked: int, *, adopts: bool = False) -> None:
+        before = self.link
         if self._unlinked == unlinked:
             self._state.write(link)
         with self._lock:
             if self._unlinked != unlinked:  # who did waits to remove the file
                 raise RejectedError("the project was unlinked meanwhile")
+            try:
+                if adopts:  # a crash before that: `open` does it
+                    self._keys.adopt()
+            except StorageUnavailable:
+                self._put_back(before)
+                raise
             self._link = link
+
+    def _put_back(self, before: Link | None) -> None:
+        """Have the file say again what it said: the key of the new link is not in force."""
+        with contextlib.suppress(StorageUnavailable):
+            if before is None:
+                self._state.forget()
+            else:
+                self._state.write(before)
 
 
 def _check_hosts(before: Link, wanted: tuple[str, str], key: str) -> None:

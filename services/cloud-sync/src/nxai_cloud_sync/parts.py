@@ -8,7 +8,7 @@ from nxai_cloud_sync.collector import Collector
 from nxai_cloud_sync.deployer import Deployer
 from nxai_cloud_sync.importer import Importer
 from nxai_cloud_sync.linked_project import LinkedProject
-from nxai_cloud_sync.ports import Catalogue, SampleStore
+from nxai_cloud_sync.ports import Catalogue, HandedKey, JobHistory, SampleStore, Thumbnails
 from nxai_cloud_sync.trainer import Trainer
 from nxai_cloud_sync.updates import UpdateWatch
 from nxai_cloud_sync.uploader import Uploader
@@ -74,6 +74,9 @@ class Parts:
     project: LinkedProject
     catalogue: Catalogue
     samples: SampleStore
+    thumbnails: Thumbnails
+    history: JobHistory
+    handed_key: HandedKey
     collector: Collector
     deployer: Deployer
     importer: Importer

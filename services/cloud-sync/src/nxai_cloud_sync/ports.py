@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 
 from nxai_cloud_sync.core.catalogue import CatalogueVersion
 from nxai_cloud_sync.core.collecting import KeptPicture
+from nxai_cloud_sync.core.job_record import JobRecord
 from nxai_cloud_sync.core.project import (
     Download,
     Impulse,
@@ -21,6 +22,7 @@ from nxai_cloud_sync.core.project import (
 from nxai_cloud_sync.core.sample import (
     LabelledBox,
     NewSample,
+    SampleCounts,
     SampleFilter,
     SamplePage,
     SampleState,
@@ -200,7 +202,39 @@ class KeyStore(Protocol):
         ...
 
     def forget(self) -> None:
-        """Delete it."""
+        """Delete it, and one that was prepared."""
+        ...
+
+    def prepare(self, key: str) -> None:
+        """Put a key beside the one in use; it takes its place with `adopt`.
+
+        Raises:
+            ConfigurationError: as `write`.
+        """
+        ...
+
+    def prepared(self) -> str | None:
+        """Return the key that lies beside the one in use, or None.
+
+        Raises:
+            ConfigurationError: it is there but cannot be read or is no key.
+        """
+        ...
+
+    def adopt(self) -> None:
+        """Let the prepared key be the one in use: all of it or nothing.
+
+        Raises:
+            StorageUnavailable: the file cannot be replaced; the key in use stays.
+        """
+        ...
+
+    def drop(self) -> None:
+        """Delete the prepared key, if there is one.
+
+        Raises:
+            StorageUnavailable: it cannot be deleted.
+        """
         ...
 
 
@@ -274,6 +308,80 @@ class SampleStore(Protocol):
 
     def usage(self) -> Usage:
         """Return what is held."""
+        ...
+
+    def counts(self, day_us: int, today_us: int, now_us: int) -> SampleCounts:
+        """Return how many pictures there are of what.
+
+        Args:
+            day_us: When the last 24 hours began, in Unix microseconds.
+            today_us: When today began.
+            now_us: Now: what a clock that was wrong put after it is of no day.
+        """
+        ...
+
+
+class JobHistory(Protocol):
+    """Jobs, also those of processes before this one. Implemented by `adapters.sql_jobs`.
+
+    Safe from several threads. Every method raises StorageUnavailable when the disk or the database
+    does not do.
+    """
+
+    def keep(self, record: JobRecord) -> None:
+        """Write a job down, or what became of it: on the disk when this returns."""
+        ...
+
+    def forget(self, job: str) -> None:
+        """Remove a job that nobody will look for."""
+        ...
+
+    def newest(self, command: str, limit: int) -> tuple[JobRecord, ...]:
+        """Return the jobs of a command (empty: of all) that were written down last.
+
+        Newest first; those that an end of the process broke off have failed.
+        """
+        ...
+
+
+class Thumbnails(Protocol):
+    """Small copies of pictures. Implemented by `adapters.thumbnails`; for several threads."""
+
+    def of(self, picture: Path, max_width: int) -> bytes:
+        """Return a JPEG no wider than this, without anything but pixels where it was scaled.
+
+        Raises:
+            RejectedError: there is no picture that can be read.
+        """
+        ...
+
+
+class HandedKey(Protocol):
+    """Where the manager leaves an API key. Implemented by `adapters.key_handover`."""
+
+    def open(self) -> None:
+        """Make the folder; remove what nobody took in time.
+
+        Raises:
+            StorageUnavailable: the disk does not do.
+        """
+        ...
+
+    def take(self) -> str | None:
+        """Return the key that was left lately, or None; it lies there no more.
+
+        Raises:
+            ConfigurationError: what lies there is no key, or cannot be read or removed; never
+                shows it.
+        """
+        ...
+
+    def sweep(self) -> None:
+        """Remove what nobody took in time.
+
+        Raises:
+            StorageUnavailable: the disk does not do.
+        """
         ...
 
 

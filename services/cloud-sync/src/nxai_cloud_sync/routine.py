@@ -12,9 +12,10 @@ from functools import partial
 from typing import Final
 
 from nxai_cloud_sync.core.catalogue import CatalogueVersion, VersionState
+from nxai_cloud_sync.core.job_record import Details
 from nxai_cloud_sync.core.upload_window import allowance, day_start_us
 from nxai_cloud_sync.core.uploading import UploadSummary
-from nxai_cloud_sync.jobs import Cancelled, Details, Job, Jobs, Started
+from nxai_cloud_sync.jobs import Cancelled, Job, Jobs, Started
 from nxai_cloud_sync.linked_project import Purpose
 from nxai_cloud_sync.parts import Parts
 from nxai_cloud_sync.ports import Link, StorageUnavailable
@@ -185,6 +186,7 @@ class Routine:
                 lambda job: self._parts.trainer.go_on(job, studio, left),
                 self.trained,
                 what=(link.project, link.impulse),
+                about=link.name,
             )
         except RejectedError:
             self._took_up_training = False
@@ -226,12 +228,13 @@ class Routine:
         return self._jobs.start(
             self._jobs.models,
             "check-updates",
-            self._look_for_update,
+            partial(self._look_for_update, by_itself=by_itself),
             partial(self._looked, by_itself=by_itself),
         )
 
-    def _look_for_update(self, job: Job) -> Details:
+    def _look_for_update(self, job: Job, *, by_itself: bool) -> Details:
         link = self._parts.project.require("import")
+        job.about = link.name
         job.step("looking for a new model")
         studio = self._parts.project.studio()
         try:
@@ -239,6 +242,8 @@ class Routine:
         finally:
             studio.close()
         job.text = found.text
+        # There are hundreds a day.
+        job.passing = by_itself and not found.offered
         return {"offered": found.offered, "model": link.model, "take": found.take}
 
     def _looked(self, job: Job, failure: NxaiError | None, *, by_itself: bool) -> None:
@@ -354,6 +359,7 @@ class Routine:
             lambda job: self._send(job, order),
             partial(self._uploaded, by_itself=order.by_itself),
             what=order,
+            about=_about(order),
         )
 
     def _uploaded(self, job: Job, failure: NxaiError | None, *, by_itself: bool) -> None:
@@ -376,17 +382,15 @@ class Routine:
             if project.may("import"):  # finds the ids of pictures that were there before
                 studio = closing.enter_context(contextlib.closing(project.studio()))
             summary = self._parts.uploader.run(
-                order, job, Destination(ingestion, studio, link.project)
+                order,
+                job,
+                Destination(ingestion, studio, link.project),
+                # Told as it goes: an upload that fails has sent pictures all the same.
+                lambda so_far: _note_summary(job, so_far),
             )
         job.text = _said(summary)
-        return {
-            "uploaded": summary.uploaded,
-            "duplicates": summary.duplicates,
-            "failed": summary.failed,
-            "kept_back": summary.kept_back,
-            "bytes": summary.bytes,
-            "left": summary.left,
-        }
+        job.passing = order.by_itself and not (summary.uploaded or summary.failed)
+        return job.details
 
     def trained(self, job: Job, failure: NxaiError | None) -> None:
         """Go on after a training: look for the model that came of it."""
@@ -403,7 +407,7 @@ class Routine:
         Raises:
             RejectedError: no project is linked, or its key does not let it; too many jobs wait.
         """
-        self._parts.project.require("import")
+        about = self._parts.project.require("import").name
         artefact = command.artefact or self._parts.wanted.artefact
 
         def work(job: Job) -> Details:
@@ -424,6 +428,7 @@ class Routine:
             work,
             partial(self._pulled, by_itself=by_itself),
             what=(artefact, command.model),
+            about=about,
         )
 
     def _may(self, name: str, to: Purpose, *, wanted: bool) -> bool:
@@ -476,13 +481,33 @@ def _nothing() -> None:
     """Have nothing to do."""
 
 
+def _about(order: UploadOrder) -> str:
+    """Say which pictures an upload is about."""
+    if order.samples:
+        return f"{len(order.samples)} chosen pictures" if len(order.samples) > 1 else "1 picture"
+    which = "approved and new pictures" if order.include_new else "approved pictures"
+    return f"{which}, by itself" if order.by_itself else which
+
+
+def _note_summary(job: Job, summary: UploadSummary) -> None:
+    job.details = {
+        "models": ", ".join(summary.models),
+        "uploaded": summary.uploaded,
+        "duplicates": summary.duplicates,
+        "failed": summary.failed,
+        "kept_back": summary.kept_back,
+        "bytes": summary.bytes,
+        "left": summary.left,
+    }
+
+
 def _said(summary: UploadSummary) -> str:
     """Say what an upload did."""
     parts = [f"{summary.uploaded} pictures uploaded ({summary.bytes / 1e6:.1f} MB)"]
     if summary.duplicates:
         parts.append(f"{summary.duplicates} of them were there already")
     if summary.failed:
-        parts.append(f"{summary.failed} were refused: `samples --state failed` says why")
+        parts.append(f"{summary.failed} were refused: the list of pictures says why")
     if summary.kept_back:
         parts.append(
             f"{summary.kept_back} stay here: not approved, or of a camera that never sends"

@@ -16,6 +16,7 @@ from typing import Final
 
 from nxai_cloud_sync.answers import COMMANDS, Answers
 from nxai_cloud_sync.incoming import Incoming
+from nxai_cloud_sync.job_log import JobLog
 from nxai_cloud_sync.jobs import Jobs
 from nxai_cloud_sync.parts import Parts
 from nxai_cloud_sync.ports import StorageUnavailable
@@ -38,6 +39,8 @@ POLL_S: Final = 0.5
 """Longest wait for a message: how late a stop or a heartbeat may be seen."""
 TICK_S: Final = 1.0
 """Between two looks at trials, windows and polls."""
+SWEEP_EVERY_S: Final = 60.0
+"""Between two looks for keys and files that somebody left and forgot."""
 OPEN_AGAIN: Final = RetryPolicy(first_s=1, factor=2, longest_s=30)
 """A disk that could not be read at the start may be there at any moment."""
 COMPLAIN_EVERY_S: Final = 60.0
@@ -61,13 +64,15 @@ class CloudSync:
         self._clock = clock
         self._rng = random.Random()  # noqa: S311 - jitter, not a secret
         self._inbox: Inbox = self._subscribe()
-        self._jobs = Jobs(bus, settings.instance, self._inbox.wake)
+        self._settings = settings
+        self._jobs = Jobs(bus, settings.instance, self._inbox.wake, JobLog(parts.history, clock))
         self._routine = Routine(bus, parts, self._jobs, clock, self._rng)
         self._incoming = Incoming(settings.incoming_dir)
         self._answers = Answers(parts, self._jobs, self._routine, self._incoming)
         self._opened = False
         self._opening = Due()
         self._tick_at = clock()
+        self._sweep_at = clock()
         # What other threads read is replaced as a whole.
         self._disk_problem = ""
         self._faults: Mapping[str, Problem] = {}
@@ -81,12 +86,17 @@ class CloudSync:
             ConfigurationError: another process works in the state folder.
         """
         try:
-            with _together(self._parts.collector, *self._jobs.lanes):
+            with _together(*self.threads):
                 while not stop.is_set():
                     self.turn(POLL_S)
         finally:
             self._parts.deployer.close()
             self._inbox.close()
+
+    @property
+    def threads(self) -> tuple[AbstractContextManager[object], ...]:
+        """What works beside the loop, each on threads of its own."""
+        return (self._parts.collector, *self._jobs.lanes, *self._answers.errands)
 
     def turn(self, timeout: float) -> None:
         """Handle one message, or what else is due when none comes within `timeout` seconds."""
@@ -123,6 +133,8 @@ class CloudSync:
                 "jobs_failed": self._jobs.failed,
                 "deployed": len(parts.deployer.models),
             },
+            gauges=parts.collector.gauges,
+            folder=self._settings.state_dir,
             configuration_revision=parts.wanted.configuration.revision,
         )
 
@@ -152,7 +164,7 @@ class CloudSync:
             case Deployment(model=model):
                 self._routine.reported(model)
             case c.CloudSyncCommand() as command:
-                delivery.reply(self._answer(command))
+                self._answer(command, delivery.reply)
             case _:
                 log.error("no handler for %s", type(delivery.message).__name__)
 
@@ -161,11 +173,15 @@ class CloudSync:
         self._parts.collector.configure(configuration)
         self._routine.configured()
 
-    def _answer(self, command: c.CloudSyncCommand) -> c.Reply:
-        if not self._opened:
+    def _answer(self, command: c.CloudSyncCommand, reply: Callable[[c.Reply], None]) -> None:
+        if self._opened:
+            self._answers.answer(command, reply)
+        else:
+            if isinstance(command, c.LinkProject):
+                with contextlib.suppress(NxaiError):  # it goes, whatever it was
+                    self._parts.handed_key.take()
             reason = self._disk_problem or "the service has just started; ask again"
-            return c.Reply(ok=False, reason=reason)
-        return self._answers.answer(command)
+            reply(c.Reply(ok=False, reason=reason))
 
     def _attempt(self, what: str, work: Callable[[], None]) -> None:
         """Do one part of the work; what it fails of is told, and does not end the loop."""
@@ -213,9 +229,14 @@ class CloudSync:
             return
         self._disk_problem = ""
         self._opened = True
+        self._attempt("left-over keys", self._parts.handed_key.open)
         self._attempt("left-over files", self._incoming.sweep)
 
     def _tick(self) -> None:
+        if self._clock() >= self._sweep_at:
+            self._sweep_at = self._clock() + SWEEP_EVERY_S
+            self._attempt("left-over keys", self._parts.handed_key.sweep)
+            self._attempt("left-over files", self._incoming.sweep)
         if self._opened:
             for name, part in self._routine.due():
                 self._attempt(name, part)

@@ -21,6 +21,10 @@ class CloudSyncSettings(ServiceSettings):
     key_file: Path | None = None
     """File that holds the Edge Impulse API key (a Docker secret); unset: `edge-impulse-key` in the
     state folder, which `nxai-cloud-sync link` writes."""
+    handover_dir: Path | None = None
+    """Folder that is shared with the manager, which leaves an API key there that was typed on its
+    page (mode 0600); it is taken when a project is linked. Unset: `handover` in the state
+    folder."""
     studio: str = "https://studio.edgeimpulse.com/v1"
     """Base URL of the Studio API, for projects linked without another one."""
     ingestion: str = "https://ingestion.edgeimpulse.com"
@@ -32,6 +36,11 @@ class CloudSyncSettings(ServiceSettings):
     def key_path(self) -> Path:
         """Where the API key lies."""
         return self.key_file or self.state_dir / "edge-impulse-key"
+
+    @property
+    def handover_path(self) -> Path:
+        """Folder in which the manager leaves an API key."""
+        return self.handover_dir or self.state_dir / "handover"
 
     @property
     def incoming_dir(self) -> Path:

@@ -9,8 +9,9 @@ from typing import Final
 
 from pydantic import TypeAdapter
 
+from nxai_cloud_sync.core.job_record import Details
 from nxai_cloud_sync.core.project import LogLine, TrainingJob, TrainingState
-from nxai_cloud_sync.jobs import Cancelled, Details, Job
+from nxai_cloud_sync.jobs import Cancelled, Job
 from nxai_cloud_sync.ports import Remembered, StorageUnavailable, Studio
 from nxai_common.errors import CloudRejected, CloudUnavailable, KeyRefused, NxaiError
 from nxai_common.retry import RetryPolicy

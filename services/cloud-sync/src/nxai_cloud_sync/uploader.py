@@ -134,7 +134,13 @@ class Uploader:
         self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
         self._running = threading.Lock()
 
-    def run(self, order: UploadOrder, course: Course, destination: Destination) -> UploadSummary:
+    def run(
+        self,
+        order: UploadOrder,
+        course: Course,
+        destination: Destination,
+        note: Callable[[UploadSummary], None] = lambda _summary: None,
+    ) -> UploadSummary:
         """Send pictures until none is left, or no more may go.
 
         Pictures of cameras whose `collect.upload` is never, or that are not configured, stay here
@@ -144,6 +150,7 @@ class Uploader:
             order: What to send.
             course: Told of each request; what it raises ends the job.
             destination: Where to.
+            note: Called with what was done so far, at the last with what is returned.
 
         Raises:
             KeyRefused: a person must act.
@@ -156,7 +163,11 @@ class Uploader:
             raise RejectedError("an upload is under way; wait for its end, or cancel it")
         try:
             self.store.release_uploads()  # what a crash left behind: nothing is in a request now
-            return _Upload(self, order, course, destination).run()
+            upload = _Upload(self, order, course, destination, note)
+            try:
+                return upload.run()
+            finally:
+                note(upload.summary)
         finally:
             self._running.release()
 
@@ -173,13 +184,19 @@ class _Upload:
     """One job: plan requests, send them, and plan anew after each failure."""
 
     def __init__(
-        self, uploader: Uploader, order: UploadOrder, course: Course, destination: Destination
+        self,
+        uploader: Uploader,
+        order: UploadOrder,
+        course: Course,
+        destination: Destination,
+        note: Callable[[UploadSummary], None],
     ) -> None:
         self._uploader = uploader
         self._store = uploader.store
         self._order = order
         self._course = course
         self._to = destination
+        self._tell = note
         self._summary = UploadSummary()
         self._ended: set[str] = set()
         """Pictures that this job is done with, whatever became of them."""
@@ -215,6 +232,11 @@ class _Upload:
                 log.warning("upload: %s; sending these pictures singly", error)
             else:
                 return self._summary
+
+    @property
+    def summary(self) -> UploadSummary:
+        """What was done so far."""
+        return self._summary
 
     def _stopped(self) -> bool:
         """Whether what is left has to stay for now."""
@@ -446,6 +468,7 @@ class _Upload:
     def _end(self, batch: UploadBatch, outcomes: Sequence[FileOutcome]) -> None:
         """Count what became of pictures; `_note` tells the store."""
         sizes = {sample.id: sample.bytes for sample in batch.samples}
+        models = {sample.id: sample.model for sample in batch.samples}
         accepted = [outcome for outcome in outcomes if outcome.accepted]
         before = self._summary
         self._summary = replace(
@@ -454,7 +477,9 @@ class _Upload:
             duplicates=before.duplicates + sum(outcome.duplicate for outcome in accepted),
             failed=before.failed + len(outcomes) - len(accepted),
             bytes=before.bytes + sum(sizes[outcome.sample] for outcome in accepted),
+            models=tuple(sorted({*before.models, *(models[each.sample] for each in accepted)})),
         )
+        self._tell(self._summary)
         self._ended.update(outcome.sample for outcome in outcomes)
         self._landed += outcomes
         self._landed_bytes += _bytes_of(batch)

@@ -12,7 +12,7 @@ from nxai_common.errors import RejectedError
 MOST_PIXELS: Final = 80_000_000
 """Twice 8K. At an eighth of the size, as it is decoded here, that takes 1.3 MB."""
 
-_UNREADABLE: Final = (
+UNREADABLE: Final = (
     OSError,  # cut short, no JPEG at all
     SyntaxError,  # broken markers
     ValueError,
@@ -45,6 +45,6 @@ class JpegHasher:
                 gray = picture.convert("L").resize((COLUMNS, ROWS), Image.Resampling.BOX)
         except UnidentifiedImageError as error:
             raise RejectedError("no whole JPEG: it does not begin as one") from error
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             raise RejectedError(f"no whole JPEG: {error}") from error
         return difference_hash(np.asarray(gray))

@@ -1,4 +1,4 @@
-"""The sample store's database as such: tables, connections, plain words for failures.
+"""The database of pictures and jobs as such: tables, connections, plain words for failures.
 
 SQLite with a write-ahead log and synchronous=FULL: a commit is on the disk when it returns. Several
 threads read at once; one at a time writes, and has the lock from the first statement on, where
@@ -106,6 +106,31 @@ SENT: Final = sa.Table(
     sa.Column("bytes", sa.BigInteger),
 )
 """What went up lately, one row a request."""
+HELD: Final = sa.Table(
+    "held",
+    METADATA,
+    sa.Column("camera", sa.Text, primary_key=True),
+    sa.Column("strategy", sa.Text, primary_key=True),
+    sa.Column("pictures", sa.BigInteger),
+)
+"""How many pictures there are of what; kept by triggers."""
+JOBS: Final = sa.Table(
+    "jobs",
+    METADATA,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("job", sa.Text),
+    sa.Column("command", sa.Text),
+    sa.Column("what", sa.Text),
+    sa.Column("state", sa.Text),
+    sa.Column("text", sa.Text),
+    sa.Column("done", sa.BigInteger),
+    sa.Column("total", sa.BigInteger),
+    sa.Column("started_at_us", sa.BigInteger),
+    sa.Column("at_us", sa.BigInteger),
+    sa.Column("ended_at_us", sa.BigInteger, nullable=True),
+    sa.Column("details", sa.Text),
+)
+"""What people and the box itself started lately."""
 
 _LOCKED: Final = "another program holds it locked; close that program"
 _FULL: Final = "the disk is full; make room there"

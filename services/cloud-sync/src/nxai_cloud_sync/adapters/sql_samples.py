@@ -13,6 +13,7 @@ import os
 import secrets
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,6 +29,7 @@ from sqlalchemy.engine import Connection, RowMapping
 from nxai_cloud_sync.adapters.disk_reserve import DiskReserve
 from nxai_cloud_sync.adapters.picture_folder import SHARD_LETTERS, PictureFolder
 from nxai_cloud_sync.adapters.sql_database import (
+    HELD,
     KEPT,
     SAMPLE_LABELS,
     SAMPLES,
@@ -42,6 +44,7 @@ from nxai_cloud_sync.core.collecting import DAY_S, EARLIEST_US, HASHES, MICROSEC
 from nxai_cloud_sync.core.sample import (
     LabelledBox,
     NewSample,
+    SampleCounts,
     SampleFilter,
     SamplePage,
     SampleState,
@@ -249,6 +252,32 @@ class SqlSamples:
             by_state={row["state"]: row["pictures"] for row in rows},
             dropped=dropped,
         )
+
+    def counts(self, day_us: int, today_us: int, now_us: int) -> SampleCounts:
+        """Return how many pictures there are of what."""
+        at = KEPT.c.stored_at_us
+        lately = (
+            sa.select(KEPT.c.camera, _count_of(at >= day_us), _count_of(at >= today_us))
+            .where(at >= min(day_us, today_us), at <= now_us)
+            .group_by(KEPT.c.camera)
+        )
+        by_camera: Counter[str] = Counter()
+        by_strategy: Counter[str] = Counter()
+        with self._opened().database.reading() as connection:
+            for row in connection.execute(sa.select(HELD)).mappings():
+                by_camera[row["camera"]] += row["pictures"]
+                by_strategy[row["strategy"]] += row["pictures"]
+            kept = connection.execute(lately).all()
+        return SampleCounts(
+            by_camera=dict(by_camera),
+            by_strategy=dict(by_strategy),
+            last_day={camera: count for camera, count, _ in kept if count},
+            today={camera: today for camera, _, today in kept if today},
+        )
+
+    def database(self) -> Database:
+        """Return the database, open: others keep what is theirs in it."""
+        return self._opened().database
 
     # -- a person's decision ------------------------------------------------------------------
 
@@ -617,6 +646,10 @@ def _chosen(table: sa.Table, wanted: SampleFilter) -> list[sa.ColumnElement[bool
     if wanted.until is not None:
         chosen.append(table.c.captured_at_us < _us(wanted.until))
     return chosen
+
+
+def _count_of(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
+    return sa.func.sum(sa.case((condition, 1), else_=0))
 
 
 def _us(moment: datetime) -> int:

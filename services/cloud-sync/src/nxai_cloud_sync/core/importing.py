@@ -74,7 +74,7 @@ def trained_or_refused(trained: TrainedModel | None, selection: Selection) -> Tr
     if REQUIRES_RETRAIN in trained.available:
         raise RejectedError(
             f"{block} was changed after its last training, or its training did not end: train it "
-            "in Studio (or with `nxai-cloud-sync retrain`)"
+            "again, here or in Studio"
         )
     return trained
 

@@ -143,6 +143,18 @@ class Usage:
     """Removed for want of room or for age, ever; only what had not been uploaded."""
 
 
+@dataclass(frozen=True, slots=True)
+class SampleCounts:
+    """How many pictures there are of what."""
+
+    by_camera: dict[str, int]
+    by_strategy: dict[str, int]
+    last_day: dict[str, int]
+    """Kept within the last 24 hours, by camera; removed ones too, as quotas count them."""
+    today: dict[str, int]
+    """Of those, the ones kept since midnight."""
+
+
 END_OF_TIME_US: Final = 253_402_300_800_000_000
 """The year 10000, which no date can be written for."""
 END_OF_NUMBERS: Final = 2**63

@@ -133,7 +133,7 @@ def offer(
             return Offer(f"version {sight.version} is here{refused}")
     if sight.key in deleted:
         return Offer(
-            f"version {sight.version} was deleted here; `nxai-cloud-sync pull` fetches it again"
+            f"version {sight.version} was deleted here, and is fetched again when a person asks"
         )
     name = sight.version or "a new model"
     if same_model:

@@ -69,6 +69,8 @@ class UploadSummary:
     """Of what was uploaded."""
     left: str = ""
     """Why pictures were left for later; empty: none were."""
+    models: tuple[str, ...] = ()
+    """Those whose pictures were uploaded, sorted."""
 
 
 def batches(
