@@ -15,7 +15,9 @@ from nxai_capture.ports import (
     Credentials,
     FindOnNetwork,
     NetworkCamera,
+    PictureFormat,
     Stream,
+    UsbCamera,
 )
 from nxai_capture.scouting import Scout
 from nxai_capture.service import CaptureService, TooManyStuckDecoders
@@ -33,6 +35,7 @@ from support.waiting import wait_for
 
 SOON = RetryPolicy(first_s=0.001, longest_s=0.001, floor_s=0.001)
 SILENCE = 0.15
+WEBCAM = UsbCamera("/dev/v4l/by-id/usb-C920", "C920", (PictureFormat("MJPG", ((1280, 720),)),))
 
 
 class TurnedClock:
@@ -108,7 +111,7 @@ class Line:
                 read_credentials=read_credentials,
                 encode=self._encode,
                 find_on_network=self._find,
-                find_on_usb=lambda: ([], []),
+                find_on_usb=lambda: ([WEBCAM], ["video7 may not be used"]),
                 ask_for_streams=self._ask,
             ),
             push_picture=self.cameras.push,

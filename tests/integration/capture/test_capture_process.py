@@ -1,15 +1,23 @@
 """The capture service as a process, on a real broker, with real sources."""
 
+import io
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from nxai_capture.adapters.pyav_picture import FrameConverter
 from nxai_capture.core.resizing import Resizer
-from nxai_common.contracts.commands import TakeSnapshot, WatchCamera
+from nxai_common.contracts.commands import (
+    ProbeSource,
+    TakeSnapshot,
+    TriggerCamera,
+    WatchCamera,
+)
 from nxai_common.contracts.configuration import (
     CaptureCamera,
     CaptureConfiguration,
@@ -196,6 +204,61 @@ def test_samples_previews_snapshots_and_pushed_pictures(stack: Stack) -> None:
         assert (pushed.source_width, pushed.source_height) == (640, 480)
         assert stack.bus.request(WatchCamera(camera="belt", max_width=320), timeout=10).ok
         wait_for(lambda: isinstance(listener.try_next(), Preview), 20, "preview")
+
+
+def test_a_paused_camera_is_looked_at_tested_and_goes_on(stack: Stack) -> None:
+    paused = CaptureCamera(id="belt", source=DemoSource(fps=15), models=("m",), paused=True)
+    configure(stack, paused)
+    wait_state(stack, "belt", LinkState.RUNNING)
+    with listening(stack, Frame, Preview) as listener:
+        assert stack.bus.request(WatchCamera(camera="belt", max_width=320), timeout=10).ok
+        preview = listener.next(20)
+        assert isinstance(preview, Preview), "a paused camera sends no frame"
+        with Image.open(io.BytesIO(bytes(preview.attachment))) as shown:
+            about = json.loads(shown.info["comment"])
+            assert shown.size == (320, 240)
+        assert (about["width"], about["height"]) == (640, 480)
+
+        def frame_of(test: str) -> Frame | None:
+            message = listener.try_next()
+            return message if isinstance(message, Frame) and message.test == test else None
+
+        command = TriggerCamera(camera="belt", test="test-1")
+        reply = stack.bus.request(command, timeout=10)
+        assert (reply.ok, reply.details["models"]) == (True, "m")
+        frame = wait_for(lambda: frame_of("test-1"), 20, "the frame of the test")
+        assert frame is not None
+        assert (frame.stream, frame.sequence) == (
+            reply.details["stream"],
+            reply.details["sequence"],
+        )
+        assert frame.stream == about["stream"]
+        asked = TakeSnapshot(
+            camera="belt", stream=frame.stream, sequence=frame.sequence, as_input=SPEC
+        )
+        answer = stack.bus.request(asked, timeout=10)
+        with Image.open(io.BytesIO(bytes(answer.attachment))) as png:
+            assert (png.format, png.size) == ("PNG", (SPEC.width, SPEC.height))
+            seen = np.asarray(png).astype(int)
+        got = np.frombuffer(frame.attachment, np.uint8).reshape(seen.shape)
+        assert np.abs(got - seen).max() <= 1  # one thread or two: rounding
+        configure(stack, paused.model_copy(update={"paused": False}), revision="2")
+        frame = wait_for(lambda: frame_of(""), 20, "a frame")
+        assert frame is not None
+        assert frame.stream == about["stream"], "it was not connected anew"
+    gauges = stack.status("capture").gauges
+    assert gauges["cameras_running"] == 1
+    assert gauges["encodings_waiting"] >= 0
+
+
+def test_a_source_is_tried_before_it_is_saved(stack: Stack) -> None:
+    reply = stack.bus.request(ProbeSource(source=DemoSource(width=320, height=240)), timeout=40)
+    assert reply.ok
+    assert (reply.details["width"], reply.details["codec"]) == (320, "drawn")
+    assert bytes(reply.attachment[:3]) == b"\xff\xd8\xff"
+    reply = stack.bus.request(ProbeSource(source=FileSource(path="/nowhere.mp4")), timeout=40)
+    assert reply.reason == "video file '/nowhere.mp4' does not exist"
+    assert stack.status("capture").cameras == ()
 
 
 def test_frames_flow_again_after_the_broker_was_away(stack: Stack) -> None:

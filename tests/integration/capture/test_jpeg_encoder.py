@@ -1,13 +1,16 @@
-"""JPEGs of every layout, and the desk that makes them beside the line."""
+"""JPEGs of every layout, PNGs, and the desk that makes them beside the line."""
 
+import io
 import threading
 from typing import Literal
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from nxai_capture.adapters.jpeg_encoder import JpegEncoder
+from nxai_capture.adapters.png_encoder import encode_png
 from nxai_capture.core.picture import Picture, Rgb
 from nxai_capture.encoding import LONGEST_QUEUE, EncodingDesk
 from nxai_common.errors import InvalidPayload
@@ -32,6 +35,29 @@ def test_quality_is_what_was_asked_for() -> None:
     noise = np.random.default_rng(1).integers(0, 255, (64, 64, 3), dtype=np.uint8)
     picture = in_layout(noise, "bgr")
     assert len(JpegEncoder(30)(picture)) < len(JpegEncoder(95)(picture))
+
+
+def test_a_comment_is_in_the_jpeg_and_the_picture_the_same() -> None:
+    picture = in_layout(soft(321, 241), "yuv")
+    plain = JpegEncoder(90)(picture, max_width=100)
+    data = JpegEncoder(90)(picture, max_width=100, comment=b'{"sequence": 7}')
+    with Image.open(io.BytesIO(plain)) as expected, Image.open(io.BytesIO(data)) as shown:
+        assert shown.info["comment"] == b'{"sequence": 7}'
+        assert "comment" not in expected.info
+        assert np.array_equal(np.asarray(shown), np.asarray(expected))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_png_holds_the_very_pixels(channels: int) -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (7, 5, channels), dtype=np.uint8)
+    with Image.open(io.BytesIO(encode_png(pixels))) as shown:
+        assert (shown.format, shown.mode) == ("PNG", "L" if channels == 1 else "RGB")
+        assert np.array_equal(np.asarray(shown).reshape(pixels.shape), pixels)
+
+
+def test_pixels_that_cannot_be_a_png_are_refused() -> None:
+    with pytest.raises(InvalidPayload, match="0x5 pixels cannot be a PNG"):
+        encode_png(np.zeros((5, 0, 1), np.uint8))
 
 
 def test_what_cannot_be_a_jpeg_is_refused_with_its_size() -> None:

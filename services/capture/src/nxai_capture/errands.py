@@ -5,6 +5,7 @@ Each is answered once and in time, even when it hangs in a library where nothing
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
@@ -162,7 +163,7 @@ class Errands:
         for errand in self._running:
             errand.interrupt()
 
-    def join(self, timeout_s: float) -> None:
-        """Wait for one after the other to end, so long each."""
+    def join(self, deadline: float) -> None:
+        """Wait for all to end, until `time.monotonic()` is `deadline`."""
         for errand in self._running:
-            errand.thread.join(timeout_s)
+            errand.thread.join(max(0.0, deadline - time.monotonic()))

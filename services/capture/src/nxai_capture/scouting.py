@@ -120,12 +120,15 @@ class Scout:
         self._probes.supervise()
         self._searches.supervise()
 
-    def close(self, timeout_s: float) -> None:
-        """End; what does not obey ends with the process."""
-        for errands in (self._probes, self._searches):
-            errands.close()
-        for errands in (self._probes, self._searches):
-            errands.join(timeout_s)
+    def close(self) -> None:
+        """Ask all to end; returns at once."""
+        self._probes.close()
+        self._searches.close()
+
+    def join(self, deadline: float) -> None:
+        """Wait for all to end, until `time.monotonic()` is `deadline`."""
+        self._probes.join(deadline)
+        self._searches.join(deadline)
 
     # -- on their own threads ---------------------------------------------------------------
 

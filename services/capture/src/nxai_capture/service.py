@@ -134,7 +134,7 @@ class CaptureService:
                     self._beat()
         finally:
             inbox.close()
-            self._scout.close(0)  # asked to end with the cameras, which take longer
+            self._scout.close()
             self._stop_cameras(list(self._cameras.values()))
             self._desk.close(FAREWELL_S)
 
@@ -337,6 +337,7 @@ class CaptureService:
         deadline = time.monotonic() + FAREWELL_S
         for camera in cameras:
             camera.join(deadline)
+        self._scout.join(deadline)
 
     # -- emit pictures for people -------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 import os
 import ssl
 import time
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from urllib.parse import urlsplit
@@ -28,6 +29,10 @@ ALL_S: Final = 20.0
 OWN_USERS: Final = (
     "many cameras keep users of their own for ONVIF, and have it switched off until it is allowed"
 )
+
+
+class _Refusal(CameraUnavailable):
+    """The camera answered, and does not grant this very question."""
 
 
 class OnvifDevice:
@@ -81,7 +86,7 @@ class OnvifDevice:
             for profile in profiles:
                 try:
                     found.append(self._stream(media, path, profile))
-                except CameraUnavailable as error:
+                except _Refusal as error:
                     refusal = refusal or str(error)
             found = [stream for stream in found if stream.url]
             if not found:
@@ -95,7 +100,7 @@ class OnvifDevice:
         """Take the camera's time: its clock is often years behind, and the proof is dated."""
         try:
             told = onvif.time_in(self._ask(device, onvif.TIME, proved=False))
-        except ConfigurationError:
+        except (ConfigurationError, _Refusal):
             return  # it tells its time to friends alone; perhaps it is right
         if told is not None:
             self._ahead = told - datetime.fromtimestamp(self._clock.unix(), UTC)
@@ -106,7 +111,7 @@ class OnvifDevice:
         for question in (onvif.CAPABILITIES, onvif.SERVICES):
             try:
                 found = onvif.media_in(self._ask(device, question))
-            except CameraUnavailable:
+            except _Refusal:
                 if question is onvif.SERVICES:
                     raise
             if found is not None:
@@ -124,8 +129,8 @@ class OnvifDevice:
         try:
             answer = self._ask(path, onvif.snapshot_question(media, profile.token))
             snapshot = onvif.address_in(answer, "http", host)
-        except CameraUnavailable:
-            snapshot = ""  # many cameras have none
+        except (ConfigurationError, _Refusal):
+            snapshot = ""  # many cameras have none, or have it for other users
         return Stream(profile, url, snapshot)
 
     def _ask(self, path: str, question: str, *, proved: bool = True) -> Element:
@@ -144,17 +149,15 @@ class OnvifDevice:
                 datetime.fromtimestamp(self._clock.unix(), UTC) + self._ahead,
             )
         url = httpx.URL(self._url.text).copy_with(path=path, query=None)
-        with (
-            translated(self._url, ANSWER_S),
-            self._client.stream(
-                "POST",
-                url,
-                content=onvif.envelope(question, security),
-                auth=self._auth if proved else None,
-                follow_redirects=False,
-            ) as response,
-        ):
-            data = self._read(response)
+        request = self._client.build_request(
+            "POST", url, content=onvif.envelope(question, security)
+        )
+        request.headers.encoding = "utf-8"  # user names of Digest; httpx would take ASCII only
+        auth = self._auth if proved else None
+        with translated(self._url, ANSWER_S):
+            response = self._client.send(request, auth=auth, stream=True, follow_redirects=False)
+            with closing(response):
+                data = self._read(response)
         try:
             answer = parse_xml(data)
         except InvalidPayload:
@@ -172,7 +175,7 @@ class OnvifDevice:
             raise self._denied()
         fault = onvif.fault_in(answer)
         if fault is not None:
-            raise CameraUnavailable(f"{self._url.place} refuses: {fault}")
+            raise _Refusal(f"{self._url.place} refuses: {fault}")
         return answer
 
     def _read(self, response: httpx.Response) -> bytes:

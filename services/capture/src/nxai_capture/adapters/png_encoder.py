@@ -15,8 +15,11 @@ def encode_png(pixels: Bytes) -> bytes:
         InvalidPayload: OpenCV cannot.
     """
     height, width, channels = pixels.shape
-    ordered = pixels if channels == 1 else cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
-    done, data = cv2.imencode(".png", ordered)
+    try:
+        ordered = pixels if channels == 1 else cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+        done, data = cv2.imencode(".png", ordered)
+    except cv2.error as error:
+        raise InvalidPayload(f"{width}x{height} pixels cannot be a PNG: {error}") from error
     if not done:
         raise InvalidPayload(f"{width}x{height} pixels cannot be a PNG")
     return data.tobytes()
