@@ -3,8 +3,12 @@
 import asyncio
 import http.client
 import json
+import os
 import re
+import socket
 import ssl
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -34,6 +38,8 @@ from nxai_manager.web.endpoint import API, Endpoint
 from nxai_manager.web.hub import Hub
 from nxai_manager.web.server import Door, WebServer, listed
 from support.accounts import BoxTime, CountedHasher
+from support.broker import Broker
+from support.waiting import wait_for
 
 PASSWORD = 'a@b:c/d#e?f%g"h 🔑'
 OTHER = "correct horse battery staple"
@@ -65,7 +71,9 @@ class Answered:
 class Browser:
     """Sends what a browser sends, keeps cookies, and minds their flag `Secure`."""
 
-    def __init__(self, site: "Site", headers: Mapping[str, str], *, https: bool = False) -> None:
+    def __init__(
+        self, site: "Site | Elsewhere", headers: Mapping[str, str], *, https: bool = False
+    ) -> None:
         self.site, self.https, self.headers = site, https, headers
         self.cookies: dict[str, Morsel[str]] = {}
         self.csrf = ""
@@ -288,8 +296,12 @@ def test_wrong_set_up_says_where_and_why(
     assert site.browser().state == "setup"
 
 
-def test_box_that_cannot_be_named_is_set_up_all_the_same(site: Site) -> None:
+def test_box_that_cannot_be_named_is_set_up_all_the_same(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     site.desk.wrong = "settings.json has mistakes"
+    site.desk.settings = None
+    monkeypatch.setattr("nxai_manager.web.api.accounts.FIRST_SETTINGS_S", 0.1)
     answer = site.browser().ask(
         "POST", "/setup", {"username": "anna", "password": PASSWORD, "device_name": "Küche"}
     )
@@ -801,3 +813,79 @@ def test_server_ends_while_logins_are_under_way(tmp_path: Path) -> None:
             site.keeper.log_in("anna", PASSWORD, "10.0.0.5"), loop
         )
         assert future.result(30).who.name == "anna"
+
+
+# -- the process ----------------------------------------------------------------------------------
+
+
+class Elsewhere:
+    """A manager in a process of its own."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+
+    def connection(self, https: bool) -> http.client.HTTPConnection:
+        assert not https
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+
+
+def test_process_keeps_sessions_over_a_restart_and_takes_a_reset_password(
+    tmp_path: Path, broker: Broker
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {
+        "PATH": os.defpath,
+        "NXAI_RUN_DIR": str(tmp_path / "run"),
+        "NXAI_MANAGER_SETTINGS": str(tmp_path / "settings.json"),
+        "NXAI_MANAGER_SECRETS_DIR": str(tmp_path / "secrets"),
+        "NXAI_MANAGER_STATE_DIR": str(tmp_path / "state"),
+        "NXAI_MANAGER_HOST": "127.0.0.1",
+        "NXAI_MANAGER_PORT": str(port),
+    } | broker.environment
+    command = [sys.executable, "-m", "nxai_manager"]
+    log = (tmp_path / "log").open("ab")
+
+    @contextmanager
+    def running() -> Iterator[None]:
+        with subprocess.Popen(command, env=environment, stderr=log) as process:
+            try:
+                wait_for(lambda: answers(Browser(Elsewhere(port), {})), 30)
+                yield
+            finally:
+                process.terminate()
+                assert process.wait(30) == 0
+
+    browser = Browser(Elsewhere(port), {})
+    with log:
+        with running():
+            assert browser.state == "setup"
+            form = {"username": "anna", "password": PASSWORD, "device_name": "Küche"}
+            done = browser.ask("POST", "/setup", form).json
+            assert (done["notes"], done["device"]["name"]) == ([], "Küche")
+            assert json.loads((tmp_path / "settings.json").read_text())["device"]["name"] == "Küche"
+        with running():
+            assert browser.state == "in"
+            reset = subprocess.run(
+                [*command, "reset-password"],
+                env=environment,
+                input=OTHER.encode(),
+                capture_output=True,
+                check=False,
+            )
+            assert (reset.returncode, reset.stderr) == (0, b"")
+            wait_for(lambda: browser.state == "login")
+            assert browser.log_in().status == 401
+            assert browser.log_in(password=OTHER).status == 200
+            assert browser.ask("DELETE", "/session").status == 204
+    said = (tmp_path / "log").read_text()
+    for secret in (PASSWORD, OTHER, browser.csrf):
+        assert secret not in said
+
+
+def answers(browser: Browser) -> bool:
+    try:
+        return browser.ask("GET", "/session").status == 200
+    except OSError:
+        return False

@@ -1,5 +1,7 @@
 """Logging in and out, the first user, and who may do what."""
 
+import asyncio
+import time
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -35,6 +37,8 @@ T = TypeVar("T")
 TAG: Final = "accounts"
 MARK_S: Final = 365 * 24 * 3600
 """A browser that was away for a year is a new one."""
+FIRST_SETTINGS_S: Final = 3.0
+"""The page is there a second before the first settings are written."""
 COME_AGAIN: Final = {"Retry-After": "2"}
 
 # -- what comes in and goes out -------------------------------------------------------------------
@@ -257,15 +261,23 @@ async def set_up(call: Call) -> web.Response:
     opened = await _done(
         call.box.gate.set_up(form.username, form.password.get_secret_value()),
     )
-    notes: tuple[str, ...] = ()
-    if form.device_name:
-        try:
-            await call.box.in_thread(
-                call.box.desk.change, {"device": {"name": form.device_name}}, by=form.username
-            )
-        except (NxaiError, Refused) as error:
-            notes = (f"the name of the box was not kept: {error}",)
-    return _welcome(call, opened, HTTPStatus.CREATED, notes)
+    return _welcome(call, opened, HTTPStatus.CREATED, await _name_box(call, form))
+
+
+async def _name_box(call: Call, form: SetUp) -> tuple[str, ...]:
+    """Give the box its name; return why that did not work, if so."""
+    if not form.device_name:
+        return ()
+    desk, end = call.box.desk, time.monotonic() + FIRST_SETTINGS_S
+    while desk.settings is None and time.monotonic() < end:  # noqa: ASYNC110 - once in a box's life
+        await asyncio.sleep(0.05)
+    try:
+        await call.box.in_thread(
+            desk.change, {"device": {"name": form.device_name}}, by=form.username
+        )
+    except NxaiError as error:
+        return (f"the name of the box was not kept: {error}",)
+    return ()
 
 
 # -- users ----------------------------------------------------------------------------------------
