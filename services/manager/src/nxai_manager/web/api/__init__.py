@@ -3,12 +3,14 @@
 from nxai_manager.web import live
 from nxai_manager.web.api import (
     accounts,
+    camera_settings,
     cameras,
     data,
     health,
     models,
     project,
     samples,
+    settings,
 )
 from nxai_manager.web.endpoint import Endpoint
 
@@ -18,10 +20,12 @@ def every_endpoint() -> tuple[Endpoint, ...]:
     return (
         *accounts.ENDPOINTS,
         *cameras.ENDPOINTS,
+        *camera_settings.ENDPOINTS,
         *models.ENDPOINTS,
         *project.ENDPOINTS,
         *samples.ENDPOINTS,
         *data.ENDPOINTS,
+        *settings.ENDPOINTS,
         *health.ENDPOINTS,
         *live.ENDPOINTS,
     )
