@@ -851,11 +851,11 @@ def test_process_keeps_sessions_over_a_restart_and_takes_a_reset_password(
     def running() -> Iterator[None]:
         with subprocess.Popen(command, env=environment, stderr=log) as process:
             try:
-                wait_for(lambda: answers(Browser(Elsewhere(port), {})), 30)
+                wait_for(lambda: answers(Browser(Elsewhere(port), {})), 60)
                 yield
             finally:
                 process.terminate()
-                assert process.wait(30) == 0
+                assert process.wait(60) == 0
 
     browser = Browser(Elsewhere(port), {})
     with log:

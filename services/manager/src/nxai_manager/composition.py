@@ -4,7 +4,7 @@ import ipaddress
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 
 from nxai_common.bus.ports import Bus
@@ -87,9 +87,8 @@ def build(settings: ManagerSettings, bus: Bus, beat: Beat) -> Iterator[Configura
     certificate = Certificate(state, settings.certificate, settings.certificate_key)
     with ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(ASKING, thread_name_prefix="page"))
-        doors = stack.enter_context(
-            Doorkeeper(AccountsFile(state), SessionsFile(state), Argon2Hasher())
-        )
+        hasher = stack.enter_context(closing(Argon2Hasher()))
+        doors = stack.enter_context(Doorkeeper(AccountsFile(state), SessionsFile(state), hasher))
         hub = stack.enter_context(Hub(bus))
         desk.listen(lambda view: hub.tell_settings(_news(view)))
         box = Box(
