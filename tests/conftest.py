@@ -16,6 +16,7 @@ MARKERS = {
     "shape": "shape",
     "integration": "integration",
     "e2e": "e2e",
+    "browser": "browser",
     "benchmarks": "bench",
     "fuzz": "fuzz",
 }

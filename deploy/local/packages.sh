@@ -26,6 +26,9 @@ if [ "$1" = test ]; then
     command_of openssl openssl
     package postgresql
     package faketime
+    # The browser that looks at the page, and letters for it.
+    command_of chromium chromium
+    package fonts-noto-core
     # The RTSP server that plays the cameras in tests.
     for name in python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base \
         gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly \

@@ -177,7 +177,7 @@ function connect() {
     const wait = Math.min(15_000, 500 * 2 ** (tries - 1)) * (0.5 + Math.random());
     say("waiting", reason || event.reason || t("The connection to the box broke."), Date.now() + wait);
     retryTimer = setTimeout(connect, wait);
-    if (tries === 2) access.onDoubt?.();
+    if (tries === 2) access.onEnd();
   };
 }
 
@@ -289,7 +289,7 @@ function receive({ type, data, ...rest }) {
       console.error(`The box refused what live.js asked: ${rest.reason}`);
       break;
     case "bye":
-      access.onDoubt?.();
+      access.onEnd();
       break;
   }
   tell(`kind/${type}`, data ?? rest);

@@ -28,11 +28,18 @@ export async function loadSession() {
   }
 }
 
+let leaving = false;
+
 function take(told) {
   batch(() => {
+    const was = session.value;
     access.csrf = told.csrf ?? "";
     sessionError.value = null;
     if (told.state === "in") sessionEnded.value = false;
+    else if (was?.state === "in") {
+      sessionEnded.value = !leaving;
+      forget();
+    }
     session.value = told;
   });
 }
@@ -49,9 +56,13 @@ export async function setUp(body) {
 }
 
 export async function logOut() {
-  await remove("session");
-  forget();
-  await loadSession();
+  leaving = true;
+  try {
+    await remove("session");
+    await loadSession();
+  } finally {
+    leaving = false;
+  }
 }
 
 /** {old, new}; other sessions of this user end. */
@@ -63,16 +74,8 @@ function forget() {
   for (const one of resources) one.forget();
 }
 
-access.onEnd = () => {
-  if (session.value?.state !== "in") return;
-  batch(() => {
-    sessionEnded.value = true;
-    session.value = { ...session.value, state: "login", user: "", scopes: [] };
-    forget();
-  });
-  loadSession();
-};
-access.onDoubt = loadSession;
+// A question was refused: the session is over, or the page's copy of it is old.
+access.onEnd = loadSession;
 
 effect(() => (session.value?.state === "in" ? start() : stop()));
 

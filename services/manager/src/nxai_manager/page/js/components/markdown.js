@@ -1,6 +1,7 @@
-import { html, useEffect, useState } from "../view.js";
+import { html, useEffect, useMemo, useState } from "../view.js";
 
 let loading = null;
+let make = null; // once the libraries are there
 
 async function load() {
   const [{ Marked }, { default: purify }] = await Promise.all([
@@ -34,16 +35,22 @@ async function load() {
 
 /** Text in Markdown, made safe: {text, class}. Plain until the library is there. */
 export function Markdown({ text, class: more }) {
-  const [made, setMade] = useState(null);
+  const [, again] = useState(0);
   useEffect(() => {
-    let current = true;
+    if (make) return;
     (loading ??= load()).then(
-      (make) => current && setMade(make(text)),
-      (error) => console.error("Markdown cannot be shown", error),
+      (made) => {
+        make = made;
+        again((n) => n + 1);
+      },
+      (error) => {
+        loading = null;
+        console.error("Markdown cannot be shown", error);
+      },
     );
-    return () => (current = false);
-  }, [text]);
+  }, []);
+  const made = useMemo(() => make?.(text), [text, Boolean(make)]);
   const classes = `prose ${more ?? ""}`;
-  if (made === null) return html`<div class=${`${classes} prose--plain`}>${text}</div>`;
+  if (made === undefined) return html`<div class=${`${classes} prose--plain`}>${text}</div>`;
   return html`<div class=${classes} dangerouslySetInnerHTML=${{ __html: made }}></div>`;
 }

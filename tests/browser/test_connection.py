@@ -1,0 +1,61 @@
+"""Below a reverse proxy, without the box, and back again."""
+
+from pathlib import Path
+
+from playwright.sync_api import Browser, expect
+
+from support.browser import visit
+from support.page import PASSWORD, USER, PageBox, page_box
+from support.reverse_proxy import below
+
+
+def test_the_page_works_below_any_path(browser: Browser, demo: PageBox) -> None:
+    with (
+        below(demo.url, "/api/hassio_ingress/a1b2") as url,
+        visit(browser, demo, user=None, url=url) as person,
+    ):
+        page = person.page
+        page.goto(f"{url}/")
+        page.get_by_label("User").fill(USER)
+        page.get_by_label("Password", exact=True).fill(PASSWORD)
+        page.keyboard.press("Enter")
+        page.goto(f"{url}/#/reference")
+        expect(person.heading()).to_have_text("API reference")
+        # Statuses came over the WebSocket, icons and the document over HTTP: all below the path.
+        expect(page.get_by_role("button", name="Health: All well")).to_be_visible()
+        expect(page.get_by_text(f"{url}/api/v1/", exact=True)).to_be_visible()
+
+
+def test_a_manager_that_is_gone_is_told_and_found_again(browser: Browser, tmp_path: Path) -> None:
+    with page_box(tmp_path) as box, visit(browser, box) as person:
+        page = person.page
+        person.go("reference")
+        expect(page.get_by_role("button", name="Health: All well")).to_be_visible(timeout=30_000)
+
+        person.excuse("WebSocket connection")
+        box.stack.processes["manager"].kill()
+        expect(page.get_by_text("What is shown may be old.")).to_be_visible()
+        expect(page.get_by_role("button", name="Health: No connection")).to_be_visible()
+        assert person.barriers() == []
+
+        box.stack.start("manager", "manager")
+        expect(page.get_by_text("What is shown may be old.")).to_have_count(0, timeout=60_000)
+        expect(page.get_by_role("button", name="Health: All well")).to_be_visible(timeout=30_000)
+
+
+def test_a_service_that_is_killed_is_named(browser: Browser, tmp_path: Path) -> None:
+    with page_box(tmp_path) as box, visit(browser, box) as person:
+        page = person.page
+        person.go("reference")
+        expect(page.get_by_role("button", name="Health: All well")).to_be_visible(timeout=30_000)
+        box.stack.processes["publisher"].kill()
+        pill = page.get_by_role("button", name="Health: publisher is down")
+        expect(pill).to_be_visible(timeout=30_000)
+        pill.click()
+        panel = page.get_by_role("group", name="Health")
+        expect(panel.get_by_role("listitem").first).to_contain_text("publisher")
+        expect(panel.get_by_role("listitem").first).to_contain_text("Offline")
+        page.keyboard.press("Escape")
+
+        box.stack.start("publisher", "publisher")
+        expect(page.get_by_role("button", name="Health: All well")).to_be_visible(timeout=30_000)
