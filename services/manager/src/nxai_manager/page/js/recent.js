@@ -76,7 +76,7 @@ export class Recent {
         .slice(at, at + step)
         .filter((bucket) => bucket && (what === "age" ? bucket.age !== null : bucket.models.size));
       if (some.length) points.push(POINT[what](some, step));
-      else points.push(what === "fps" && this.began !== null && first + at > this.began ? 0 : null);
+      else points.push(what === "fps" && this.newest.size && first + at > this.began ? 0 : null);
     }
     return points;
   }

@@ -18,6 +18,7 @@ const KEPT = 30; // results of a model that wait for their picture: 2 s at 15 a 
 const LATE_US = 500_000; // what was found half a second before a picture says nothing about it
 const SILENT_US = 2_000_000; // a model that has found nothing for so long is not waited for
 const QUEUE = 3;
+const SMALL = 400; // on a tile narrower than that (px), numbers would hide what they are about
 
 /** What capture last said of a camera (CameraStatus), or undefined. Needs listen("status"). */
 export function cameraStatus(camera) {
@@ -87,8 +88,8 @@ export class FrameMatcher {
 /**
  * {camera (id), name, fps (10), width (640: of the pictures asked for), boxes (true), labels (true),
  * threshold (hide less certain ones), areas ([{kind, points}], drawn faintly), paused (keep this picture), chip
- * ({icon, text}: said on the picture), bar (true: name, state and figures below), facts (true: figures in the bar),
- * actions (on the picture), children (in the bar; may be a function of {figures, status, trouble}), link (true: a
+ * ({icon, text}: said on the picture), state (said in place of the camera's own, where it gives pictures), bar (true: name, state and figures below), facts (true: figures in the bar),
+ * actions (on the picture), tools (beside the state), children (in the bar; may be a function of {figures, status, trouble}), link (true: a
  * trouble leads to the camera's settings), onShown({found, sequence, exact})}
  */
 export function LiveTile({
@@ -102,9 +103,11 @@ export function LiveTile({
   areas,
   paused = false,
   chip,
+  state,
   bar = true,
   facts = true,
   actions,
+  tools,
   link = true,
   children,
   onShown,
@@ -171,9 +174,12 @@ export function LiveTile({
     ${
       bar &&
       html`<figcaption class="tile__bar">
-        <div class="row row--apart">
-          <span class="strong truncate">${name}</span>
-          <${StateChip} state=${trouble?.state ?? status?.state ?? (figures?.shown ? "running" : "connecting")} />
+        <div class="tile__head">
+          <span class="strong truncate" title=${name}>${name}</span>
+          <${StateChip}
+            state=${trouble?.state ?? state ?? status?.state ?? (figures?.shown ? "running" : "connecting")}
+          />
+          ${tools}
         </div>
         ${facts && html`<${TileFigures} figures=${figures} status=${status} />`}
         ${typeof children === "function" ? children({ figures, status, trouble }) : children}
@@ -340,7 +346,9 @@ class Painter {
     context.drawImage(shown.bitmap, area.x, area.y, width, height);
     this.drawAreas(area);
     const { found, exact } = match;
-    const boxes = drawFound(context, area, this.scale, found, this);
+    const { boxes: wanted, labels, threshold } = this;
+    const brief = canvas.width / this.scale < SMALL;
+    const boxes = drawFound(context, area, this.scale, found, { boxes: wanted, labels, threshold, brief });
     this.tell(found, exact, boxes);
   }
 

@@ -20,9 +20,15 @@ function toneOf(label, names) {
 
 /**
  * Draw Detections on a canvas. `area` ({x, y, width, height}): where the picture lies, in pixels of the canvas;
- * `scale`: those of one pixel of the page. {boxes, labels, threshold}. Returns how many objects were drawn.
+ * `scale`: those of one pixel of the page. {boxes, labels, threshold, brief (labels without numbers)}. Returns how many objects were drawn.
  */
-export function drawFound(context, area, scale, found, { boxes = true, labels = true, threshold = 0 } = {}) {
+export function drawFound(
+  context,
+  area,
+  scale,
+  found,
+  { boxes = true, labels = true, threshold = 0, brief = false } = {},
+) {
   if (!boxes) return 0;
   const tags = [];
   let count = 0;
@@ -37,7 +43,7 @@ export function drawFound(context, area, scale, found, { boxes = true, labels = 
       const y = area.y + object.y * area.height;
       const width = object.width * area.width;
       const height = object.height * area.height;
-      const text = `${object.label} ${score(object.confidence)}`;
+      const text = brief ? object.label : `${object.label} ${score(object.confidence)}`;
       if (manifest?.task === "fomo") {
         const [cx, cy] = [x + width / 2, y + height / 2];
         drawCentroid(context, cx, cy, tone, scale);

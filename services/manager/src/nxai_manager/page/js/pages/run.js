@@ -1,9 +1,11 @@
 // Run: start and stop, see every camera with what is found in it, and test.
 import { Button } from "../components/button.js";
+import { cameraStatus } from "../components/live_tile.js";
 import { EmptyState, ErrorNote, Figure, Note, Skeleton } from "../components/panels.js";
 import { milliseconds, number } from "../format.js";
 import { t } from "../i18n.js";
 import { useListen } from "../live.js";
+import { useTitle } from "../outlet.js";
 import { recent, tick, useRecent } from "../recent.js";
 import { to } from "../router.js";
 import { cameras, can, models } from "../store.js";
@@ -51,6 +53,7 @@ export default function Run({ path, query }) {
 }
 
 function Overview({ cameras: all, boxRuns, error, onTest }) {
+  useTitle(t("Run")); // again, after a camera was shown large
   const enabled = all.filter((camera) => camera.enabled);
   const wish = pictures(enabled.length);
   return html`<div class="page page--wide run">
@@ -96,7 +99,9 @@ const sizeOf = (count) =>
 function Control({ cameras: all, boxRuns }) {
   void tick.value;
   const now = Date.now();
-  const looked = all.filter((camera) => camera.enabled && !whyBlind(camera, boxRuns));
+  const looked = all.filter(
+    (camera) => camera.enabled && !whyBlind(camera, boxRuns) && cameraStatus(camera.id)?.state === "running",
+  );
   const rates = looked.map(({ id }) => recent(id).rates(now));
   const latencies = rates.map(({ latency }) => latency).filter((one) => one !== null);
   const objects = looked.flatMap(({ id }) => recent(id).now(now)).reduce((sum, { count }) => sum + count, 0);

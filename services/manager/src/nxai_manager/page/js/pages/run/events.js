@@ -13,6 +13,7 @@ import { tokenOf } from "./facts.js";
 import { collectThumbnails, fetchSnapshot, thumbnails } from "./thumbnails.js";
 
 const PAGE = 40;
+const SETTLED_MS = 5000; // a younger event gets its picture as news
 
 /** An event that has begun and not ended, as far as the camera's newest state says. */
 function underWay({ event, camera, label, timestamp_ms: at }) {
@@ -44,12 +45,12 @@ export function Events({ cameras, only, class: more }) {
 
   // The newest event of each camera may be older than this page: its snapshot is still there.
   useEffect(() => {
-    const seen = new Set();
+    const newest = new Map();
     for (const one of events.value) {
-      if (seen.has(one.camera)) continue;
-      seen.add(one.camera);
-      if (boxNow() - Date.parse(one.started_at) > 5000) fetchSnapshot(one);
+      const other = newest.get(one.camera);
+      if (!other || Date.parse(one.started_at) > Date.parse(other.started_at)) newest.set(one.camera, one);
     }
+    for (const one of newest.values()) if (boxNow() - Date.parse(one.started_at) > SETTLED_MS) fetchSnapshot(one);
   }, [events.value.length > 0]);
 
   return html`<${Card}
@@ -113,9 +114,7 @@ function Event({ event, name }) {
   const seconds = now ? (boxNow() - Date.parse(event.started_at)) / 1000 : event.duration_s;
   const picture = thumbnails.value.get(event.id);
   return html`<li class=${cls("event", now && "is-now")}>
-    <div class="event__picture">
-      ${picture ? html`<img src=${picture} alt="" loading="lazy" />` : html`<${Icon} name="image" />`}
-    </div>
+    <div class="event__picture">${picture ? html`<img src=${picture} alt="" />` : html`<${Icon} name="image" />`}</div>
     <div class="event__body">
       <div class="event__head">
         <span

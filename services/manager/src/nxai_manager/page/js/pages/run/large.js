@@ -101,6 +101,7 @@ export function Large({ id, cameras, boxRuns, onTest }) {
           boxes=${boxes.value}
           labels=${labels.value}
           chip=${stopped(blind)}
+          state=${stopped(blind) && "stopped"}
         >
           <${Blind} camera=${camera} blind=${blind} />
         <//>

@@ -1,11 +1,13 @@
 // Small pictures of events: what the live tile showed as an event began, or the box's own snapshot.
 import { get, path } from "../../api.js";
+import { boxNow } from "../../format.js";
 import { onMessage } from "../../live.js";
 import { signal } from "../../view.js";
 
 const KEPT = 150; // some 10 kB each
 const WIDTH = 240;
 const DRAWN_MS = 150; // until the picture of the event is on the screen, with its boxes
+const NEWS_MS = 2000; // an event that was told again to who comes later is no news
 const FRESH_MS = 1000; // older: the tile is out of sight, and gets no pictures
 const TAKEN_MS = 1200; // until capture has taken and sent its snapshot
 
@@ -61,7 +63,7 @@ export async function fetchSnapshot({ id, camera }) {
 /** Collect while the page is shown; returns how to end it. */
 export function collectThumbnails() {
   return onMessage("event", (event) => {
-    if (event.event !== "start" || Date.now() - Date.parse(event.timestamp) > 60_000) return;
+    if (event.event !== "start" || boxNow() - Date.parse(event.timestamp) > NEWS_MS) return;
     setTimeout(async () => {
       if (document.hidden) return;
       if (!(await grab(event))) setTimeout(() => fetchSnapshot(event), TAKEN_MS);

@@ -25,8 +25,10 @@ export function RunTile({ camera, boxRuns, wish, onTest }) {
       boxes=${boxes.value}
       labels=${labels.value}
       chip=${stopped(blind)}
+      state=${stopped(blind) && "stopped"}
       facts=${false}
-      actions=${html`<${IconButton} icon="maximize" size="s" label=${t("{camera}: show large", { camera: camera.name })} href=${place} /><${TileMenu} camera=${camera} onTest=${onTest} />`}
+      actions=${html`<${IconButton} icon="maximize" size="s" label=${t("{camera}: show large", { camera: camera.name })} href=${place} />`}
+      tools=${html`<${TileMenu} camera=${camera} onTest=${onTest} />`}
     >
       <${CountChips} camera=${camera} idle=${Boolean(blind)} />
       <${Lines} camera=${camera} />
@@ -68,6 +70,7 @@ export function Blind({ camera, blind }) {
 function TileMenu({ camera, onTest }) {
   const why = whyNot();
   return html`<${Menu}
+    class="run-tile__menu"
     label=${t("{camera}: more", { camera: camera.name })}
     items=${[
       {

@@ -73,6 +73,7 @@ export function Wall({ cameras, boxRuns }) {
   useLayoutEffect(() => {
     const element = dialog.current;
     element.showModal(); // what lies behind is out of reach of the keyboard, too
+    element.focus();
     const size = new ResizeObserver(() =>
       setColumns(columnsFor(shown.length, element.clientWidth, element.clientHeight)),
     );
@@ -99,7 +100,6 @@ export function Wall({ cameras, boxRuns }) {
     class=${cls("wall", quiet && "is-quiet")}
     ref=${dialog}
     tabindex="-1"
-    autofocus
     aria-label=${t("Wall display")}
     onCancel=${(event) => {
       event.preventDefault();
