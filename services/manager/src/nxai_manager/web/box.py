@@ -80,12 +80,9 @@ class Box:
                 "the MQTT broker is away: is the container or program `mosquitto` running?",
                 headers={"Retry-After": "5"},
             )
-        if not self._is_there(command.service):
-            raise Refused(
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                f"{command.service} is not running; Settings > Health shows why",
-                headers={"Retry-After": "5"},
-            )
+        why_not = self._why_away(command.service)
+        if why_not:
+            raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, why_not, headers={"Retry-After": "5"})
         self.waiting += 1
         try:
             return await self.in_thread(self.bus.request, command, timeout_s)
@@ -99,16 +96,21 @@ class Box:
         finally:
             self.waiting -= 1
 
-    def _is_there(self, service: str) -> bool:
-        """Tell whether a process of this name or role has said that it works.
+    def _why_away(self, service: str) -> str:
+        """Return why no process of this name or role would answer; '' when one has said it works.
 
         MQTT does not tell whether anybody hears a question: it would be waited for in vain.
         """
-        return any(
-            status.state in AT_WORK
+        states = {
+            status.state
             for status in self.hub.statuses().values()
             if service in (status.service, status.role)
-        )
+        }
+        if states & AT_WORK:
+            return ""
+        if ServiceState.STARTING in states:
+            return f"{service} is still starting; try again in a few seconds"
+        return f"{service} is not running; Settings > Health shows why"
 
     async def ask_json(self, command: Command, timeout_s: float = ANSWER_S) -> Any:  # noqa: ANN401 - JSON
         """Ask a service, and return the JSON in its answer's attachment."""

@@ -79,6 +79,8 @@ class Changes(Form):
     outputs: dict[str, Any] | None = None
     logger: dict[str, Any] | None = None
     edge_impulse: dict[str, Any] | None = None
+    models: list[dict[str, Any]] | None = None
+    """All of them: a list is replaced as a whole."""
 
 
 class ChangeSettings(Form):
