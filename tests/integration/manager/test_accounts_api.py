@@ -767,7 +767,7 @@ def test_damaged_accounts_open_nothing_and_say_what_to_do(tmp_path: Path) -> Non
 def test_disk_that_is_full_is_told(
     site: Site, admin: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(_path: Path, _text: str) -> None:
+    def full(*_args: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("nxai_manager.adapters.accounts_file.write_private", full)

@@ -129,7 +129,7 @@ def test_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 def test_full_disk_leaves_the_old_accounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = begun(tmp_path)
 
-    def full(_path: Path, _text: str) -> None:
+    def full(*_args: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(accounts_file, "write_private", full)

@@ -1,6 +1,7 @@
 """Who comes in, with real files and real hashes: what no single request shows."""
 
 import asyncio
+import io
 import json
 import threading
 from collections.abc import Callable, Coroutine, Iterator
@@ -254,7 +255,7 @@ def test_hash_is_made_anew_when_its_parameters_changed(tmp_path: Path) -> None:
 
 
 def test_full_disk_keeps_nobody_out(home: Door, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(_path: Path, _text: str) -> None:
+    def full(*_args: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(accounts_file, "write_private", full)
@@ -625,6 +626,17 @@ def test_password_that_does_not_do_changes_nothing(
     assert home.log_in().who.name == "anna"
 
 
+def test_standard_input_that_is_no_text_changes_nothing(
+    home: Door, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NXAI_MANAGER_STATE_DIR", str(home.folder))
+    content = io.BytesIO(b"a password in latin-1: \xe4\n")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(content, encoding="utf-8"))
+    assert main(["reset-password"]) == 2
+    assert "standard input is no text; send UTF-8" in capsys.readouterr().err
+    assert home.log_in().who.name == "anna"
+
+
 def test_several_admins_must_be_told_apart(home: Door, reset: Make) -> None:
     home.do(home.keeper.add_user(home.log_in().who, "ben", Role.ADMIN, PASSWORD))
     assert "say whose password: nxai-manager reset-password {anna|ben}" in reset(OTHER)[2]
@@ -686,8 +698,10 @@ def test_file_that_goes_while_the_command_asks_stays_away(
 
 
 def test_threads_end_with_the_doorkeeper(tmp_path: Path) -> None:
+    before = set(threading.enumerate())
     with opened(tmp_path) as door:
         door.set_up()
-        assert {"accounts"} <= {thread.name for thread in threading.enumerate()}
-    assert not {t.name for t in threading.enumerate()} & {"accounts", "password_0"}
+        names = {thread.name for thread in set(threading.enumerate()) - before}
+        assert names == {"accounts", "password_0"}
+    assert set(threading.enumerate()) <= before
     assert Accounts.model_validate_json((tmp_path / "accounts.json").read_bytes()).has_admin
