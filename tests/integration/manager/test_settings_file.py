@@ -11,6 +11,7 @@ import pytest
 
 from nxai_common.errors import ConfigurationError, TransientError
 from nxai_manager.adapters.settings_file import MAX_BYTES, SettingsFile
+from support.samples import small_disk
 from support.waiting import wait_for
 
 
@@ -197,3 +198,73 @@ def test_folder_that_cannot_be_watched_is_looked_at(
         wait_for(lambda: "looking every second" in caplog.text)
     assert "looking every second" in caplog.text
     assert os.listdir(tmp_path) == ["file"]  # noqa: PTH208 - names are the point
+
+
+def test_text_is_replaced_only_where_it_is_the_one_that_was_read(tmp_path: Path) -> None:
+    path = tmp_path / "settings.json"
+    file = SettingsFile(path)
+    assert file.replace(None, "one")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert not file.replace(None, "two")
+    assert not file.replace("other", "two")
+    assert path.read_text() == "one"
+    assert os.listdir(tmp_path) == ["settings.json"]  # noqa: PTH208 - names are the point
+    path.chmod(0o644)
+    assert file.replace("one", "two")
+    assert path.read_text() == "two"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    path.write_bytes(b"\xff")
+    with pytest.raises(ConfigurationError, match="not UTF-8"):
+        file.replace("two", "three")
+    assert os.listdir(tmp_path) == ["settings.json"]  # noqa: PTH208 - names are the point
+
+
+def test_replacing_is_a_change_and_wakes_who_watches(tmp_path: Path) -> None:
+    path = tmp_path / "settings.json"
+    path.write_text("one")
+    file, woken = SettingsFile(path), threading.Event()
+    file.read()
+    assert file.replace("one", "two")  # nobody watches
+    assert file.changed()
+    assert file.read() == "two"
+    with file.watch(woken.set):
+        woken.clear()
+        assert file.replace("two", "three")
+        assert woken.is_set()  # at once, without the notice of the folder
+        assert file.changed()
+
+
+def test_glance_leaves_a_change_one(tmp_path: Path) -> None:
+    path = tmp_path / "settings.json"
+    file = SettingsFile(path)
+    assert file.glance() is None
+    assert file.written_at() is None
+    path.write_text("one")
+    assert file.glance() == "one"
+    assert file.changed()
+    written = file.written_at()
+    assert written is not None
+    assert written.timestamp() == pytest.approx(path.stat().st_mtime, abs=1e-3)
+
+
+def test_replacing_keeps_a_link(tmp_path: Path) -> None:
+    target = tmp_path / "target.json"
+    target.write_text("one")
+    link = tmp_path / "settings.json"
+    link.symlink_to(target)
+    assert SettingsFile(link).replace("one", "two")
+    assert link.is_symlink()
+    assert target.read_text() == "two"
+
+
+def test_disk_that_is_full_leaves_the_old_text(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "small", "64k") as disk:
+        path = disk.path / "settings.json"
+        path.write_text("one")
+        (disk.path / "filler").write_bytes(b"x" * disk.free)
+        with pytest.raises(TransientError, match="cannot be written: No space left on device"):
+            SettingsFile(path).replace("one", "two" * 4000)
+        assert path.read_text() == "one"
+        disk.read_only()
+        with pytest.raises(TransientError, match="cannot be written: Read-only file system"):
+            SettingsFile(path).replace("one", "two")

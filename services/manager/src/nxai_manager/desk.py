@@ -180,39 +180,42 @@ class SettingsDesk:
                 self._authors.popitem(last=False)
 
     def in_force(self, text: str, settings: Settings) -> None:
-        """Note that a text is in force from now on."""
+        """Note that a text is in force from now on; `keep` follows."""
         with self._changed:
             revision = self._history.revision(text)
+            author = self._authors.pop(revision, None) or Author(how=How.FILE)
             if text != self._running.text:
-                author = self._authors.pop(revision, None) or Author(how=How.FILE)
                 good = Good(revision, self._clock(), author)
                 before = self._running.text
                 self._running = _Running(text, settings, read_json(text).value, good, before)
-            self._tell(revision)
+            self._look()
         self._announce()
 
     def keep(self) -> None:
         """Keep the text that is in force in the history, unless it is there.
 
         Raises:
-            TransientError: the disk is full. Ask again later.
+            TransientError: the disk is full; `held_up` follows. Ask again later.
         """
         with self._changed:
             running = self._running
-            if running.text is None or running.good is None or running.kept:
+            if running.text is None or running.good is None:
                 return
-            newest = next((entry for entry in self._history.entries() if entry.used), None)
-            if newest is not None and newest.revision == running.good.revision:
-                # An earlier process put it in force.
-                running.good = Good(newest.revision, newest.at, newest.author)
-                self._refresh()
-            else:
-                before = running.before
-                if before is None and newest is not None:
-                    before = self._history.read(newest.id)[1]
-                self._add(running.text, before, running.good.author, used=True)
+            if not running.kept:
+                self._keep(running, running.text, running.good)
             running.kept = True
+            self._tell(running.good.revision)
         self._announce()
+
+    def _keep(self, running: _Running, text: str, good: Good) -> None:
+        newest = next((entry for entry in self._history.entries() if entry.used), None)
+        if newest is not None and newest.revision == good.revision:  # of an earlier process
+            running.good = Good(newest.revision, newest.at, newest.author)
+            return
+        before = running.before
+        if before is None and newest is not None:
+            before = self._history.read(newest.id)[1]
+        self._add(text, before, good.author, good.at, used=True)
 
     def refused(self, text: str | None) -> None:
         """Note that what is in the file now cannot be used (None: it cannot even be read)."""
@@ -233,11 +236,13 @@ class SettingsDesk:
         self._told = revision
         self._changed.notify_all()
 
-    def _add(self, text: str, before: str | None, author: Author, *, used: bool) -> None:
+    def _add(
+        self, text: str, before: str | None, author: Author, at: datetime, *, used: bool
+    ) -> None:
         found = [] if before is None else [d.where for d in differences(before, text)]
         self._history.add(
             text,
-            self._clock(),
+            at,
             author,
             used=used,
             changes=tuple(found[:SHOWN_CHANGES]),
@@ -520,7 +525,7 @@ class SettingsDesk:
         entries = self._history.entries()
         if not entries or entries[0].revision != revision:
             author = self._authors.get(revision, Author(how=How.FILE))
-            self._add(text, self._running.text, author, used=False)
+            self._add(text, self._running.text, author, self._clock(), used=False)
 
     def _settled(self, wait_s: float) -> View:
         """Wait until the configurator has told of the text in the file; return how it stands."""

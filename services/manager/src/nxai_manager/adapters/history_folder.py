@@ -71,7 +71,9 @@ class HistoryFolder:
             with contextlib.suppress(OSError, UnicodeDecodeError):
                 entry = self._head(path)
                 if entry is not None:
-                    return entry, path.read_text(encoding="utf-8").partition("\n")[2]
+                    return entry, path.read_bytes().partition(b"\n")[
+                        2
+                    ].decode()  # as it is: \r, too
         raise NoSuchEntry(f"the history has no entry {name!r}; the oldest ones are let go of")
 
     def add(
