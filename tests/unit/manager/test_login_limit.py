@@ -8,9 +8,10 @@ from nxai_manager.core.login_limit import (
     FREE_OF_A_NAME,
     LONGEST_WAIT_S,
     MOST_NAMES,
+    MOST_NEIGHBOURS,
     MOST_PLACES,
     LoginLimit,
-    network,
+    place_of,
     wait_after,
 )
 
@@ -152,14 +153,37 @@ def test_wait_has_an_end() -> None:
 @pytest.mark.parametrize(
     ("address", "counted"),
     [
-        ("10.0.0.5", "10.0.0.5"),
-        ("::ffff:10.0.0.5", "10.0.0.5"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-        ("2001:db8:1:2::1", "2001:db8:1:2::/64"),
-        ("fe80::1%eth0", "fe80::/64"),
-        ("", ""),
-        ("browser anna", "browser anna"),
+        ("10.0.0.5", ("10.0.0.5", "")),
+        ("::ffff:10.0.0.5", ("10.0.0.5", "")),
+        ("2001:DB8:1:2:3::0006", ("2001:db8:1:2:3::6", "2001:db8:1:2::/64")),
+        ("fe80::1%eth0", ("fe80::1", "fe80::/64")),
+        ("", ("", "")),
+        ("browser anna", ("browser anna", "")),
     ],
 )
-def test_address_is_counted_with_what_its_owner_has_anyway(address: str, counted: str) -> None:
-    assert network(address) == counted
+def test_place_has_one_spelling(address: str, counted: tuple[str, str]) -> None:
+    assert place_of(address) == counted
+
+
+def test_house_with_one_ipv6_network_is_many_places() -> None:
+    limit = LoginLimit()
+    now = hammer(limit, "fd00::66", "anna", 0.0)
+    assert limit.admit("fd00::66", "anna", now) == LONGEST_WAIT_S
+    assert limit.admit("fd00::5", "anna", now) == 0.0
+    limit.succeeded("fd00:0::5", "anna")
+    assert waits(limit, "fd00::5", "ben", now, FREE_ATTEMPTS) == [0.0] * FREE_ATTEMPTS
+
+
+def test_who_has_a_whole_ipv6_network_has_no_more_places_than_a_house() -> None:
+    limit = LoginLimit()
+    admitted = [
+        limit.admit(f"fd00::{n:x}:{round_:x}", f"name{n}", 0.0) == 0.0
+        for n in range(100)
+        for round_ in range(10)
+    ]
+    assert sum(admitted) == MOST_NEIGHBOURS + FREE_ATTEMPTS
+    assert limit.admit("fd00::9999", "ben", 0.0) > 0.0
+    assert limit.admit("fd00:0:0:1::9999", "ben", 0.0) == 0.0  # of another network
+    assert limit.admit("fd00::9999", "ben", FORGOTTEN_AFTER_S) == 0.0
+    limit.succeeded("fd00::9998", "ben")  # of the place that the rest share, as of others
+    assert limit.admit("fd00::9999", "ben", FORGOTTEN_AFTER_S) == 0.0

@@ -30,14 +30,19 @@ on (5 attempts in 15 minutes, instead of 15)."""
 MOST_PLACES: Final = 2000
 MOST_NAMES: Final = 500
 """Together some hundred kilobytes. The one that was quiet longest is forgotten first."""
+MOST_NEIGHBOURS: Final = 16
+"""Addresses of one IPv6 network that are told apart. All of a house are in one network, so that it
+must not be counted as one place; and whoever has one of its addresses can have 2**64, so that not
+each may be a place either. More than these share one."""
 _V6_NETWORK: Final = 64
-"""Whoever has one IPv6 address has 2**64."""
 
 
 @dataclass(slots=True)
 class _Count:
     attempts: int = 0
     last: float = float("-inf")
+    network: str = ""
+    """Of an IPv6 address."""
 
 
 class LoginLimit:
@@ -62,8 +67,8 @@ class LoginLimit:
             0: go on. Else seconds until the next attempt from this place; this one did not
             count, and must not be looked at.
         """
-        place = network(place)
-        here = _recall(self._places, place, now)
+        place, of_network = self._own(place, now)
+        here = _recall(self._places, place, now, of_network)
         of_name = _recall(self._names, name, now)
         wait = max(
             wait_after(here.attempts - FREE_ATTEMPTS),
@@ -82,10 +87,22 @@ class LoginLimit:
         Only that one. Somebody with a password of his own must not win free attempts at those of
         others with it.
         """
-        for counts, key in ((self._places, network(place)), (self._names, name)):
+        address, of_network = place_of(place)
+        own = address if address in self._places else of_network
+        for counts, key in ((self._places, own), (self._names, name)):
             count = counts.get(key)
             if count is not None:
                 count.attempts = max(0, count.attempts - 1)
+
+    def _own(self, place: str, now: float) -> tuple[str, str]:
+        """Return as what a place is counted, and its IPv6 network."""
+        address, of_network = place_of(place)
+        if not of_network or _is_known(self._places.get(address), now):
+            return address, of_network
+        neighbours = sum(
+            count.network == of_network and _is_known(count, now) for count in self._places.values()
+        )
+        return (address if neighbours < MOST_NEIGHBOURS else of_network), of_network
 
 
 def wait_after(wrong: int) -> float:
@@ -95,23 +112,27 @@ def wait_after(wrong: int) -> float:
     return min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** min(wrong, 16))
 
 
-def network(place: str) -> str:
-    """Return what is counted as one place."""
+def place_of(place: str) -> tuple[str, str]:
+    """Return a place in its one spelling, and the network of an IPv6 address ('': of others)."""
     try:
         parsed = ipaddress.ip_address(place.partition("%")[0])
     except ValueError:  # the mark of a browser
-        return place
+        return place, ""
     if isinstance(parsed, ipaddress.IPv4Address):
-        return str(parsed)
+        return str(parsed), ""
     if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return str(ipaddress.ip_network((parsed, _V6_NETWORK), strict=False))
+        return str(parsed.ipv4_mapped), ""
+    return str(parsed), str(ipaddress.ip_network((parsed, _V6_NETWORK), strict=False))
 
 
-def _recall(counts: OrderedDict[str, _Count], key: str, now: float) -> _Count:
+def _is_known(count: _Count | None, now: float) -> bool:
+    return count is not None and now - count.last < FORGOTTEN_AFTER_S
+
+
+def _recall(counts: OrderedDict[str, _Count], key: str, now: float, of_network: str = "") -> _Count:
     count = counts.get(key)
-    if count is None or now - count.last >= FORGOTTEN_AFTER_S:
-        return _Count()
+    if count is None or not _is_known(count, now):
+        return _Count(network=of_network)
     return count
 
 
