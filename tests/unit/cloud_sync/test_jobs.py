@@ -492,16 +492,21 @@ def test_a_job_is_written_down_before_anybody_hears_of_it(line: Line) -> None:
 
 
 def test_how_far_a_job_is_is_known_though_it_is_not_told_each_time(line: Line) -> None:
+    kept: list[JobRecord] = []
+
     def work(job: Job) -> Details:
         job.step("downloading", 1, 100)
         job.step("downloading", 2, 100)
-        job.details = {"so_far": 2}
+        for number in (1, 2):
+            job.so_far({"so_far": number})
+        kept.append(line.history.records[job.id])
         raise CloudUnavailable("no network")
 
     with line.lane:
         job = line.submit("pull", work)
         line.settle(job)
     assert line.steps(job) == [(RUNNING, "downloading"), (FAILED, "no network")]
+    assert [(each.state, each.details) for each in kept] == [(RUNNING, {"so_far": 1})]
     record = line.history.records[job.id]
     assert (record.done, record.total, record.text) == (2, 100, "no network")
     assert record.details == line.told[-1].details == {"so_far": 2}

@@ -28,6 +28,8 @@ hundreds."""
 GOODBYE_S: Final = 10.0
 """A job that is under way at the end is waited for so long; it then ends with the process, which
 leaves nothing half-done (it could as well be a power cut)."""
+WRITTEN_EVERY_S: Final = 5.0
+"""What came of a job so far is written down no more often; a crash loses the rest of the story."""
 REMEMBERED: Final = 50
 """Jobs that have ended and can still be asked about."""
 
@@ -66,9 +68,12 @@ class Job:
     """Why it was cancelled, where that was no person's wish: what goes on elsewhere may go on."""
     when_cancelled: Callable[["Job"], None] | None = field(default=None, repr=False)
     """Called on the thread of who cancels it."""
+    remember: Callable[[JobRecord], None] = field(default=lambda _record: None, repr=False)
+    """Writes down how it stands."""
     _cancelled: threading.Event = field(default_factory=threading.Event, repr=False)
     _told_at: float = float("-inf")
     _told_text: str = ""
+    _written_at: float = float("-inf")
 
     def step(self, text: str, done: int = 0, total: int | None = 0) -> None:
         """Say what happens now; the place to be cancelled at.
@@ -83,6 +88,14 @@ class Job:
             return
         self._told_at, self._told_text, self.text = now, text, text
         self.tell(self, JobState.RUNNING, text, done, total or 0, {})
+
+    def so_far(self, details: Details) -> None:
+        """Say what came of it so far: that is known also of a job that fails, or is broken off."""
+        self.details = details
+        now = time.monotonic()
+        if now - self._written_at >= WRITTEN_EVERY_S:
+            self._written_at = now
+            self.remember(self.record)
 
     @property
     def record(self) -> JobRecord:
@@ -201,7 +214,9 @@ class Lane:
         """Queue a job; None when too many wait, or at the end."""
         # The clock may begin anew with each start of a box: the time alone names no job.
         name = f"{command}-{int(time.time())}-{secrets.token_hex(3)}"
-        job = Job(name, command, self._tell, about, when_cancelled=self._drop)
+        job = Job(
+            name, command, self._tell, about, when_cancelled=self._drop, remember=self._log.keep
+        )
         with self._changed:
             if not self._has_room():
                 return None

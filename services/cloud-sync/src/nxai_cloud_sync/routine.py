@@ -386,11 +386,11 @@ class Routine:
                 job,
                 Destination(ingestion, studio, link.project),
                 # Told as it goes: an upload that fails has sent pictures all the same.
-                lambda so_far: _note_summary(job, so_far),
+                lambda so_far: job.so_far(_came_of(so_far)),
             )
         job.text = _said(summary)
         job.passing = order.by_itself and not (summary.uploaded or summary.failed)
-        return job.details
+        return _came_of(summary)
 
     def trained(self, job: Job, failure: NxaiError | None) -> None:
         """Go on after a training: look for the model that came of it."""
@@ -489,8 +489,8 @@ def _about(order: UploadOrder) -> str:
     return f"{which}, by itself" if order.by_itself else which
 
 
-def _note_summary(job: Job, summary: UploadSummary) -> None:
-    job.details = {
+def _came_of(summary: UploadSummary) -> Details:
+    return {
         "models": ", ".join(summary.models),
         "uploaded": summary.uploaded,
         "duplicates": summary.duplicates,
