@@ -221,7 +221,7 @@ def test_boxes_by_keyboard_alone(browser: Browser, demo: PageBox) -> None:
         assert box["label"] == "nut"
         assert near(corners(box), [[0.205, 0.2], [0.2, 0.205]])
 
-        page.keyboard.press("n")
+        page.keyboard.press("b")
         expect(page.get_by_role("button", name="Box 2")).to_be_focused()
         assert [one["label"] for one in held(page)] == ["nut", "nut"]
         page.keyboard.press("3")
@@ -236,6 +236,6 @@ def test_nothing_is_changed_where_nothing_may_be(browser: Browser, demo: PageBox
         page = person.page
         drag(page, ".boxes__stage", (0.3, 0.3), (0.6, 0.6))
         page.get_by_role("button", name="Box 1").focus()
-        for key in ("Delete", "ArrowRight", "2", "n"):
+        for key in ("Delete", "ArrowRight", "2", "b"):
             page.keyboard.press(key)
         assert held(page) == [BOLT]
