@@ -588,8 +588,9 @@ def test_only_a_change_in_the_region_counts(line: Line) -> None:
     frame = take(frames)
     assert frame.sequence == 5
     line.answer(frame)
-    line.configure({"on_change": {"enabled": True}}, revision="2")
-    source.steps.put(spotted(32, 12))
+    elsewhere = {**RIGHT, "x": 0}
+    line.configure({"region": elsewhere, "on_change": {"enabled": True}}, revision="2")
+    source.steps.put(spotted(0, 12))  # which looks the same
     assert take(frames).sequence == 6, "another region: it is compared with nothing yet"
 
 

@@ -41,22 +41,25 @@ def shown_within(
             due_to_send += sent_every
             all_sent += 1
         if pacer.due(now, interval_s, sent=sent):
-            pacer.shown(now, interval_s)
+            pacer.shown(now, interval_s, sent=sent)
             shown += 1
             shown_sent += sent
     return shown, shown_sent, all_sent
 
 
-@pytest.mark.parametrize("sent_every", [1 / 30, 1 / 15, 1 / 11])
-def test_where_frames_are_sent_as_often_as_somebody_looks_all_that_is_shown_was_sent(
+@pytest.mark.parametrize("sent_every", [1 / 30, 1 / 15, 1 / 11, 1 / 9, 1 / 7, 0.19])
+def test_where_frames_are_sent_half_as_often_as_somebody_looks_all_that_is_shown_was_sent(
     sent_every: float,
 ) -> None:
-    shown, shown_sent, _ = shown_within(10, asked_fps=10, camera_fps=30, sent_every=sent_every)
-    assert shown - shown_sent <= 1
-    assert 75 <= shown <= 101
+    shown, shown_sent, all_sent = shown_within(
+        10, asked_fps=10, camera_fps=30, sent_every=sent_every
+    )
+    assert shown == shown_sent
+    assert shown <= 101
+    assert shown >= min(75, all_sent)
 
 
-@pytest.mark.parametrize("sent_every", [1 / 9, 1 / 7, 0.2, 0.35, 0.5, 2.0])
+@pytest.mark.parametrize("sent_every", [0.25, 0.35, 0.5, 2.0])
 def test_where_frames_are_sent_less_often_all_of_them_are_shown_and_others_between(
     sent_every: float,
 ) -> None:
@@ -64,7 +67,7 @@ def test_where_frames_are_sent_less_often_all_of_them_are_shown_and_others_betwe
         20, asked_fps=10, camera_fps=30, sent_every=sent_every
     )
     assert shown_sent == all_sent
-    assert 180 <= shown <= 201
+    assert 140 <= shown <= 201
 
 
 @pytest.mark.parametrize("asked_fps", [1, 5, 10])
@@ -75,6 +78,6 @@ def test_a_viewer_of_a_paused_camera_gets_what_was_asked_for(asked_fps: float) -
 
 def test_a_viewer_in_a_hurry_does_not_wait_out_the_interval_of_another() -> None:
     pacer = PreviewPacer()
-    pacer.shown(1000, 50)
+    pacer.shown(1000, 50, sent=False)
     assert not pacer.due(1000.05, 0.1, sent=False)
     assert pacer.due(1000.1, 0.1, sent=False)

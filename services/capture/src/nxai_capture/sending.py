@@ -306,7 +306,7 @@ class FrameSender:
             ):
                 return  # the others' next picture comes within its interval
             self._shown = _key(newest)
-            self._previews.shown(now, watch.interval_s)
+            self._previews.shown(now, watch.interval_s, sent=False)
         self._show_preview(options, newest, command.max_width)
 
     def picture_of(self, key: FrameKey) -> Picture | None:
@@ -514,7 +514,7 @@ class FrameSender:
             if not self._previews.due(now, interval_s, sent=sent):
                 return
             self._shown = _key(newest)
-            self._previews.shown(now, interval_s)
+            self._previews.shown(now, interval_s, sent=sent)
         # Several people at once: suit them all.
         self._show_preview(options, newest, max(watch.max_width for watch in watching))
 
