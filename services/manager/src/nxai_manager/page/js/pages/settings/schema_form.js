@@ -13,6 +13,12 @@ const WORDS = {
   min_agreement: () => t("Least agreement"),
   max_slowdown: () => t("Most slowdown"),
   min_share_of_frames: () => t("Least share of frames"),
+  url: () => t("Address (URL)"),
+  fps: () => t("Pictures a second"),
+  interval_ms: () => t("Every (ms)"),
+  inference_limit_ms: () => t("At least between two looks (ms)"),
+  on_change: () => t("Look only when the picture changes"),
+  credit_window: () => t("Frames on their way at most"),
 };
 
 /** `update_every_s` as words: "Update every (s)". */
@@ -23,22 +29,27 @@ export function labelOf(name) {
   return `${words[0].toUpperCase()}${words.slice(1)}${unit ? ` (${unit === "mb" ? "MB" : unit})` : ""}`;
 }
 
-const resolve = (whole, shape) => (shape?.$ref ? { ...whole.$defs[shape.$ref.split("/").pop()], ...shape } : shape);
+function resolve(whole, shape) {
+  // "number or null": null is what is left out.
+  const [one, ...more] = (shape.anyOf ?? []).filter(({ type }) => type !== "null");
+  if (one && more.length === 0) return resolve(whole, { ...shape, anyOf: undefined, ...one });
+  return shape.$ref ? { ...whole.$defs[shape.$ref.split("/").pop()], ...shape } : shape;
+}
 
 /**
  * {whole (schema), part (its name), value, path (of the part in the file), onChange(path, value), disabled,
- * errors: (path text) => reasons, skip: [names]}
+ * errors: (path text) => reasons, skip: [names], live (each letter is taken over, not the whole when it is left)}
  */
-export function SchemaForm({ whole, part, value = {}, path, onChange, disabled, errors, skip = [] }) {
+export function SchemaForm({ whole, part, value = {}, path, onChange, disabled, errors, skip = [], live = false }) {
   const shape = whole.$defs[part];
   return html`<div class="schema-form">
     ${Object.entries(shape.properties)
       .filter(([name]) => !skip.includes(name))
-      .map(([name, one]) => html`<${Property} key=${name} ...${{ whole, name, shape: one, value: value?.[name], path: [...path, name], onChange, disabled, errors }} />`)}
+      .map(([name, one]) => html`<${Property} key=${name} ...${{ whole, name, shape: one, value: value?.[name], path: [...path, name], onChange, disabled, errors, live, required: shape.required?.includes(name) }} />`)}
   </div>`;
 }
 
-function Property({ whole, name, shape: given, value, path, onChange, disabled, errors }) {
+function Property({ whole, name, shape: given, value, path, onChange, disabled, errors, live, required }) {
   const shape = resolve(whole, given);
   const where = path.join(".");
   const fallback = given.default;
@@ -48,7 +59,7 @@ function Property({ whole, name, shape: given, value, path, onChange, disabled, 
     return html`<fieldset class="schema-form__group">
       <legend class="field__label">${labelOf(name)}</legend>
       ${shape.description && html`<p class="field__help">${shape.description}</p>`}
-      <${SchemaForm} ...${{ whole, part: given.$ref.split("/").pop(), value: value ?? {}, path, onChange, disabled, errors }} />
+      <${SchemaForm} ...${{ whole, part: given.$ref.split("/").pop(), value: value ?? {}, path, onChange, disabled, errors, live }} />
     </fieldset>`;
   }
   if (shape.type === "boolean") return html`<${Switch} ...${shared} checked=${value ?? fallback} onInput=${set} />`;
@@ -58,14 +69,18 @@ function Property({ whole, name, shape: given, value, path, onChange, disabled, 
     return html`<${Typed} ...${shared} type="number" ...${limits} value=${value} placeholder=${fallback === undefined ? "" : String(fallback)} onCommit=${(n) => set(n === null ? undefined : n)} />`;
   }
   if (shape.type === "string") {
-    return html`<${Typed} ...${shared} value=${value} placeholder=${fallback ?? ""} maxlength=${shape.maxLength} onCommit=${(text) => set(text === "" ? undefined : text)} />`;
+    return html`<${Typed} ...${shared} live=${live} required=${required} value=${value} placeholder=${fallback ?? ""} maxlength=${shape.maxLength} onCommit=${(text) => set(text === "" ? undefined : text)} />`;
   }
   return null; // lists and unions are edited as text
 }
 
 /** Typed in peace, taken over when it is left. */
-function Typed({ value, onCommit, ...rest }) {
+function Typed({ value, onCommit, live, ...rest }) {
   const [typed, setTyped] = useState(value);
   useEffect(() => setTyped(value), [value]);
-  return html`<${Field} value=${typed} onInput=${setTyped} onCommit=${(next) => next !== value && onCommit(next)} ...${rest} />`;
+  const onInput = (next) => {
+    setTyped(next);
+    if (live) onCommit(next);
+  };
+  return html`<${Field} value=${typed} onInput=${onInput} onCommit=${(next) => next !== value && onCommit(next)} ...${rest} />`;
 }
