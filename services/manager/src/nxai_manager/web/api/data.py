@@ -55,6 +55,8 @@ class ResultPage(Answer):
     results: tuple[dict[str, Any], ...]
     next: str | None
     """`after` of the next page; null: this is the last."""
+    searched_to: datetime | None = None
+    """Where little fits, a page comes before it is full: up to this moment all was looked at."""
 
 
 class ChartQuery(Span):
@@ -70,7 +72,7 @@ class ChartName(Form):
 
 
 class ChartAnswer(Answer, extra="allow"):
-    """Sums over time: `times` (Unix seconds) and a list of numbers as long for each series."""
+    """Sums over time: `times` (Unix milliseconds) and a list of numbers as long for each series."""
 
     series: tuple[dict[str, Any], ...]
 
@@ -107,7 +109,9 @@ async def list_results(call: Call) -> ResultPage:
         ),
         QUERY_S,
     )
-    return ResultPage(results=tuple(told["results"]), next=told["next"])
+    return ResultPage(
+        results=tuple(told["results"]), next=told["next"], searched_to=told.get("searched_to")
+    )
 
 
 async def show_chart(call: Call) -> ChartAnswer:

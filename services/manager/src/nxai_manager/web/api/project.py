@@ -77,6 +77,8 @@ class JobList(Answer):
     """Jobs under way and ended, newest first."""
 
     jobs: tuple[dict[str, Any], ...]
+    incomplete: str = ""
+    """Why those of before the last start are not in it; empty: they are."""
 
 
 async def show_project(call: Call) -> ProjectAnswer:
@@ -151,7 +153,7 @@ async def retrain(call: Call) -> JobStarted:
 async def list_jobs(call: Call) -> JobList:
     """Return jobs under way, and those that ended lately."""
     told = await call.box.ask_json(c.ListJobs(command=call.query.command, limit=call.query.limit))
-    return JobList(jobs=tuple(told["jobs"]))
+    return JobList(jobs=tuple(told["jobs"]), incomplete=told.get("incomplete", ""))
 
 
 async def cancel_job(call: Call) -> Done:

@@ -1,5 +1,8 @@
 """Pictures that were collected for retraining: looked through, corrected, sent."""
 
+import re
+from datetime import datetime, timedelta
+from http import HTTPStatus
 from typing import Annotated, Any, Final, Literal
 
 from aiohttp import web
@@ -9,12 +12,16 @@ from nxai_common.contracts import commands as c
 from nxai_common.contracts.results import Box as Rectangle
 from nxai_manager.core.accounts import Scope
 from nxai_manager.web.api.models import JobStarted
-from nxai_manager.web.endpoint import Answer, Call, Endpoint, Form
+from nxai_manager.web.endpoint import Answer, Call, Endpoint, Form, Refused
 
 TAG: Final = "samples"
 State = Literal["", "new", "approved", "discarded", "uploading", "uploaded", "failed"]
 Word = Annotated[str, StringConstraints(max_length=200)]
 Width = Annotated[int, Field(ge=16, le=8192)]
+TIME_IN_NAME: Final = re.compile(r"-(\d{8}t\d{6})(\d{3})-[0-9a-f]+$")
+"""When a picture was captured, to the millisecond: cloud-sync names pictures by it."""
+MOST_A_MOMENT: Final = 200
+"""Pictures captured within one millisecond: a box has fewer cameras."""
 
 
 class SampleFilter(Form):
@@ -37,6 +44,13 @@ class SampleList(Answer):
 
     samples: tuple[dict[str, Any], ...]
     total: int
+
+
+class SampleAnswer(Answer):
+    """One picture."""
+
+    sample: dict[str, Any]
+    """With all its boxes, scores and labels; a list leaves some out where there are very many."""
 
 
 class SampleCounts(Answer, extra="allow"):
@@ -114,6 +128,28 @@ async def list_samples(call: Call) -> SampleList:
     return SampleList(samples=tuple(told["samples"]), total=told["total"])
 
 
+async def show_sample(call: Call) -> SampleAnswer:
+    """Return what is known of one picture."""
+    name = call.path.sample
+    since = _captured_at(name)
+    if since is not None:
+        until = since + timedelta(milliseconds=1)
+        told = await call.box.ask_json(c.ListSamples(since=since, until=until, limit=MOST_A_MOMENT))
+        for sample in told["samples"]:
+            if sample["id"] == name:
+                return SampleAnswer(sample=sample)
+    raise Refused(HTTPStatus.NOT_FOUND, f"there is no picture {name!r}")
+
+
+def _captured_at(name: str) -> datetime | None:
+    """Return the millisecond in which a picture was captured; None: nothing is called so."""
+    found = TIME_IN_NAME.search(name)
+    try:
+        return found and datetime.strptime(f"{found[1]}{found[2]}+0000", "%Y%m%dt%H%M%S%f%z")
+    except ValueError:
+        return None
+
+
 async def count_samples(call: Call) -> SampleCounts:
     """Return how many pictures there are in which state, per camera and reason, and their room."""
     return SampleCounts(**await call.box.ask_json(c.CountSamples()))
@@ -159,6 +195,16 @@ async def upload(call: Call) -> JobStarted:
 ENDPOINTS: Final = (
     Endpoint("GET", "/samples", list_samples, Scope.READ, SampleList, query=SampleFilter, tag=TAG),
     Endpoint("GET", "/samples/counts", count_samples, Scope.READ, SampleCounts, tag=TAG),
+    Endpoint(
+        "GET",
+        "/samples/{sample}",
+        show_sample,
+        Scope.READ,
+        SampleAnswer,
+        path_model=SampleName,
+        errors=(404, 409),
+        tag=TAG,
+    ),
     Endpoint(
         "GET",
         "/samples/{sample}/picture",
