@@ -134,7 +134,7 @@ export function BoxEditor({
     if (!disabled && plain && digit >= 0 && digit < labels.length) {
       event.preventDefault();
       setLabel(labels[digit]);
-    } else if (!disabled && plain && event.key.toLowerCase() === "n") {
+    } else if (!disabled && plain && event.key.toLowerCase() === "b") {
       event.preventDefault();
       add({ x: 0.4, y: 0.4, width: 0.2, height: 0.2 });
     } else if (event.key === "Escape" && drag.current) {
@@ -234,8 +234,8 @@ export function BoxEditor({
 
 /** What the keys of the editor do, for KeyHints. */
 export const boxKeys = () => [
-  [["N"], t("new box")],
-  [["1", "9"], t("label")],
+  [["B"], t("new box")],
+  [["1 – 9"], t("label")],
   [["←", "↑", "→", "↓"], t("move")],
   [["Shift", "→"], t("resize")],
   [[t("Del")], t("remove box")],

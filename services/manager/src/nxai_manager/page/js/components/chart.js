@@ -20,22 +20,35 @@ function load() {
 /** Colour of the nth series, in charts and their keys. */
 export const seriesToken = (index) => `--series-${(index % 8) + 1}`;
 
+/** Lines that are drawn at first where there are many; the key has the others, to be switched on. */
+const MOST_DRAWN = 8;
+const MOST_IN_KEY = 12;
+
 /**
  * A chart over time or numbers, in the colours of the theme, with a table for who cannot see it.
- * {title (required), x: [seconds since 1970 or numbers], series: [{label, values, unit, token (colour), dash, fill}],
+ * {title (required), x: [seconds since 1970 or numbers], series: [{label, values, unit, token (colour), dash, fill,
+ * group (lines of one group share an entry of the key, and its colour)}],
  * kind: "line"|"bars"|"steps", time (true: x are times), height (240), unit, yMin, yMax, digits, stacked,
- * onRange(from, to) (drag to zoom), format: (value) => text, rowTitle (heading of x in the table)}
+ * onRange(from, to) (drag to zoom), format: (value) => text, rowTitle (heading of x in the table),
+ * xText: (x, index) => text, rows (of the table, when x has an end besides), marks: [{at (on x), label, token}],
+ * sync (charts of one name point at the same place), level (heading: 3), lead (what it shows), aside (a control)}
  */
 export function Chart(props) {
-  const { title, x, series, time: overTime = true, height = 240, format, unit = "", digits = 1 } = props;
+  const { title, x, series, time: overTime = true, height = 240, format, unit = "", digits = 1, level = 3, lead, aside } = props;
   const box = useRef(null);
   const plot = useRef(null);
   const [failed, setFailed] = useState(null);
   const [asTable, setAsTable] = useState(false);
   const [shown, setShown] = useState(null); // what is under the pointer
+  const [switched, setSwitched] = useState(new Map()); // group -> on, where a person chose
+  const [whole, setWhole] = useState(false); // the whole key
   const isDark = dark.value;
+  const groups = groupsOf(series);
+  const isOn = (group) => switched.get(group) ?? groups.findIndex(({ name }) => name === group) < MOST_DRAWN;
+  const drawn = series.map((one) => isOn(one.group ?? one.label));
   const shape = JSON.stringify([
     series.map(({ label, token, dash, fill }) => [label, token, dash, fill]),
+    props.marks,
     props.kind,
     overTime,
     height,
@@ -48,6 +61,8 @@ export function Chart(props) {
   const text =
     format ??
     ((value) => (value === null || value === undefined ? "–" : `${number(value, digits)}${unit ? ` ${unit}` : ""}`));
+  const latest = useRef(null);
+  latest.current = { props, drawn };
 
   useEffect(() => {
     if (asTable) return undefined;
@@ -57,7 +72,11 @@ export function Chart(props) {
       (UPlot) => {
         if (gone || !box.current) return;
         const width = () => Math.max(160, box.current?.clientWidth ?? 0);
-        plot.current = new UPlot(options(UPlot, props, width(), text, setShown), data(props), box.current);
+        plot.current = new UPlot(
+          options(UPlot, latest.current.props, width(), text, setShown, latest),
+          data(latest.current.props),
+          box.current,
+        );
         observer = new ResizeObserver(() => plot.current?.setSize({ width: width(), height }));
         observer.observe(box.current);
       },
@@ -75,26 +94,50 @@ export function Chart(props) {
     plot.current?.setData(data(props));
   }, [x, series]);
 
-  const at = shown ?? x.length - 1;
+  useEffect(() => {
+    plot.current?.batch(() => drawn.forEach((show, index) => plot.current.setSeries(index + 1, { show })));
+  }, [drawn.join()]);
+
+  const at = Math.min(shown ?? lastKnown(x, series), (props.rows ?? x.length) - 1);
+  const xText = props.xText ?? (overTime ? (value) => time(value * 1000) : (value) => number(value, 3));
+  const listed = whole ? groups : groups.slice(0, MOST_IN_KEY);
+  const Title = `h${level}`;
   return html`<figure class="chart">
     <figcaption class="chart__head">
-      <span class="chart__title">${title}</span>
-      <span class="chart__at small soft number">${x.length > 0 && (overTime ? time(x[at] * 1000) : number(x[at], 3))}</span>
+      <div class="chart__words">
+        <${Title} class="chart__title">${title}<//>
+        ${lead && html`<p class="small soft">${lead}</p>`}
+      </div>
+      <span class="chart__at small soft number">${!asTable && x.length > 0 && (props.xText && shown === null ? "" : xText(x[at], at))}</span>
+      ${aside}
       <button type="button" class="button button--quiet button--s" aria-pressed=${String(asTable)} onClick=${() => setAsTable(!asTable)}>
         ${asTable ? t("As a chart") : t("As a table")}
       </button>
     </figcaption>
     ${
       asTable
-        ? html`<${Numbers} ...${{ title, x, series, overTime, text }} rowTitle=${props.rowTitle} />`
+        ? html`<${Numbers} ...${{ title, series, overTime, text, xText }} x=${x.slice(0, props.rows)} rowTitle=${props.rowTitle} />`
         : html`<div class="chart__plot" ref=${box} role="img" aria-label=${summary(title, series, text)} style=${{ minHeight: `${height}px` }}></div>
-          <ul class="chart__key">
-            ${series.map(
-              ({ label, token, values }, index) => html`<li key=${label}>
-                <span class="chart__sign" style=${{ background: `var(${token ?? seriesToken(index)})` }}></span>
-                <span class="truncate">${label}</span> <span class="number soft">${text(values[at])}</span>
+          <ul class="chart__key" aria-label=${t("Lines of the chart")}>
+            ${listed.map(
+              ({ name, token, lines }) => html`<li key=${name}>
+                <button
+                  type="button"
+                  class="chart__line"
+                  aria-pressed=${String(isOn(name))}
+                  title=${isOn(name) ? t("Hide {line}", { line: name }) : t("Show {line}", { line: name })}
+                  onClick=${() => setSwitched(new Map(switched).set(name, !isOn(name)))}
+                >
+                  <span class="chart__sign" style=${{ "--tone": `var(${token})` }}></span>
+                  <span class="truncate">${name}</span>
+                  <span class="number soft">${!(props.xText && shown === null) && isOn(name) && lines.map(({ values }) => text(values[at])).join(" / ")}</span>
+                </button>
               </li>`,
             )}
+            ${
+              groups.length > listed.length &&
+              html`<li><button type="button" class="button button--quiet button--s" onClick=${() => setWhole(true)}>${t("{n} more", { n: groups.length - listed.length })}</button></li>`
+            }
           </ul>`
     }
     ${failed && html`<p class="field__error">${t("The chart cannot be drawn: {reason}", { reason: failed.message })}</p>`}
@@ -103,12 +146,31 @@ export function Chart(props) {
 
 const data = ({ x, series }) => [x, ...series.map(({ values }) => values)];
 
+/** The newest place at which any line has a value. */
+const lastKnown = (x, series) =>
+  Math.max(
+    0,
+    x.findLastIndex((_, index) => series.some(({ values }) => (values[index] ?? null) !== null)),
+  );
+
+/** Entries of the key: [{name, token, lines: [series]}] */
+function groupsOf(series) {
+  const groups = new Map();
+  series.forEach((one, index) => {
+    const name = one.group ?? one.label;
+    if (!groups.has(name)) groups.set(name, { name, token: one.token ?? seriesToken(index), lines: [] });
+    groups.get(name).lines.push(one);
+  });
+  return [...groups.values()];
+}
+
 function options(
   UPlot,
-  { series, kind = "line", time: overTime = true, height = 240, yMin, yMax, onRange },
+  { series, kind = "line", time: overTime = true, height = 240, yMin, yMax, onRange, marks = [], sync },
   width,
   text,
   setShown,
+  latest,
 ) {
   const soft = colour("--text-soft");
   const line = colour("--line");
@@ -141,7 +203,13 @@ function options(
     height,
     padding: [10, 8, 0, 0],
     legend: { show: false },
-    cursor: { y: false, drag: { x: Boolean(onRange), y: false, setScale: false }, points: { size: 7 } },
+    cursor: {
+      y: false,
+      drag: { x: Boolean(onRange), y: false, setScale: false },
+      points: { size: 7 },
+      // Only where the pointer is: what is dragged in one chart is not dragged in the others.
+      ...(sync ? { sync: { key: sync, scales: ["x", null], filters: { pub: (kind) => !/down|up/.test(kind) } } } : {}),
+    },
     scales: {
       x: { time: overTime },
       y: {
@@ -162,6 +230,7 @@ function options(
         const stroke = colour(token ?? seriesToken(index));
         return {
           label,
+          show: latest.current.drawn[index],
           stroke,
           width: 1.75,
           dash: dash ? [6, 4] : undefined,
@@ -176,16 +245,40 @@ function options(
       }),
     ],
     hooks: {
+      draw: marks.length ? [(plot) => drawMarks(plot, marks)] : [],
       setCursor: [(plot) => setShown(plot.cursor.idx ?? null)],
       setSelect: [
         (plot) => {
           if (!onRange || plot.select.width < 4) return;
-          onRange(plot.posToVal(plot.select.left, "x"), plot.posToVal(plot.select.left + plot.select.width, "x"));
+          latest.current.props.onRange(plot.posToVal(plot.select.left, "x"), plot.posToVal(plot.select.left + plot.select.width, "x"));
           plot.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
         },
       ],
     },
   };
+}
+
+/** Upright lines with a word at them. */
+function drawMarks({ ctx: context, bbox, valToPos }, marks) {
+  const scale = devicePixelRatio || 1;
+  context.save();
+  context.font = `${12 * scale}px system-ui, sans-serif`;
+  context.textBaseline = "top";
+  context.lineWidth = 1.5 * scale;
+  context.setLineDash([5 * scale, 4 * scale]);
+  marks.forEach(({ at, label, token = "--text-soft" }, index) => {
+    const x = Math.round(valToPos(at, "x", true));
+    if (x < bbox.left - 1 || x > bbox.left + bbox.width + 1) return;
+    context.strokeStyle = context.fillStyle = colour(token);
+    context.beginPath();
+    context.moveTo(x, bbox.top);
+    context.lineTo(x, bbox.top + bbox.height);
+    context.stroke();
+    const width = context.measureText(label).width;
+    const left = x - width - 6 * scale >= bbox.left ? x - width - 6 * scale : x + 6 * scale;
+    context.fillText(label, left, bbox.top + (2 + 15 * index) * scale);
+  });
+  context.restore();
 }
 
 function summary(title, series, text) {
@@ -204,7 +297,7 @@ function summary(title, series, text) {
 
 const MOST_ROWS = 300;
 
-function Numbers({ title, x, series, overTime, text, rowTitle }) {
+function Numbers({ title, x, series, overTime, text, xText, rowTitle }) {
   const from = Math.max(0, x.length - MOST_ROWS);
   return html`<div class="chart__table" tabindex="0" role="region" aria-label=${title}>
     <table class="table">
@@ -218,7 +311,7 @@ function Numbers({ title, x, series, overTime, text, rowTitle }) {
       <tbody>
         ${x.slice(from).map(
           (at, index) => html`<tr>
-            <th scope="row">${overTime ? time(at * 1000) : number(at, 3)}</th>
+            <th scope="row">${xText(at, from + index)}</th>
             ${series.map(({ values }) => html`<td class="table__number">${text(values[from + index])}</td>`)}
           </tr>`,
         )}
