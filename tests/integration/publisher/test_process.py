@@ -1,5 +1,6 @@
 """The service as a process, over a real broker."""
 
+import json
 import os
 import signal
 import sqlite3
@@ -9,12 +10,14 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from nxai_common.bus.mqtt import MqttBus
 from nxai_common.bus.ports import Inbox, Subscription
 from nxai_common.contracts.base import Message
+from nxai_common.contracts.commands import ChartResults, ListResults, ShowLogger
 from nxai_common.contracts.configuration import LoggerOptions
 from nxai_common.contracts.outputs import CameraState, Detections, Event, Output
 from nxai_common.contracts.status import ServiceState, Status
@@ -131,6 +134,31 @@ def test_results_in_outputs_out_rows_stored(
         bus.publish(configuration("2", logger=KEEP, detections=False))
         wait_for(lambda: running(outside, "2"))
     wait_for(lambda: getattr(outside.status(), "state", None) is ServiceState.STOPPED)
+
+
+def test_questions_are_answered_over_the_broker_while_results_come(
+    broker: Broker, bus: MqttBus, outside: Listener, tmp_path: Path
+) -> None:
+    everything: dict[str, Any] = {"since": "2026-11-22T10:00Z", "until": "2026-11-22T11:00Z"}
+    bus.publish(configuration(logger=KEEP))
+    with process(broker, tmp_path):
+        wait_for(lambda: running(outside), 60)
+        bus.publish(result(0))
+        wait_for(lambda: stored(tmp_path) == [0])
+        for first in range(1, 401, 100):
+            for number in range(first, first + 100):
+                bus.publish(result(number))
+            page = bus.request(ListResults.model_validate({**everything, "limit": 10}), 20)
+            chart = {**everything, "chart": "counts"}
+            assert page.ok
+            assert bus.request(ChartResults.model_validate(chart), 20).ok
+        wait_for(lambda: len(stored(tmp_path)) == 401)
+        last = bus.request(ListResults.model_validate({**everything, "limit": 10}), 20)
+        found = json.loads(bytes(last.attachment))
+        assert [one["sequence"] for one in found["results"]] == list(range(400, 390, -1))
+        told = bus.request(ShowLogger(), 20)
+        assert json.loads(bytes(told.attachment))["rows"] == 401
+        wait_for(lambda: outside.has(Detections, 401))
 
 
 def test_nothing_acknowledged_is_lost_when_the_process_is_killed(

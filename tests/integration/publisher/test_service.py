@@ -16,15 +16,23 @@ from nxai_common.contracts.configuration import (
     LoggerOptions,
     NxOutputOptions,
     PublisherCamera,
+    PublisherConfiguration,
 )
-from nxai_common.contracts.outputs import CameraState, Detections, Event, EventPhase, Output
+from nxai_common.contracts.outputs import (
+    CameraState,
+    Detections,
+    Event,
+    EventPhase,
+    Output,
+    Rehearsal,
+)
 from nxai_common.contracts.results import InferenceResult
 from nxai_common.retry import RetryPolicy
 from nxai_publisher import service
 from nxai_publisher.adapters import group_commit
 from nxai_publisher.service import Clock
 from support.publisher import CAMERAS, World, configuration, publisher
-from support.results import START_US, detection, result
+from support.results import START_US, detection, result, with_tensors
 from support.waiting import wait_for
 
 NO_LOG = LoggerOptions(enabled=False)
@@ -341,6 +349,241 @@ def test_a_model_that_is_tried_keeps_no_camera_from_falling_silent(tmp_path: Pat
         wait_for(lambda: world.counter("shadows") == 1)
         hand.now += 2
         wait_for(lambda: events(world)[-1] == (EventPhase.END, "nut"))
+
+
+# -- tests of one frame ---------------------------------------------------------------------------
+
+
+def rehearsed(world: World, count: int = 1) -> list[Rehearsal]:
+    return world.wait_for(Rehearsal, count)
+
+
+def test_of_a_test_is_told_what_would_be_sent_and_nothing_is(tmp_path: Path) -> None:
+    """It stands between results that show nothing: an event would begin, a count would jump."""
+    with publisher(tmp_path, desired=configuration(events=QUICK, logger=KEEP)) as world:
+        world.send(result(0, []))
+        tests = [result(n, [detection()] * 5, test="t-7", uncertain=True) for n in range(1, 5)]
+        world.send(*tests, result(9, []))
+        told = rehearsed(world, 4)
+        wait_for(lambda: world.has_stored(2))
+        wait_for(lambda: len(world.seen(Output)) == 2)
+
+        assert [one.sequence for one in told] == [1, 2, 3, 4]
+        assert {(one.camera, one.model, one.test, one.error) for one in told} == {
+            ("front", "m5-nut", "t-7", "")
+        }
+        flat, output = told[0].messages
+        assert (flat.topic, output.topic) == (
+            tests[0].topic("box").replace("/result", "/detections"),
+            tests[0].topic("box").replace("/result", "/output"),
+        )
+        assert json.loads(flat.payload)["counts"] == {"nut": 5, "bolt": 0}
+        assert json.loads(flat.payload)["camera_name"] == "Front door"
+        (entry,) = json.loads(output.payload)
+        assert (entry["sourceId"], entry["sourceName"], entry["uncertain"]) == (
+            "input-1",
+            "Front door",
+            1,
+        )
+        assert [found.sequence for found in world.seen(Detections)] == [0, 9]
+        assert world.seen(Event) == []
+        assert all(state.count == 0 and state.uncertain == 0 for state in states(world))
+        assert world.stored() == [("front", 0), ("front", 9)]
+        assert (world.counter("results"), world.counter("tests")) == (2, 4)
+        for name in ("duplicates", "overtaken", "errors", "refused", "outputs", "detections"):
+            assert world.counter(name) == (2 if name in ("outputs", "detections") else 0), name
+
+
+def test_what_would_be_sent_is_what_is_sent(world: World) -> None:
+    world.send(result(0, test="t"), result(0))
+    (told,) = rehearsed(world)
+    (output,) = world.wait_for(Output)
+    (flat,) = world.seen(Detections)
+    assert [one.topic for one in told.messages] == [flat.topic("box"), output.topic("box")]
+    assert told.messages[1].payload.encode() == output.encode()
+    rehearsed_flat = json.loads(told.messages[0].payload)
+    sent_flat = json.loads(flat.encode())
+    for found in (rehearsed_flat, sent_flat):
+        del found["latency_ms"]
+    assert rehearsed_flat == sent_flat
+
+
+def test_outputs_that_are_switched_off_are_not_rehearsed(tmp_path: Path) -> None:
+    wanted = configuration(
+        logger=NO_LOG, detections=False, nx_output=NxOutputOptions(format="orderedArray")
+    )
+    with publisher(tmp_path, desired=wanted) as world:
+        world.send(result(0, test="t"))
+        (told,) = rehearsed(world)
+        (output,) = told.messages
+        assert json.loads(output.payload)[0]["outputFormat"] == "orderedArray"
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"error": "the model is gone"}, "the model is gone"),
+        ({"captured_at_us": 10**20}, "the result would be refused: captured_at_us"),
+        ({"camera": "nowhere"}, "has no camera 'nowhere' in its configuration"),
+        ({"shadow_of": "m5-nut"}, ""),
+    ],
+)
+def test_when_nothing_would_be_sent_the_reason_is_told(
+    world: World, changes: dict[str, Any], error: str
+) -> None:
+    world.send(result(0, [], test="t", **changes))
+    (told,) = rehearsed(world)
+    assert error in told.error
+    assert (told.messages, told.test) == ((), "t")
+    bus = world.service._bus
+    assert isinstance(bus, MemoryBus)
+    wait_for(lambda: not bus._unacknowledged, what="an acknowledgement")
+    for name in ("results", "errors", "refused", "unknown_camera", "shadows"):
+        assert world.counter(name) == 0, name
+
+
+def test_a_test_without_a_configuration_makes_no_camera(tmp_path: Path) -> None:
+    with publisher(tmp_path, configuration_wait_s=0.0) as world:
+        world.send(result(0, test="t"), result(0, camera="yard"))
+        (told,) = rehearsed(world)
+        (output,) = world.wait_for(Output)
+        assert json.loads(told.messages[1].payload)[0]["sourceId"] == "input-0"
+        assert (output.camera, output.entries[0].sourceId) == ("yard", "input-0")
+        assert states(world) == []
+
+
+def test_a_test_that_is_delivered_twice_is_told_once(world: World) -> None:
+    world.send(result(0, test="t"), result(0, test="t"), result(0, test="u"), result(1))
+    world.wait_for(Detections)
+    assert [one.test for one in rehearsed(world, 2)] == ["t", "u"]
+
+
+def test_tests_keep_no_camera_from_falling_silent(tmp_path: Path) -> None:
+    hand = Hand()
+    with publisher(
+        tmp_path,
+        desired=configuration(events=QUICK, logger=NO_LOG),
+        clock=Clock(monotonic=hand),
+        silence_s=10,
+    ) as world:
+        world.send(result(0), result(1))
+        world.wait_for(Event)
+        hand.now += 9
+        world.send(result(2, test="t"))
+        rehearsed(world)
+        hand.now += 2
+        wait_for(lambda: events(world)[-1] == (EventPhase.END, "nut"))
+
+
+def test_a_rehearsal_larger_than_the_bus_says_so(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nxai_common.contracts.base.MAX_PAYLOAD_BYTES", 40_000)
+    world.send(result(0, [detection(label="x" * 15_000)], test="t"))
+    (told,) = rehearsed(world)
+    assert (told.messages, told.error) == (
+        (),
+        "what would be sent is larger than a message can be",
+    )
+
+
+# -- results gathered into one array ---------------------------------------------------------------
+
+
+def gathering(every_s: float, revision: str = "1", **more: Any) -> PublisherConfiguration:
+    nx_output = NxOutputOptions(every_s=every_s)
+    return configuration(revision, logger=NO_LOG, nx_output=nx_output, **more)
+
+
+def arrays(world: World, camera: str = "front") -> list[list[int]]:
+    """Return which results each array has, by their number of the tenth of a second."""
+    return [
+        [(entry.timestamp - START_US // 1000) // 100 for entry in output.entries]
+        for output in world.seen(Output)
+        if output.camera == camera
+    ]
+
+
+def test_results_of_a_camera_are_gathered_for_so_long(tmp_path: Path) -> None:
+    hand = Hand()
+    with publisher(
+        tmp_path, desired=gathering(30), clock=Clock(monotonic=hand), silence_s=600
+    ) as world:
+        world.send(*(result(n) for n in range(5)), result(0, camera="back"))
+        wait_for(lambda: world.counter("results") == 6)
+        hand.now += 29
+        hand.wait_until_seen()
+        assert world.seen(Output) == []
+        world.send(result(5))
+        wait_for(lambda: world.counter("results") == 7)
+        hand.now += 1.5
+        wait_for(lambda: arrays(world))
+        assert arrays(world) == [[0, 1, 2, 3, 4, 5]]
+        wait_for(lambda: arrays(world, "back") == [[0]])
+        world.send(result(6))
+        wait_for(lambda: world.counter("results") == 8)
+        hand.now += 31
+        wait_for(lambda: arrays(world)[1:] == [[6]])
+        assert len(world.seen(Detections)) == 8  # those are not gathered
+
+
+def test_gathered_results_are_field_for_field_those_sent_alone(tmp_path: Path) -> None:
+    items = [
+        with_tensors(result(n, [detection()] * n, uncertain=n == 1), out=[[n, 0.5, n / 7]])
+        for n in range(3)
+    ]
+    (tmp_path / "one").mkdir()
+    (tmp_path / "all").mkdir()
+    with publisher(tmp_path / "one", desired=gathering(0)) as world:
+        world.send(*items)
+        alone = [json.loads(output.encode()) for output in world.wait_for(Output, 3)]
+    with publisher(tmp_path / "all", desired=gathering(600)) as world:
+        world.send(*items)
+        wait_for(lambda: world.counter("results") == 3)
+    (together,) = [one for one in world.received if isinstance(one, Output)]  # at the shutdown
+    assert json.loads(together.encode()) == [entry for (entry,) in alone]
+
+
+def test_a_new_configuration_sends_what_was_gathered(tmp_path: Path) -> None:
+    with publisher(tmp_path, desired=gathering(600)) as world:
+        world.send(result(0), result(1))
+        wait_for(lambda: world.counter("results") == 2)
+        world.send(gathering(0, "2"))
+        wait_for(lambda: arrays(world) == [[0, 1]])
+        world.send(result(2))
+        wait_for(lambda: arrays(world) == [[0, 1], [2]])
+
+
+def test_a_camera_that_is_removed_sends_what_was_gathered(tmp_path: Path) -> None:
+    with publisher(tmp_path, desired=gathering(600)) as world:
+        world.send(result(0))
+        wait_for(lambda: world.counter("results") == 1)
+        world.send(gathering(600, "2", cameras=CAMERAS[:1]))
+        wait_for(lambda: arrays(world) == [[0]])
+
+
+def test_a_camera_that_falls_silent_sends_what_was_gathered(tmp_path: Path) -> None:
+    hand = Hand()
+    with publisher(
+        tmp_path, desired=gathering(600), clock=Clock(monotonic=hand), silence_s=10
+    ) as world:
+        world.send(result(0), result(1), result(0, model="other"))
+        wait_for(lambda: world.counter("results") == 3)
+        hand.now += 9
+        world.send(result(2, model="other"))
+        wait_for(lambda: world.counter("results") == 4)
+        hand.now += 5
+        hand.wait_until_seen()
+        assert arrays(world) == []  # the other model still looks
+        hand.now += 6
+        wait_for(lambda: arrays(world) == [[0, 1, 0, 2]])
+
+
+def test_what_is_gathered_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nxai_publisher.core.gathering.MOST_ENTRIES", 3)
+    with publisher(tmp_path, desired=gathering(600)) as world:
+        world.send(*(result(n) for n in range(7)))
+        wait_for(lambda: arrays(world) == [[0, 1, 2], [3, 4, 5]])
 
 
 def test_impossible_results_are_refused_and_the_next_goes_on(

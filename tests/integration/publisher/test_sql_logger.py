@@ -20,12 +20,13 @@ from nxai_publisher.adapters.sql_database import (
     METADATA,
     RESULT_MINUTES,
     RESULTS,
+    SUMS,
     database_url,
     pragma,
 )
 from nxai_publisher.adapters.sql_logger import SqlLogger
 from nxai_publisher.core.observation import observe
-from nxai_publisher.core.rows import LoggedResult, logged
+from nxai_publisher.core.rows import LoggedResult, logged, roll_up
 from nxai_publisher.ports import StorageUnavailable, Written
 from support.postgres import Postgres
 from support.results import SECOND_US, START_US, detection, result
@@ -162,6 +163,96 @@ def test_migrations_lead_to_the_tables_of_the_code_and_back(url: URL) -> None:
         store.migrate("head")
         assert store.write(many(1)) == Written(1, 0)
         engine.dispose()
+
+
+OLD_MINUTES = (
+    "INSERT INTO result_minutes (minute_s, camera, model, results, objects, uncertain,"
+    " latency_ms_sum, latency_ms_max, inference_ms_sum)"
+    " VALUES ({}, 'front', 'm5-nut', 3, 3, 1, 30.5, 12.5, 2.25)"
+)
+
+
+def table_of(url: URL, name: str) -> list[dict[str, Any]]:
+    engine = sa.create_engine(url)
+    with engine.connect() as connection:
+        rows = connection.execute(sa.text(f"SELECT * FROM {name} ORDER BY 1, 2, 3, 4")).mappings()  # noqa: S608 - our own tables
+        found = [dict(row) for row in rows]
+    engine.dispose()
+    return found
+
+
+def test_what_an_earlier_version_stored_is_summed_up_by_quarters_and_versions(url: URL) -> None:
+    """Up to the newest version and back, with what was stored in between."""
+    sooner_s = START_US // SECOND_US - 86_400
+    with opened(url) as store:
+        store.write(many(1300) + many(20, 9000, model_version="4"))
+        store.write(many(30, 20, camera="back", model_version="7"))
+        sums = {name: table_of(url, name) for name in ("label_minutes", "label_quarters")}
+        quarters = table_of(url, "result_quarters")
+        store.migrate("0001", back=True)
+        assert "model_version" not in table_of(url, "result_minutes")[0]
+        assert sum(row["results"] for row in table_of(url, "result_minutes")) == 1350
+        with store._transaction() as connection:
+            # Sums of results that are stored no more.
+            connection.execute(sa.text(OLD_MINUTES.format(sooner_s)))
+            connection.execute(sa.text(OLD_MINUTES.format(sooner_s + 60)))
+        store.migrate("head")
+        assert {name: table_of(url, name) for name in sums} == sums
+        gone, *kept_ones = table_of(url, "result_quarters")
+        assert gone == {
+            "quarter_s": sooner_s,
+            "camera": "front",
+            "model": "m5-nut",
+            "model_version": "",
+            "results": 6,
+            "objects": 6,
+            "shown": None,
+            "uncertain": 2,
+            "latency_ms_sum": 61.0,
+            "latency_ms_max": 12.5,
+            "inference_ms_sum": 4.5,
+        }
+        assert [{**row, "shown": None} for row in quarters] == kept_ones
+        minutes = table_of(url, "result_minutes")
+        assert {(row["camera"], row["model_version"]) for row in minutes} == {
+            ("front", ""),
+            ("front", "3"),
+            ("front", "4"),
+            ("back", "7"),
+        }
+        # It goes on from there, and what is not known does not become known by half.
+        store.write(many(10, 30_000) + many(5, 1300))
+        minutes = table_of(url, "result_minutes")
+        assert minutes[-1]["shown"] == 10
+        assert {row["shown"] for row in minutes[:-1]} == {None}
+        assert sum(row["results"] for row in minutes) == 1350 + 15 + 6
+
+
+def test_the_sums_agree_with_the_results_however_they_come(url: URL) -> None:
+    """Batches that overlap, come twice, and hold the same result twice."""
+    results = [
+        *many(200),
+        *many(200, 5000, detections=[], uncertain=True),
+        *many(100, 9000, camera="back", model_version="4"),
+        *many(100, 14_000, detections=[detection("nut", 0.3), detection("bolt", 0.9)]),
+    ]
+    with opened(url) as store:
+        for first, last in ((0, 300), (250, 500), (0, 50), (100, 600), (599, 600), (0, 600)):
+            store.write(results[first:last] + results[first : first + 3])
+    assert len(stored(url)) == 600
+    total = roll_up(results)
+    for name, expected in (
+        ("result_minutes", list(total.minutes.values())),
+        ("result_quarters", total.quarters()),
+        ("label_minutes", list(total.labels.values())),
+        ("label_quarters", total.label_quarters()),
+    ):
+        found = table_of(url, name)
+        keys = list(expected[0])[:4]
+        order = sorted(expected, key=lambda row: [row[key] for key in keys])
+        assert len(found) == len(order)
+        for one, other in zip(found, order, strict=True):
+            assert one == pytest.approx(other), name
 
 
 def test_opening_again_changes_nothing(url: URL) -> None:
@@ -311,7 +402,7 @@ def _megabytes(url: URL) -> float:
     if url.get_backend_name() == "sqlite":
         query = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
     else:
-        tables = ("results", "result_minutes", "label_minutes")
+        tables = ("results", *(table.name for table in SUMS))
         query = "SELECT " + " + ".join(f"pg_total_relation_size('{name}')" for name in tables)
     return float(scalar(url, sa.text(query))) / 1e6  # type: ignore[arg-type] # one value
 
@@ -322,6 +413,32 @@ def test_rows_of_one_moment_go_together(sqlite_url: URL, monkeypatch: pytest.Mon
         store.write(many(50, captured_at_us=START_US))
         options = KEEP_ALL.model_copy(update={"keep_days": 1.0})
         assert prune(store, options, START_US + 10 * DAY_US)[0] == 50
+
+
+def test_sums_of_minutes_and_quarters_grow_old_together(url: URL) -> None:
+    with opened(url) as store:
+        for hour in range(6):
+            store.write(many(10, hour * 36_000))
+        for minutes in (59, 61, 74, 76, 200):
+            options = KEEP_ALL.model_copy(update={"keep_days": 1.0})
+            prune(store, options, START_US + DAY_US + minutes * 60 * SECOND_US)
+            tables = ("result_minutes", "result_quarters", "label_minutes", "label_quarters")
+            totals = {sum(row["results"] for row in table_of(url, name)) for name in tables}
+            assert totals == {10 * sum(hour * 60 >= minutes // 15 * 15 for hour in range(6))}
+
+
+def test_what_is_stored_is_measured(url: URL) -> None:
+    with opened(url) as store:
+        assert store.measure().rows == 0
+        store.write(many(1000) + many(700, 3, camera="back"))
+        found = store.measure()
+        assert found.rows == 1700
+        assert 0.1 < found.size_mb < 5
+        # Sums outlive results: those that are gone are not counted.
+        store.prune(KEEP_ALL.model_copy(update={"keep_mb": 0.01}), START_US)
+        left = len(stored(url))
+        assert 0 < left < 1700
+        assert left <= store.measure().rows <= left + 1200
 
 
 def test_when_no_result_is_left_the_roll_ups_go(url: URL) -> None:

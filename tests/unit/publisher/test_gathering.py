@@ -55,13 +55,13 @@ def test_the_size_of_an_array_is_known_before_it_is_written(
     options = NxOutputOptions(format="orderedArray" if ordered else "namedObject")
     found = output_of(large, options, device="box", camera_index=0, camera_name="Front door")
     size = len(found.encode())
+    gathered = Gathered()
+    gathered.add(found.entries[0], 0.0)
     for room, fits in ((2 * size, True), (size, False)):
         monkeypatch.setattr(gathering, "MOST_BYTES", room * 1.2)
-        gathered = Gathered()
-        gathered.add(found.entries[0], 0.0)
         assert gathered.fits(found.entries[0]) == fits
     both = Output(camera="front", entries=(*gathered.take(), found.entries[0]))
-    assert len(both.encode()) <= 2.2 * size
+    assert 1.8 * size < len(both.encode()) <= 2.2 * size
 
 
 def test_one_that_is_larger_than_all_room_goes_alone(monkeypatch: pytest.MonkeyPatch) -> None:

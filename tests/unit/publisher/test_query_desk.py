@@ -50,7 +50,7 @@ class Oracle:
 
 @contextmanager
 def desk(oracle: Oracle, **options: int) -> Iterator[QueryDesk]:
-    made = QueryDesk(oracle, clock=lambda: 0.0, **options)  # type: ignore[arg-type] # all are numbers
+    made = QueryDesk(oracle, clock=lambda: 0.0, **options)
     with made:
         try:
             yield made
@@ -106,6 +106,11 @@ def test_what_waited_too_long_is_not_looked_into() -> None:
     assert oracle.asked == 1
 
 
+def release_when_closing(made: QueryDesk, oracle: Oracle) -> None:
+    wait_for(lambda: made._closing)
+    oracle.go_on.release()
+
+
 def test_at_the_end_nothing_more_is_looked_into() -> None:
     oracle = Oracle()
     questions = [Asked() for _ in range(3)]
@@ -114,8 +119,8 @@ def test_at_the_end_nothing_more_is_looked_into() -> None:
             made.ask(question)
         wait_for(lambda: oracle.asked == 1)
         # It ends while the first is looked into.
-        threading.Timer(
-            0, lambda: (wait_for(lambda: made._closing), oracle.go_on.release())
-        ).start()
+        ending = threading.Thread(target=release_when_closing, args=(made, oracle))
+        ending.start()
+    ending.join()
     assert [len(question.replies) for question in questions] == [1, 0, 0]
     assert oracle.asked == 1

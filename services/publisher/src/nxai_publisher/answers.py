@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from typing import Any, Final
 
 import orjson
@@ -153,15 +154,16 @@ class Answers:
         after = Place.read(question.after, Walk.COUNTS)
         if after is not None:
             since_us = max(since_us, after.at_us)
-        rows = self._archive.counts(
+        counts = self._archive.counts(
             since_us, until_us, question.camera, question.label, question.model
         )
-        part = fill_minutes(
-            rows,
-            lambda row: count_as_text(row, style).encode(),
-            limit=question.limit,
-            room=PART_BYTES,
-        )
+        with closing(counts) as rows:
+            part = fill_minutes(
+                rows,
+                lambda row: count_as_text(row, style).encode(),
+                limit=question.limit,
+                room=PART_BYTES,
+            )
         return _part(question, counts_header(style), part, Walk.COUNTS)
 
     def _fill(
@@ -173,13 +175,10 @@ class Answers:
         seconds: float,
     ) -> Filled:
         ends_at = self._clock() + seconds
-        return fill(
-            self._archive.walk(query),
-            render,
-            limit=limit,
-            room=room,
-            late=lambda: self._clock() >= ends_at,
-        )
+        with closing(self._archive.walk(query)) as steps:
+            return fill(
+                steps, render, limit=limit, room=room, late=lambda: self._clock() >= ends_at
+            )
 
     # -- charts ---------------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 """What the publisher needs of the world outside, besides the bus."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -183,8 +183,11 @@ class Archive(Protocol):
     QuestionTooLarge when it took too long. What yields does so while one takes from it.
     """
 
-    def walk(self, query: ResultQuery) -> Iterator[Step]:
-        """Yield results in the order asked for, and places up to which all was looked at."""
+    def walk(self, query: ResultQuery) -> Generator[Step]:
+        """Yield results in the order asked for, and places up to which all was looked at.
+
+        Close it: it holds a connection.
+        """
         ...
 
     def counts(
@@ -194,8 +197,8 @@ class Archive(Protocol):
         camera: str | None = None,
         label: str | None = None,
         model: str | None = None,
-    ) -> Iterator[Row]:
-        """Yield sums per minute, camera, model and label in the order of time."""
+    ) -> Generator[Row]:
+        """Yield sums per minute, camera, model and label in the order of time. Close it, too."""
         ...
 
     def result_sums(

@@ -5,8 +5,8 @@ Used by several threads: each question opens a connection of its own. One that t
 """
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from heapq import merge
 from pathlib import Path
 from types import TracebackType
@@ -37,6 +37,7 @@ from nxai_publisher.core.places import Place
 from nxai_publisher.core.questions import Minutes, ResultQuery, Step, together
 from nxai_publisher.core.rows import (
     CONFIDENCE_BINS,
+    MINUTE_S,
     QUARTER_S,
     Row,
     as_json,
@@ -119,7 +120,7 @@ class SqlArchive:
             if not isinstance(step, Place):
                 yield step
 
-    def walk(self, query: ResultQuery) -> Iterator[Step]:
+    def walk(self, query: ResultQuery) -> Generator[Step]:
         """Yield what a query asks for, in its order, a few at a time.
 
         Between results come places up to which all was looked at, so that one can stop there
@@ -145,7 +146,7 @@ class SqlArchive:
         camera: str | None = None,
         label: str | None = None,
         model: str | None = None,
-    ) -> Iterator[Row]:
+    ) -> Generator[Row]:
         """Yield sums per minute, camera, model and label in the order of time."""
         table = LABEL_MINUTES
         query = (
@@ -157,7 +158,9 @@ class SqlArchive:
             .order_by(*table.primary_key.columns)
         )
         with self._connection() as connection:
-            yield from _dicts(connection.execution_options(yield_per=PAGE_ROWS).execute(query))
+            chosen = query.execution_options(yield_per=PAGE_ROWS, stream_results=True)
+            with connection.execute(chosen) as found:
+                yield from _dicts(found)
 
     def result_sums(
         self, span: Span, by: Sequence[str], camera: str | None = None, model: str | None = None
@@ -271,9 +274,10 @@ class SqlArchive:
                         f"stopped after {self._limit_s:g} s; ask for a shorter time, or for one "
                         "camera"
                     ) from error
-                if any(part in str(error.orig) for part in _TOO_OLD):
+                said = str(error.orig).partition("\n")[0]
+                if any(part in said for part in _TOO_OLD):
                     raise StorageUnavailable(
-                        f"{name_of(self._url)}: {error.orig}; the tables are made, and brought up "
+                        f"{name_of(self._url)}: {said}; the tables are made, and brought up "
                         "to date, when the publisher runs with the data logger switched on"
                     ) from error
                 raise
@@ -311,19 +315,23 @@ def _was_stopped(error: DBAPIError) -> bool:
 
 def _rows(connection: Connection, query: ResultQuery, minutes: Minutes) -> Iterator[Row]:
     """Yield the results that are wanted of some minutes, in the order of the query."""
-    streams = (_stream(connection, query, minutes, camera) for camera in minutes.cameras)
-    for row in merge(
-        *streams,
-        key=lambda row: (row["captured_at_us"], row["camera"]),
-        reverse=query.newest_first,
-    ):
-        if _wanted(row, query):
-            yield row
+    with ExitStack() as open_streams:
+        streams = [
+            open_streams.enter_context(closing(_stream(connection, query, minutes, camera)))
+            for camera in minutes.cameras
+        ]
+        for row in merge(
+            *streams,
+            key=lambda row: (row["captured_at_us"], row["camera"]),
+            reverse=query.newest_first,
+        ):
+            if _wanted(row, query):
+                yield row
 
 
 def _stream(
     connection: Connection, query: ResultQuery, minutes: Minutes, camera: str
-) -> Iterator[Row]:
+) -> Generator[Row]:
     """Yield the results of one camera; of a label more than those that show it."""
     table = RESULTS.c
     since_us = max(query.since_us, minutes.start_s * _MICROSECONDS)
@@ -350,7 +358,8 @@ def _stream(
     if query.limit is not None and not query.selective:
         chosen = chosen.limit(query.limit + 1)
     chosen = chosen.execution_options(yield_per=PAGE_ROWS, stream_results=True)
-    yield from _dicts(connection.execute(chosen))
+    with connection.execute(chosen) as found:
+        yield from _dicts(found)
 
 
 def _dicts(found: "sa.CursorResult[Any]") -> Iterator[Row]:
@@ -406,7 +415,7 @@ def _promising(
     since_us, until_us = max(query.since_us, min(firsts)), min(query.until_us, max(lasts) + 1)
     after = query.after
     if after is not None and query.newest_first:
-        until_us = min(until_us, after.at_us + 1)
+        until_us = min(until_us, after.at_us + bool(after.camera))
     elif after is not None:
         since_us = max(since_us, after.at_us)
     start_s = since_us // _MICROSECONDS // QUARTER_S * QUARTER_S
@@ -417,7 +426,10 @@ def _promising(
         slots = _slots(RESULT_QUARTERS, LABEL_QUARTERS, query, first_s, last_s)
         quarters = sa.select(slots.c.slot).distinct().order_by(_directed(slots.c.slot, query))
         for quarter_s in connection.scalars(quarters).all():
-            found = _slots(RESULT_MINUTES, LABEL_MINUTES, query, quarter_s, quarter_s + QUARTER_S)
+            # No minute that lies behind: a page that was late would lead back to it.
+            first_minute_s = max(quarter_s, since_us // _MICROSECONDS // MINUTE_S * MINUTE_S)
+            after_s = min(quarter_s + QUARTER_S, -(-until_us // _MICROSECONDS))
+            found = _slots(RESULT_MINUTES, LABEL_MINUTES, query, first_minute_s, after_s)
             minutes = sa.select(found).order_by(_directed(found.c.slot, query))
             rows = [(slot, camera, n) for slot, camera, n in connection.execute(minutes)]
             yield from together(rows, ROWS_AT_ONCE, newest_first=query.newest_first)
