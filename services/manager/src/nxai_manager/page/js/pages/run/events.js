@@ -10,10 +10,9 @@ import { tick } from "../../recent.js";
 import { to } from "../../router.js";
 import { cls, html, useEffect, useMemo, useState } from "../../view.js";
 import { tokenOf } from "./facts.js";
-import { collectThumbnails, fetchSnapshot, thumbnails } from "./thumbnails.js";
+import { collectThumbnails, fetchSnapshot, isNews, thumbnails } from "./thumbnails.js";
 
 const PAGE = 40;
-const SETTLED_MS = 5000; // a younger event gets its picture as news
 
 /** An event that has begun and not ended, as far as the camera's newest state says. */
 function underWay({ event, camera, label, timestamp_ms: at }) {
@@ -50,7 +49,7 @@ export function Events({ cameras, only, class: more }) {
       const other = newest.get(one.camera);
       if (!other || Date.parse(one.started_at) > Date.parse(other.started_at)) newest.set(one.camera, one);
     }
-    for (const one of newest.values()) if (boxNow() - Date.parse(one.started_at) > SETTLED_MS) fetchSnapshot(one);
+    for (const one of newest.values()) if (one.event !== "start" || !isNews(one)) fetchSnapshot(one);
   }, [events.value.length > 0]);
 
   return html`<${Card}

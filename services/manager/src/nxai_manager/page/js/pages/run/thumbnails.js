@@ -7,7 +7,7 @@ import { signal } from "../../view.js";
 const KEPT = 150; // some 10 kB each
 const WIDTH = 240;
 const DRAWN_MS = 150; // until the picture of the event is on the screen, with its boxes
-const NEWS_MS = 2000; // an event that was told again to who comes later is no news
+const NEWS_MS = 2000; // longer than capture needs for its snapshot
 const FRESH_MS = 1000; // older: the tile is out of sight, and gets no pictures
 const TAKEN_MS = 1200; // until capture has taken and sent its snapshot
 
@@ -60,10 +60,13 @@ export async function fetchSnapshot({ id, camera }) {
   }
 }
 
+/** An event that has just begun; one that was told again to who comes later is none. */
+export const isNews = ({ timestamp }) => boxNow() - Date.parse(timestamp) < NEWS_MS;
+
 /** Collect while the page is shown; returns how to end it. */
 export function collectThumbnails() {
   return onMessage("event", (event) => {
-    if (event.event !== "start" || boxNow() - Date.parse(event.timestamp) > NEWS_MS) return;
+    if (event.event !== "start" || !isNews(event)) return;
     setTimeout(async () => {
       if (document.hidden) return;
       if (!(await grab(event))) setTimeout(() => fetchSnapshot(event), TAKEN_MS);

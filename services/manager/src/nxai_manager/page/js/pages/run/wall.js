@@ -18,7 +18,7 @@ export function columnsFor(n, width, height) {
   for (let columns = 1; columns <= n; columns += 1) {
     const rows = Math.ceil(n / columns);
     const size = Math.min(width / columns, (height / rows) * PICTURE);
-    if (size > best.size) best = { columns, size };
+    if (size >= best.size) best = { columns, size };
   }
   return best.columns;
 }
