@@ -14,7 +14,7 @@ PORT ?= 1884
 PAGE ?= 8081
 SETTINGS ?=
 
-.PHONY: help run watch demo test check fmt unit shake coverage bench docs vendor demo-model images compose-test container-tests \
+.PHONY: help run watch demo test check fmt unit shake coverage bench docs vendor screenshots demo-model images compose-test container-tests \
 	packages-run packages-test env-run env-dev clean
 
 help: ## this list
@@ -68,6 +68,9 @@ docs: env-dev ## write the generated pages of docs/ again
 
 vendor: env-dev ## fetch the libraries of the page again (npm), as pinned in tools/vendor.py
 	@$(PY) tools/vendor.py $(ARGS)
+
+screenshots: env-dev packages-test ## take the pictures of docs/screenshots again (Chromium)
+	@cd tests && ../$(PY) -m support.screenshots
 
 demo-model: env-dev ## train the model of the demo camera again (PyTorch, minutes)
 	@$(UV) run --no-sync --with torch==2.13.0 python tools/demo_model/train.py

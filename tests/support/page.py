@@ -85,8 +85,8 @@ def page_box(
     )
     url = f"http://127.0.0.1:{port}"
     with stack, httpx.Client(timeout=30) as client:
-        wait_for(lambda: _answers(url), 30, "the page answers")
-        stack.wait_running()
+        wait_for(lambda: _answers(url), 120, "the page answers")
+        stack.wait_running(180)
         box = PageBox(stack, url, client)
         if set_up:
             box.set_up()

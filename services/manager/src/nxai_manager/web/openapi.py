@@ -167,7 +167,7 @@ def _responses(endpoint: Endpoint, references: dict[Key, Schema]) -> Schema:
     if endpoint.raw_answer:
         answers[str(int(endpoint.status))] = {
             "description": "The file.",
-            "content": {endpoint.raw_answer: {"schema": {"type": "string", "format": "binary"}}},
+            "content": {endpoint.raw_answer: {"schema": _whole(endpoint.raw_answer)}},
         }
     elif endpoint.answer is not None:
         answers[str(int(endpoint.status))] = {
@@ -182,6 +182,11 @@ def _responses(endpoint: Endpoint, references: dict[Key, Schema]) -> Schema:
         text = COMMON_ERRORS.get(code) or REASONS.get(code) or code.phrase
         answers[str(int(code))] = {"description": text, **problem}
     return answers
+
+
+def _whole(media_type: str) -> Schema:
+    """Return the schema of a file: of JSON no more is said than that it is some."""
+    return {} if media_type == "application/json" else {"type": "string", "format": "binary"}
 
 
 def _first_line(model: type[BaseModel]) -> str:

@@ -6,6 +6,7 @@ import json
 import zipfile
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Annotated, Any, Final, Literal
 
 from aiohttp import web
@@ -178,6 +179,8 @@ def _judged(status: Status, now: datetime) -> ServiceHealth:
 async def read_log(call: Call) -> LogAnswer:
     """Return what a service logged lately; no secret is in it."""
     wanted: LogQuery = call.query
+    if call.path.service not in {*call.box.hub.statuses(), *EXPECTED}:
+        raise Refused(HTTPStatus.NOT_FOUND, f"there is no service {call.path.service!r}")
     told = await _log(call.box, call.path.service, wanted.after, wanted.level, wanted.limit)
     return LogAnswer(lines=tuple(told["lines"]), next=told["next"])
 

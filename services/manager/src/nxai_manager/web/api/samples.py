@@ -17,6 +17,7 @@ from nxai_manager.web.endpoint import Answer, Call, Endpoint, Form, Refused
 TAG: Final = "samples"
 State = Literal["", "new", "approved", "discarded", "uploading", "uploaded", "failed"]
 Word = Annotated[str, StringConstraints(max_length=200)]
+SampleKey = Annotated[str, StringConstraints(pattern=r"^[0-9a-z-]{1,64}$")]
 Width = Annotated[int, Field(ge=16, le=8192)]
 TIME_IN_NAME: Final = re.compile(r"-(\d{8}t\d{6})(\d{3})-[0-9a-f]+$")
 """When a picture was captured, to the millisecond: cloud-sync names pictures by it."""
@@ -62,7 +63,7 @@ class SampleCounts(Answer, extra="allow"):
 class SampleName(Form):
     """Which picture."""
 
-    sample: Annotated[str, StringConstraints(pattern=r"^[0-9a-z-]{1,64}$")]
+    sample: SampleKey
 
 
 class PictureSize(Form):
@@ -81,10 +82,7 @@ class Label(Rectangle):
 class Review(Form):
     """What shall become of pictures."""
 
-    samples: Annotated[
-        tuple[Annotated[str, StringConstraints(pattern=r"^[0-9a-z-]{1,64}$")], ...],
-        Field(min_length=1, max_length=c.MAX_IDS),
-    ]
+    samples: Annotated[tuple[SampleKey, ...], Field(min_length=1, max_length=c.MAX_IDS)]
     decision: Literal["approved", "discarded", "new"]
     boxes: Annotated[tuple[Label, ...], Field(max_length=1000)] | None = None
     """Of one picture: they go up as its labels. Empty: nothing is on it."""
@@ -103,7 +101,7 @@ class Reviewed(Answer):
 class Upload(Form):
     """What shall be sent to Edge Impulse."""
 
-    samples: Annotated[tuple[str, ...], Field(max_length=c.MAX_IDS)] = ()
+    samples: Annotated[tuple[SampleKey, ...], Field(max_length=c.MAX_IDS)] = ()
     """Empty: all that were approved."""
     include_new: bool = False
     """Also those that nobody has looked at."""
