@@ -315,6 +315,30 @@ def test_password_for_a_test_is_that_of_the_camera_at_the_same_address(tmp_path:
             box.desk.password_meant("back", other, PLACEHOLDER)
 
 
+def test_file_that_is_gone_is_written_again_by_who_knows_that_it_is(tmp_path: Path) -> None:
+    with running_desk(tmp_path, GOOD) as box:
+        text = box.settle().text
+        box.file.unlink()
+        assert box.desk.look().revision == ""
+        assert box.desk.write(text, "", "anna").in_force
+        assert box.document() == GOOD
+
+
+def test_nothing_is_shown_of_a_broken_file_in_which_a_password_stands_elsewhere(
+    tmp_path: Path,
+) -> None:
+    with running_desk(tmp_path, GOOD) as box:
+        box.settle()
+        box.take_up(json.dumps(GOOD | {"device": {"name": PASSWORD}})[:-1])
+        view = box.desk.current()
+        assert view.text == PLACEHOLDER
+        assert [problem.line for problem in view.problems] == [1]
+        assert box.desk.restore(WHAT_IS_GOOD, "anna").in_force
+        bad = box.desk.history()[0]
+        kept = box.desk.entry(bad.id, against_now=True)
+        assert (kept.text, kept.differences, kept.lines) == (PLACEHOLDER, (), "")
+
+
 # -- run and stop ---------------------------------------------------------------------------------
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from nxai_manager.core.consistency import PASSWORD_KEYS, PLACEHOLDER
 from nxai_manager.core.hidden import (
+    LONGEST_URL,
     NONE_KEPT,
     SEVERAL_KEPT,
     TYPE_AGAIN,
@@ -464,3 +465,28 @@ def test_long_texts_are_looked_through_once(text: str) -> None:
     shown = hide(json.dumps(document))
     assert secret_name(text) == ("pas" in text)
     assert reveal(shown, [document])[1] == ()
+
+
+def test_what_follows_the_name_of_a_secret_is_hidden_in_a_broken_text_alone() -> None:
+    text = '{"labels": ["password", "hunter2", 7], "a": "b"}'
+    assert hide(text) == text
+    dots = f'"{PLACEHOLDER}"'
+    assert hide(text[:-1]) == f'{{"labels": [{dots}, {dots}, {dots}], "a": "b"'
+
+
+def test_broken_text_in_which_a_known_password_is_left_is_not_shown_at_all() -> None:
+    broken = json.dumps({"cameras": [camera(name="hunter2 \u00e4")]})[:-1]
+    assert "hunter2" in hide(broken)  # a name is a name
+    assert hide(broken, known=["other", "hunter2"]) == PLACEHOLDER
+    assert hide(broken, known=["r2 \u00e4"]) == PLACEHOLDER
+    assert hide(broken, known=["joe", "x"]) == hide(broken)  # too short to tell
+    whole = broken + "}"
+    assert hide(whole, known=["hunter2"]) == hide(whole)
+
+
+def test_url_that_is_too_long_for_one_is_hidden_unread() -> None:
+    kept = with_url("http://192.0.2.1/" + "a" * LONGEST_URL)
+    [shown] = hidden(kept)["cameras"]
+    assert shown["source"]["url"] == PLACEHOLDER
+    revealed, problems = reveal(json.dumps({"cameras": [shown]}), [{"cameras": [kept]}])
+    assert (json.loads(revealed), problems) == ({"cameras": [kept]}, ())

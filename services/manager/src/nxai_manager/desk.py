@@ -21,6 +21,7 @@ from typing import Any, Final, Literal
 from nxai_common.contracts.configuration import CameraSource
 from nxai_common.errors import ConfigurationError, RejectedError
 from nxai_manager.core import editing
+from nxai_manager.core.consistency import PLACEHOLDER
 from nxai_manager.core.document import Settings
 from nxai_manager.core.editing import Document
 from nxai_manager.core.hidden import hide, hide_value, reveal
@@ -136,6 +137,8 @@ class _Running:
     text: str | None = None
     settings: Settings | None = None
     document: Document = field(default_factory=dict)
+    cameras: Mapping[str, Document] = field(default_factory=dict)
+    """By their ids, without passwords."""
     good: Good | None = None
     before: str | None = None
     """What was in force before it."""
@@ -185,9 +188,15 @@ class SettingsDesk:
             revision = self._history.revision(text)
             author = self._authors.pop(revision, None) or Author(how=How.FILE)
             if text != self._running.text:
-                good = Good(revision, self._clock(), author)
-                before = self._running.text
-                self._running = _Running(text, settings, read_json(text).value, good, before)
+                document: Document = read_json(text).value
+                self._running = _Running(
+                    text=text,
+                    settings=settings,
+                    document=document,
+                    cameras={c["id"]: hide_value(c) for c in document.get("cameras", ())},
+                    good=Good(revision, self._clock(), author),
+                    before=self._running.text,
+                )
             self._look()
         self._announce()
 
@@ -289,9 +298,14 @@ class SettingsDesk:
             if text is None:
                 self._file = _File(problems=(Problem(0, "", f"{self.store.name} is gone"),))
             elif text != self._file.text:
-                self._file = _File(text, hide(text), _problems(text))
+                self._file = _File(text, self._hidden(text), _problems(text))
         self._refresh()
         return self._file.text
+
+    def _hidden(self, text: str, *, usernames: bool = False) -> str:
+        cameras = self._running.settings.cameras if self._running.settings is not None else ()
+        known = [camera.password.get_secret_value() for camera in cameras]
+        return hide(text, usernames=usernames, known=known)
 
     def _refresh(self) -> None:
         file, running = self._file, self._running
@@ -304,7 +318,7 @@ class SettingsDesk:
             in_force=in_force,
             held_up=self._held_up[1] if self._held_up[0] == revision and not in_force else "",
             good=running.good,
-            cameras={c["id"]: hide_value(c) for c in running.document.get("cameras", ())},
+            cameras=running.cameras,
         )
 
     # -- changing the text ----------------------------------------------------------------------
@@ -567,9 +581,12 @@ class SettingsDesk:
                 older = (e for e in self._history.entries() if e.used and e.id < entry.id)
                 earlier = next(older, None)
                 before = None if earlier is None else self._history.read(earlier.id)[1]
+        shown = [self._hidden(t, usernames=usernames) for t in (before or "", text)]
+        if PLACEHOLDER in shown:  # nothing can be told of one of them
+            return Kept(entry, shown[1], (), "")
         return Kept(
             entry,
-            hide(text, usernames=usernames),
+            shown[1],
             differences(before, text, usernames=usernames),
             line_difference(before or "", text, usernames=usernames),
         )

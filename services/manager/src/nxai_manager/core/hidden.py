@@ -9,7 +9,7 @@ import contextlib
 import difflib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import unquote_plus, urlsplit
@@ -19,6 +19,8 @@ from nxai_manager.core.json_text import BadJson, Path, read_json
 from nxai_manager.core.loose_json import Leaf, read_loosely
 from nxai_manager.core.problems import Problem, shown_path
 
+SHORTEST_KNOWN: Final = 4
+"""A shorter secret stands in any text."""
 LONGEST_URL: Final = 4096
 """A longer one is hidden unread."""
 LONGEST_KEY: Final = 40
@@ -69,15 +71,16 @@ def _slip(key: str) -> bool:
 # -- out ------------------------------------------------------------------------------------------
 
 
-def hide(text: str, *, usernames: bool = False) -> str:
+def hide(text: str, *, usernames: bool = False, known: Collection[str] = ()) -> str:
     """Return a settings text without its secrets, and otherwise as it is.
 
     Of a text that is not JSON, what may be of a secret is hidden as well: each line that makes no
-    sense is, as a whole.
+    sense is, as a whole. Should one of the known secrets still be there, nothing is shown at all.
 
     Args:
         text: As it stands in the file.
         usernames: Hide the user names at the cameras, too.
+        known: Passwords that the text is likely to hold.
     """
     loose = read_loosely(text)
     broken = not _is_json(text)
@@ -88,7 +91,13 @@ def hide(text: str, *, usernames: bool = False) -> str:
         shown = PLACEHOLDER if lost else _shown(leaf, usernames=usernames)
         if shown is not None:
             spans.append((leaf.start, leaf.end, json.dumps(shown, ensure_ascii=False)))
-    return _replaced(text, spans)
+    found = _replaced(text, spans)
+    return PLACEHOLDER if broken and any(_is_in(secret, found) for secret in known) else found
+
+
+def _is_in(secret: str, text: str) -> bool:
+    forms = (secret, *(json.dumps(secret, ensure_ascii=a)[1:-1] for a in (True, False)))
+    return len(secret) >= SHORTEST_KNOWN and any(form in text for form in forms)
 
 
 def _is_json(text: str) -> bool:
