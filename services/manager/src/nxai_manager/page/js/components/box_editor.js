@@ -193,7 +193,7 @@ export function BoxEditor({
       ${boxes.map(
         (box, index) => html`<div
           key=${index}
-          class=${cls("box-edit", index === chosen && "is-chosen")}
+          class=${cls("box-edit", index === chosen && "is-chosen", box.x > 0.75 && "box-edit--right", box.y < 0.06 && "box-edit--top")}
           style=${frame(box, labelToken(box.label, labels))}
           role="button"
           tabindex="0"

@@ -264,6 +264,7 @@ function drawMarks({ ctx: context, bbox, valToPos }, marks) {
   context.save();
   context.font = `${12 * scale}px system-ui, sans-serif`;
   context.textBaseline = "top";
+  context.textAlign = "left";
   context.lineWidth = 1.5 * scale;
   context.setLineDash([5 * scale, 4 * scale]);
   marks.forEach(({ at, label, token = "--text-soft" }, index) => {

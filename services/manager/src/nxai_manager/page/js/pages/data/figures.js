@@ -1,10 +1,10 @@
 // #/data: charts over a time, and each result of it.
 import { EmptyState, ErrorNote, Note, Skeleton } from "../../components/panels.js";
 import { Button } from "../../components/button.js";
-import { bytes, day, number } from "../../format.js";
+import { bytes, day, number, sentence } from "../../format.js";
 import { t, tn } from "../../i18n.js";
 import { go, to } from "../../router.js";
-import { html } from "../../view.js";
+import { html, useEffect } from "../../view.js";
 import { useAsked } from "./asked.js";
 import { CertaintyCard } from "./certainty.js";
 import { ConfidenceCard, CountsCard, LatencyCard } from "./charts.js";
@@ -13,17 +13,21 @@ import { Results } from "./results.js";
 import { useSpan } from "./span.js";
 
 const POINTS = 320;
+const PATIENCE_S = 40; // the box itself waits 30 s for the data logger, and then says why
 
 export function Figures({ query }) {
   const span = useSpan(query);
   const { camera, model, label } = query;
   const asked = { since: span.since, until: span.until, camera, model, label };
-  const logger = useAsked("data/logger", {});
+  const logger = useAsked("data/logger", {}, { timeout: PATIENCE_S });
+  useEffect(() => {
+    if (logger.error) logger.again();
+  }, [span.until]);
   const charts = Object.fromEntries(
     ["counts", "confidence", "latency", "certainty"].map((chart) => [
       chart,
-      // eslint-disable-next-line react-hooks/rules-of-hooks -- always the same four
-      useAsked(`data/charts/${chart}`, { ...asked, points: POINTS }),
+      // A hook in a loop: always the same four.
+      useAsked(`data/charts/${chart}`, { ...asked, points: POINTS }, { timeout: PATIENCE_S }),
     ]),
   );
 
@@ -93,8 +97,8 @@ const Away = ({ error, onRetry }) =>
       title=${t("The data logger cannot be read now")}
       action=${html`<${Button} icon="rotate-ccw" onClick=${onRetry}>${t("Try again")}<//><${Button} kind="quiet" href=${to("output")}>${t("Settings of the data logger")}<//>`}
     >
-      <p>${error.detail ?? String(error)}</p>
-      <p>${t("The cameras go on as before. Results that come meanwhile are kept in memory for a while, as far as there is room.")}</p>
+      <p>${sentence(error.detail ?? String(error))}</p>
+      <p>${t("The cameras and what is sent from here go on as before.")}</p>
     <//>
   </div>`;
 

@@ -25,7 +25,7 @@ export function Filters({ query, span, facts, onChange, loading }) {
         label=${t("Time")}
         hideLabel
         value=${span.preset?.id ?? "own"}
-        options=${[...PRESETS.map((one) => ({ value: one.id, label: one.label(), title: one.title() })), { value: "own", label: t("Own||a time of one's own") }]}
+        options=${[...PRESETS.map((one) => ({ value: one.id, label: one.label(), title: one.title() })), { value: "own", label: t("Custom") }]}
         onInput=${(range) => onChange(range === "own" ? { range: "", since: span.since, until: span.until } : { range, since: "", until: "" })}
       />
       ${own && html`<${Own} key=${span.since + span.until} span=${span} onChange=${onChange} />`}

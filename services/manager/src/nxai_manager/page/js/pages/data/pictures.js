@@ -152,6 +152,7 @@ export function remember(before) {
 export async function takeBack() {
   const last = decided.peek().at(-1);
   if (!last) return null;
+  decided.value = decided.peek().slice(0, -1); // first: what cannot be taken back must not stand in the way of others
   const groups = new Map();
   for (const sample of last.before) {
     // What was refused at Edge Impulse can only be approved again.
@@ -163,7 +164,6 @@ export async function takeBack() {
   for (const { state, samples, boxes } of groups.values()) {
     await decide(samples, state, { boxes: boxes?.map(({ label, x, y, width, height }) => ({ label, x, y, width, height })) });
   }
-  decided.value = decided.peek().slice(0, -1);
   return last;
 }
 

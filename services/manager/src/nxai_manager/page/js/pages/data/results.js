@@ -15,7 +15,7 @@ import { manifests } from "../../live.js";
 import { html, useEffect, useRef, useState } from "../../view.js";
 import { cameraName } from "./filters.js";
 
-const PAGE = 50;
+const PAGE = matchMedia("(max-width: 40rem)").matches ? 15 : 50; // there each is a card
 const LOOKS = 8; // a page that found little looks on so often before it says so
 
 const DOUBT = [

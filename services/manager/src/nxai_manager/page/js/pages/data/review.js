@@ -54,7 +54,7 @@ export function Review({ id, query }) {
   useTitle(sample ? t("Picture of {camera}", { camera: cameraName(sample.camera) }) : t("Picture"));
   if (!sample) {
     const missing = error instanceof ApiError && error.status === 404;
-    return html`<div class="page data">
+    return html`<div class="page page--wide data stack">
       <h1 class="unseen">${t("Picture")}</h1>
       ${
         missing
@@ -62,7 +62,8 @@ export function Review({ id, query }) {
               ${t("It may have been removed for want of room or for its age.")}
             <//>`
           : error
-            ? html`<${ErrorNote} error=${error} onRetry=${() => pictureOf(id).then(setAlone, setError)} />`
+            ? html`<a class="review__back small" href=${back}>${t("All pictures")}</a>
+                <${ErrorNote} error=${error} title=${t("The picture cannot be shown now")} onRetry=${() => pictureOf(id).then(setAlone, setError)} />`
             : html`<${Skeleton} height="60vh" />`
       }
     </div>`;
@@ -217,7 +218,7 @@ function Desk({ sample, place, query, back, onChange }) {
       </div>
     </header>
     <div class="review__columns">
-      <div class="review__main">
+      <div class="review__main" style=${{ "--ratio": sample.width / sample.height }}>
         <${BoxEditor}
           class="review__editor"
           picture=${pictureAddress(sample.id, NEXT_WIDTH)}
@@ -288,7 +289,7 @@ function Desk({ sample, place, query, back, onChange }) {
         ${
           !classified &&
           html`<${Card}
-            title=${changed ? t("Boxes, as you corrected them") : sample.boxes ? t("Boxes, as they were confirmed") : t("Boxes that the model found")}
+            title=${changed ? t("Your boxes") : sample.boxes ? t("Confirmed boxes") : t("The model's boxes")}
             actions=${changed && html`<${Badge} tone="warn">${t("not kept yet")}<//>`}
           >
             <${BoxList} boxes=${boxes} labels=${labels} marked=${marked} disabled=${off} onMark=${setMarked} onInput=${edit} />
