@@ -149,7 +149,7 @@ def test_setting_of_before_is_brought_back(box: PageBox, person: Visit) -> None:
     before = box.call("GET", "/settings")["revision"]
     box.call("PATCH", "/settings", json={"changes": {"logger": {"keep_days": 3}}})
     person.go("settings/history")
-    expect(page.get_by_text("logger.keep_days").first).to_be_visible()
+    expect(page.get_by_text('{"keep_days": 3}', exact=True)).to_be_visible()
     entries = page.get_by_label("Settings of before").get_by_role("link")
     entries.nth(1).click()
     page.get_by_role("button", name="Restore", exact=True).click()
@@ -251,8 +251,8 @@ def test_viewer_sees_and_cannot_change(browser: Browser, box: PageBox) -> None:
 
 @pytest.mark.parametrize("theme", THEMES)
 def test_nobody_is_shut_out(browser: Browser, box: PageBox, theme: Theme) -> None:
-    places = ("settings", "settings/history", "settings/bring", "settings/health")
-    places += ("settings/logs", "settings/accounts")
+    places: tuple[str, ...] = ("settings", "settings/history", "settings/bring")
+    places += ("settings/health", "settings/logs", "settings/accounts")
     with visit(browser, box, theme=theme) as window:
         for place in places:
             window.go(place)

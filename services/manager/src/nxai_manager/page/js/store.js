@@ -137,5 +137,7 @@ effect(() => {
   if (!now || now === revision) return;
   const first = revision === null;
   revision = now;
-  if (!first) for (const one of [cameras, models, settings, run]) if (one.data.peek() !== null) one.load();
+  if (first) return;
+  for (const one of [cameras, models, settings, run]) if (one.data.peek() !== null) one.load();
+  loadSession(); // the name of the box stands in the settings, too
 });
