@@ -264,6 +264,7 @@ def test_box_is_stopped_and_started(browser: Browser, box: PageBox) -> None:
         expect(tile(page, "Belt").get_by_text("The box is stopped")).to_be_visible()
         expect(picture(page, "Belt")).to_have_attribute("data-boxes", "0")
         assert box.call("GET", "/run")["running"] is False
+        expect(page.get_by_text("so far")).to_have_count(0)  # nobody knows what is there
 
         control(page).get_by_role("button", name="Run all cameras").click()
         expect(control(page)).to_contain_text("Running")

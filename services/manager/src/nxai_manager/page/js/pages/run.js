@@ -4,7 +4,7 @@ import { cameraStatus } from "../components/live_tile.js";
 import { EmptyState, ErrorNote, Figure, Note, Skeleton } from "../components/panels.js";
 import { milliseconds, number } from "../format.js";
 import { t } from "../i18n.js";
-import { useListen } from "../live.js";
+import { onMessage, useListen } from "../live.js";
 import { useTitle } from "../outlet.js";
 import { recent, tick, useRecent } from "../recent.js";
 import { to } from "../router.js";
@@ -26,6 +26,8 @@ export default function Run({ path, query }) {
   useEffect(() => {
     cameras.load();
     models.load();
+    // An imported model is put on a camera by cloud-sync: the settings do not change.
+    return onMessage("deployment", () => cameras.load());
   }, []);
   const told = cameras.data.value;
   const all = told?.cameras ?? [];
@@ -86,7 +88,7 @@ function Overview({ cameras: all, boxRuns, error, onTest }) {
                   ${all.map((camera) => html`<${RunTile} key=${camera.id} camera=${camera} boxRuns=${boxRuns} wish=${wish} onTest=${onTest} />`)}
                 </ul>
               </section>
-              <div class="run__aside"><${Events} cameras=${all} class="run__events" /></div>
+              <div class="run__aside"><${Events} cameras=${all} boxRuns=${boxRuns} class="run__events" /></div>
             </div>`
     }
   </div>`;

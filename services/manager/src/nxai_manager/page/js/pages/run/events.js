@@ -14,15 +14,18 @@ import { collectThumbnails, fetchSnapshot, isNews, thumbnails } from "./thumbnai
 
 const PAGE = 40;
 
-/** An event that has begun and not ended, as far as the camera's newest state says. */
-function underWay({ event, camera, label, timestamp_ms: at }) {
-  if (event === "end") return false;
+/**
+ * An event that has begun and not ended, as far as the camera's newest state says. `looked`: cameras that a model
+ * looks at; of others nobody knows.
+ */
+function underWay({ event, camera, label, timestamp_ms: at }, looked) {
+  if (event === "end" || !looked.has(camera)) return false;
   const state = states.value.get(camera);
   return !state || state.timestamp_ms < at || state.present[label] !== false;
 }
 
-/** {cameras (of GET cameras), only (id: the events of one camera)} */
-export function Events({ cameras, only, class: more }) {
+/** {cameras (of GET cameras), boxRuns, only (id: the events of one camera)} */
+export function Events({ cameras, boxRuns, only, class: more }) {
   useListen("events", "states");
   const [camera, setCamera] = useState("");
   const [label, setLabel] = useState("");
@@ -31,6 +34,7 @@ export function Events({ cameras, only, class: more }) {
   useEffect(collectThumbnails, []);
 
   const here = only ?? camera;
+  const looked = new Set(cameras.filter((one) => boxRuns && one.enabled && one.run).map(({ id }) => id));
   const all = useMemo(
     () =>
       events.value
@@ -39,7 +43,7 @@ export function Events({ cameras, only, class: more }) {
     [events.value, here],
   );
   const labels = useMemo(() => [...new Set(all.map((one) => one.label))].sort(), [events.value, here]);
-  const fits = all.filter((one) => (!label || one.label === label) && (!open || underWay(one)));
+  const fits = all.filter((one) => (!label || one.label === label) && (!open || underWay(one, looked)));
   const names = new Map(cameras.map(({ id, name }) => [id, name]));
 
   // The newest event of each camera may be older than this page: its snapshot is still there.
@@ -90,7 +94,7 @@ export function Events({ cameras, only, class: more }) {
           <//>`
         : html`<div class="events__scroll" tabindex="0" role="region" aria-label=${t("List of events")}>
             <ol class="events__list">
-              ${fits.slice(0, shown).map((one) => html`<${Event} key=${one.id} event=${one} name=${only ? null : (names.get(one.camera) ?? one.camera_name ?? one.camera)} />`)}
+              ${fits.slice(0, shown).map((one) => html`<${Event} key=${one.id} event=${one} now=${underWay(one, looked)} name=${only ? null : (names.get(one.camera) ?? one.camera_name ?? one.camera)} />`)}
             </ol>
             ${
               fits.length > shown &&
@@ -107,8 +111,7 @@ export function Events({ cameras, only, class: more }) {
 
 const long = (seconds) => (seconds < 1 ? `< 1 ${t("s")}` : duration(seconds));
 
-function Event({ event, name }) {
-  const now = underWay(event);
+function Event({ event, name, now }) {
   if (now) void tick.value; // its length grows
   const seconds = now ? (boxNow() - Date.parse(event.started_at)) / 1000 : event.duration_s;
   const picture = thumbnails.value.get(event.id);

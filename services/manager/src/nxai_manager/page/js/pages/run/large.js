@@ -127,7 +127,7 @@ export function Large({ id, cameras, boxRuns, onTest }) {
           />
           <p class="run__link"><a class="small" href=${to("input", id)}>${t("Camera settings")}</a></p>
         <//>
-        <${Events} key=${id} cameras=${cameras} only=${id} />
+        <${Events} key=${id} cameras=${cameras} boxRuns=${boxRuns} only=${id} />
       </div>
     </div>
   </div>`;
