@@ -265,7 +265,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Answers]:
     store.write([logged(item, observe(item), 1.0) for item in items])
     try:
         with SqlArchive(url, limit_s=30) as archive:
-            yield Answers(archive, GroupCommit(store))
+            yield Answers(archive, GroupCommit(store), clock=lambda: 0.0)
     finally:
         store.close()
 

@@ -118,9 +118,17 @@ def test_a_page_that_is_late_leads_on_from_what_was_looked_at() -> None:
     steps: list[Step] = [row(0), Place(50), Place(60), row(70)]
     looks = iter([False, True])
     page = fill(steps, text, limit=9, room=99, late=lambda: next(looks))
-    assert (page.pieces, page.next, page.searched_to_us) == ([b"0"], Place(50), 50)
+    assert (page.pieces, page.next, page.searched_to_us) == ([b"0"], Place(60), 60)
     page = fill(steps, text, limit=9, room=99, late=lambda: True)
-    assert (page.pieces, page.next) == ([b"0"], Place(0, "a", "m", "s", 0))
+    assert (page.pieces, page.next, page.searched_to_us) == ([b"0"], Place(50), 50)
+
+
+def test_a_page_that_is_late_has_some_results_all_the_same() -> None:
+    page = fill(map(row, range(500)), text, limit=300, room=10**6, late=lambda: True)
+    assert len(page.pieces) == 100
+    assert (page.next, page.searched_to_us) == (Place(99, "a", "m", "s", 99), 99)
+    page = fill(map(row, range(500)), text, limit=300, room=10**6, late=never)
+    assert len(page.pieces) == 300
 
 
 def test_places_in_time_are_passed_by() -> None:

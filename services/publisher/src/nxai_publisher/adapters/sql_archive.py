@@ -289,8 +289,8 @@ class SqlArchive:
             return
         if not path.exists():
             raise StorageUnavailable(
-                f"there is no data logger at {path}; has the publisher run here? "
-                "--database or NXAI_PUBLISHER_DATABASE_URL say where else to look"
+                f"there is no data logger at {path}: the publisher makes it when the data logger "
+                "is switched on, where NXAI_PUBLISHER_DATABASE_URL says"
             )
         if path.is_dir():
             raise StorageUnavailable(

@@ -12,6 +12,9 @@ from nxai_publisher.core.rows import MINUTE_S, Row
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
+AT_LEAST: Final = 100
+"""Pieces between two looks at the clock."""
+
 Step = Row | Place
 """Of a walk over stored results: a result, or a place up to which all were looked at."""
 
@@ -113,7 +116,7 @@ def fill(
         limit: Pieces at most.
         room: Bytes at most; a first piece that is larger is taken all the same.
         late: Whether it is time to answer. Asked after something was looked at, so that a
-            page always leads on.
+            page always leads on, and not after each piece: on a busy box it would have but one.
     """
     page = Filled()
     behind: Place | None = None
@@ -131,7 +134,7 @@ def fill(
             page.pieces.append(piece)
             page.size += len(piece)
         behind = Place.behind(step)
-        if late():
+        if piece and len(page.pieces) % AT_LEAST == 0 and late():
             page.next, page.searched_to_us = behind, behind.at_us
             return page
     return page
