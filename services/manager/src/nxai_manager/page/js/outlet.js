@@ -7,10 +7,15 @@ import { restoreScroll, route, to } from "./router.js";
 import { deviceName } from "./store.js";
 import { Component, html, useEffect, useRef, useState } from "./view.js";
 
-/** page: its tab's title and icon, its module, and of which part its styles and texts are (its own). */
+/** page: its tab's title and icon, its module, of which part its styles and texts are (its own), whose texts it uses. */
 export const PAGES = {
   model: { title: () => t("Model"), icon: "brain-circuit", load: () => import("./pages/model.js") },
-  input: { title: () => t("Input"), icon: "cctv", load: () => import("./pages/input.js") },
+  input: {
+    title: () => t("Input"),
+    icon: "cctv",
+    load: () => import("./pages/input.js"),
+    borrows: ["model", "settings"],
+  },
   output: { title: () => t("Output"), icon: "send", load: () => import("./pages/output.js") },
   run: { title: () => t("Run"), icon: "play", load: () => import("./pages/run.js") },
   data: { title: () => t("Data"), icon: "chart-line", load: () => import("./pages/data.js") },
@@ -42,8 +47,8 @@ const modules = new Map();
 
 async function load(name) {
   const page = PAGES[name];
-  const part = page.part ?? name;
-  const [module] = await Promise.all([page.load(), loadStyles(part), loadTexts(part)]);
+  const { part = name, borrows = [] } = page;
+  const [module] = await Promise.all([page.load(), loadStyles(part), ...[...borrows, part].map(loadTexts)]);
   modules.set(name, module.default);
 }
 

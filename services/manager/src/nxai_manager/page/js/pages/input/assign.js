@@ -1,6 +1,7 @@
 // Which models look at a camera: those of the settings stand in the file, imported ones are deployed.
-import { patch, path, post } from "../../api.js";
+import { path, post } from "../../api.js";
 import { cameras, models } from "../../store.js";
+import { change } from "./change.js";
 
 const idOf = (use) => (typeof use === "string" ? use : use.id);
 
@@ -8,10 +9,10 @@ const idOf = (use) => (typeof use === "string" ? use : use.id);
 export async function assign(model, camera, on) {
   const about = models.data.peek().models.find((one) => one.model === model);
   if (about.source === "settings") {
-    const { settings } = cameras.data.peek().cameras.find(({ id }) => id === camera);
-    const now = settings.models ?? [];
-    const next = on ? [...now, model] : now.filter((use) => idOf(use) !== model);
-    await patch(path`cameras/${camera}`, { models: next });
+    await change(camera, ({ models: now = [] }) => {
+      const others = now.filter((use) => idOf(use) !== model);
+      return { models: on ? [...others, model] : others };
+    });
   } else if (on) {
     await post(path`models/${model}/deploy`, { cameras: [...new Set([...about.cameras, camera])] });
   } else {
@@ -20,20 +21,19 @@ export async function assign(model, camera, on) {
   await Promise.all([cameras.load(), models.load()]);
 }
 
-/** Threshold of a model on a camera, where the camera says one of its own. */
-export function ownThreshold(camera, model) {
-  const use = (camera.settings.models ?? []).find((one) => idOf(one) === model);
+/** Threshold of a model on a camera, where the camera says one of its own; else null. */
+export function ownThreshold({ settings }, model) {
+  const use = (settings.models ?? []).find((one) => idOf(one) === model);
   return typeof use === "object" ? (use.threshold ?? null) : null;
 }
 
-export async function setThreshold(camera, model, threshold) {
-  const next = (camera.settings.models ?? []).map((use) => {
-    if (idOf(use) !== model) return use;
-    const full = typeof use === "string" ? { id: use } : { ...use };
-    if (threshold === null) delete full.threshold;
-    else full.threshold = threshold;
-    return Object.keys(full).length === 1 ? full.id : full;
-  });
-  await patch(path`cameras/${camera.id}`, { models: next });
-  await cameras.load();
-}
+/** null: as the model says. */
+export const setThreshold = (camera, model, threshold) =>
+  change(camera.id, ({ models: now = [] }) => ({
+    models: now.map((use) => {
+      if (idOf(use) !== model) return use;
+      const { threshold: _before, ...rest } = typeof use === "string" ? { id: use } : use;
+      if (threshold !== null) return { ...rest, threshold };
+      return Object.keys(rest).length === 1 ? rest.id : rest;
+    }),
+  }));

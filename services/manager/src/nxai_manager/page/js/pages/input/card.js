@@ -7,42 +7,45 @@ import { t } from "../../i18n.js";
 import { to } from "../../router.js";
 import { models } from "../../store.js";
 import { html, useState } from "../../view.js";
+import { areasOf } from "./areas.js";
 import { connectionFacts, placeOf, stateOf, typeWord } from "./facts.js";
 import { Still } from "./still.js";
 
 export function CameraCard({ camera, boxRuns }) {
   const [live, setLive] = useState(false);
+  const { id, name, settings } = camera;
   const { state, reason } = stateOf(camera, boxRuns);
-  const names = camera.models.map((id) => models.data.value?.models.find(({ model }) => model === id)?.name ?? id);
-  return html`<li class="card camera-card">
-    <div class="camera-card__picture">
+  const names = camera.models.map((one) => models.data.value?.models.find(({ model }) => model === one)?.name ?? one);
+  const facts = connectionFacts(camera);
+  const place = placeOf(settings);
+  const words = [typeWord(settings.source?.type), place].filter(Boolean).join(" · ");
+  return html`<li class="card input__card">
+    <div class="input__picture">
       ${
-        !camera.enabled
-          ? html`<div class="still still--empty"><span class="small">${t("Switched off")}</span></div>`
-          : live
-            ? html`<${LiveTile} camera=${camera.id} name=${camera.name} width=${640} fps=${10} />`
-            : html`<${Still} camera=${camera.id} name=${camera.name} />`
+        live && camera.enabled
+          ? html`<${LiveTile} camera=${id} name=${name} width=${640} fps=${10} bar=${false} link=${false} areas=${areasOf(settings)} />`
+          : html`<${Still} camera=${camera} />`
       }
       ${
         camera.enabled &&
-        html`<${Button} size="s" class="camera-card__live" icon=${live ? "image" : "play"} pressed=${live} onClick=${() => setLive(!live)}>${live ? t("Still") : t("Live")}<//>`
+        html`<${Button} size="s" class="input__live" icon=${live ? "image" : "play"} aria-label=${live ? t("Still picture of {camera}", { camera: name }) : t("Live picture of {camera}", { camera: name })} onClick=${() => setLive(!live)}>${live ? t("Still") : t("Live")}<//>`
       }
     </div>
-    <div class="camera-card__body">
-      <div class="row row--apart row--top">
-        <div class="grow">
-          <h2 class="camera-card__name"><a href=${to("input", camera.id)}>${camera.name}</a></h2>
-          <p class="small soft truncate" title=${placeOf(camera.settings)}>${typeWord(camera.settings.source?.type)}</p>
+    <div class="input__body">
+      <div>
+        <div class="input__head">
+          <h2 class="input__name"><a href=${to("input", id)}>${name}</a></h2>
+          <${StateChip} state=${state} />
         </div>
-        <${StateChip} state=${state} />
+        <p class="small soft truncate" title=${words}>${words}</p>
       </div>
-      ${reason && html`<p class="small camera-card__reason">${sentence(reason)}</p>`}
-      <${Facts} items=${connectionFacts(camera)} />
+      ${reason && html`<p class="small input__reason">${sentence(reason)}</p>`}
+      ${facts.length > 0 && html`<${Facts} class="input__facts" items=${facts} />`}
       <p class="small"><span class="soft">${t("Models:")}</span> ${names.length ? list(names) : html`<span class="soft">${t("none looks at it")}</span>`}</p>
-      <div class="row">
-        <${Button} size="s" icon="settings" href=${to("input", camera.id)} aria-label=${t("Settings of {camera}", { camera: camera.name })}>${t("Settings")}<//>
-        <${Button} size="s" icon="pentagon" href=${to("input", camera.id, "areas")} aria-label=${t("Areas of {camera}", { camera: camera.name })}>${t("Areas")}<//>
-        <${Button} size="s" icon="brain-circuit" href=${to("input", camera.id, "models")} aria-label=${t("Models of {camera}", { camera: camera.name })}>${t("Models")}<//>
+      <div class="row input__ways">
+        <${Button} size="s" icon="settings" href=${to("input", id)} aria-label=${t("Settings of {camera}", { camera: name })}>${t("Settings")}<//>
+        <${Button} size="s" icon="pentagon" href=${to("input", id, "areas")} aria-label=${t("Areas of {camera}", { camera: name })}>${t("Areas")}<//>
+        <${Button} size="s" icon="brain-circuit" href=${to("input", id, "models")} aria-label=${t("Models of {camera}", { camera: name })}>${t("Models")}<//>
       </div>
     </div>
   </li>`;

@@ -1,117 +1,148 @@
 // Models that look at a camera, and what they see of its picture.
-import { get, patch, path } from "../../api.js";
+import { get, path } from "../../api.js";
 import { Button } from "../../components/button.js";
 import { Checkbox, Select, Slider, Switch } from "../../components/field.js";
-import { Card, EmptyState, ErrorNote } from "../../components/panels.js";
+import { Card, EmptyState, ErrorNote, Skeleton } from "../../components/panels.js";
 import { score } from "../../format.js";
 import { t } from "../../i18n.js";
 import { to } from "../../router.js";
-import { cameras, models } from "../../store.js";
+import { can, models } from "../../store.js";
 import { html, useEffect, useState } from "../../view.js";
 import { resizeWord } from "../model/words.js";
+import { corners } from "./areas.js";
 import { assign, ownThreshold, setThreshold } from "./assign.js";
+import { useDraft } from "./change.js";
+import { hasPicture } from "./facts.js";
+import { Behind, SaveBar } from "./save_bar.js";
 import { Still } from "./still.js";
 
 export function Models({ camera, may }) {
   const [error, setError] = useState(null);
-  const known = models.data.value?.models.filter(({ shadow_of: shadow, model }) => !shadow && model) ?? [];
+  const [under, setUnder] = useState(new Map()); // model -> what it shall be, until the box says so
+  const told = models.data.value;
+  const known = told?.models.filter(({ shadow_of: shadow, model }) => !shadow && model) ?? [];
   const change = async (model, on) => {
+    setUnder((now) => new Map(now).set(model, on));
     try {
       await assign(model, camera.id, on);
       setError(null);
     } catch (reason) {
       setError(reason);
+    } finally {
+      setUnder((now) => new Map([...now].filter(([one]) => one !== model)));
     }
   };
   return html`<div class="stack">
     <${Card} title=${t("Models that look at it")} icon="brain-circuit">
-      <${ErrorNote} error=${error} />
+      <${ErrorNote} error=${error} class="input__problem" />
       ${
-        known.length === 0
-          ? html`<${EmptyState} icon="brain-circuit" title=${t("No model yet")} action=${html`<${Button} href=${to("model")}>${t("Add a model")}<//>`} />`
-          : html`<ul class="input__models">
-              ${known.map((one) => {
-                const on = camera.models.includes(one.model);
-                return html`<li key=${one.model}>
-                  <${Checkbox} label=${one.name} checked=${on} disabled=${!may} onInput=${(checked) => change(one.model, checked)} help=${one.source === "imported" ? t("Imported") : t("From settings.json")} />
-                  ${on && one.source === "settings" && html`<${Threshold} camera=${camera} model=${one} may=${may} />`}
-                </li>`;
-              })}
-            </ul>`
+        !told
+          ? html`<${Skeleton} lines=${2} />`
+          : known.length === 0
+            ? html`<${EmptyState} icon="brain-circuit" title=${t("No model yet")} action=${can("configure") && html`<${Button} href=${to("model")}>${t("Add a model")}<//>`} />`
+            : html`<ul class="input__models">
+                ${known.map((one) => {
+                  const on = under.get(one.model) ?? camera.models.includes(one.model);
+                  return html`<li key=${one.model}>
+                    <${Checkbox} label=${one.name} checked=${on} disabled=${!may} onInput=${(checked) => change(one.model, checked)} help=${one.source === "settings" ? t("From settings.json") : t("Imported")} />
+                    ${on && one.source === "settings" && camera.models.includes(one.model) && html`<${Threshold} camera=${camera} model=${one} may=${may} onError=${setError} />`}
+                  </li>`;
+                })}
+              </ul>`
       }
     <//>
     ${camera.models.length > 0 && html`<${Seen} camera=${camera} may=${may} />`}
   </div>`;
 }
 
-function Threshold({ camera, model, may }) {
+function Threshold({ camera, model, may, onError }) {
   const own = ownThreshold(camera, model.model);
-  const [typed, setTyped] = useState(own ?? model.manifest?.threshold ?? 0.5);
+  const usual = model.manifest?.threshold;
+  const [typed, setTyped] = useState(own ?? usual ?? 0.5);
   useEffect(() => {
     if (own !== null) setTyped(own);
   }, [own]);
+  const set = (value) => setThreshold(camera, model.model, value).then(() => onError(null), onError);
   return html`<div class="input__threshold">
-    <${Switch} label=${t("Own threshold on this camera")} checked=${own !== null} disabled=${!may} onInput=${(on) => setThreshold(camera, model.model, on ? typed : null)} help=${own === null ? t("As the model says: {n}", { n: score(model.manifest?.threshold) }) : null} />
-    ${own !== null && html`<${Slider} label=${t("Lowest confidence")} value=${typed} disabled=${!may} onInput=${setTyped} onCommit=${(n) => setThreshold(camera, model.model, n)} />`}
+    <${Switch} label=${t("Own threshold on this camera")} checked=${own !== null} disabled=${!may} onInput=${(on) => set(on ? typed : null)} help=${own === null && usual !== undefined ? t("As the model says: {n}", { n: score(usual) }) : null} />
+    ${own !== null && html`<${Slider} label=${t("Lowest confidence")} value=${typed} disabled=${!may} onInput=${setTyped} onCommit=${set} />`}
   </div>`;
 }
+
+const modeOf = ({ resize_mode: mode = null }) => ({ mode });
+const modeSettings = ({ mode }) => (mode ? { resize_mode: mode } : {});
+const MODES = ["squash", "fit-short", "fit-long"];
 
 /** The picture as the model gets it, made by the very resizer of its frames. */
 function Seen({ camera, may }) {
   const offered = camera.models.map((id) => models.data.value?.models.find(({ model }) => model === id)).filter((one) => one?.manifest);
-  const [chosen, setChosen] = useState(offered[0]?.model ?? "");
-  const [mode, setMode] = useState(camera.settings.resize_mode ?? null);
-  const [error, setError] = useState(null);
+  const [chosen, setChosen] = useState("");
+  const desk = useDraft(camera, modeOf, modeSettings);
+  const { mode } = desk.draft;
+  const [picture, setPicture] = useState({ url: "", error: null });
   const [again, setAgain] = useState(0);
   const model = offered.find((one) => one.model === chosen) ?? offered[0];
-  const saved = camera.settings.resize_mode ?? null;
-  const [url, setUrl] = useState("");
+  const { region = null, masks = [] } = camera.settings;
+  const there = hasPicture(camera);
+  const version = `${again} ${JSON.stringify([region, masks])}`;
   useEffect(() => {
-    if (!model) return undefined;
+    if (!model || !there) return undefined;
     let made = "";
     let gone = false;
     get(path`cameras/${camera.id}/as-model`, { model: model.model, resize_mode: mode }).then(
       (blob) => {
         if (gone) return;
         made = URL.createObjectURL(blob);
-        setUrl(made);
-        setError(null);
+        setPicture({ url: made, error: null });
       },
-      (reason) => !gone && setError(reason),
+      (error) => !gone && setPicture((now) => ({ ...now, error })),
     );
     return () => {
       gone = true;
-      if (made) URL.revokeObjectURL(made);
+      if (made) setTimeout(() => URL.revokeObjectURL(made), 1000); // it is shown until the next one is there
     };
-  }, [camera.id, model?.model, mode, again, JSON.stringify(camera.settings.region ?? null)]);
+  }, [camera.id, model?.model, mode, there, version]);
   if (!model) return null;
-  const save = async () => {
-    await patch(path`cameras/${camera.id}`, { resize_mode: mode });
-    await cameras.load();
-  };
+  const { width, height } = model.manifest;
   return html`<${Card}
     title=${t("What the model sees")}
     icon="scan"
-    lead=${t("{width} × {height} pixels, as the frames that it gets.", { width: model.manifest.width, height: model.manifest.height })}
-    actions=${html`<${Button} size="s" icon="refresh-cw" onClick=${() => setAgain(again + 1)}>${t("New picture")}<//>`}
-    foot=${html`<div class="row row--end"><${Button} kind="primary" icon="save" disabled=${!may || mode === saved} why=${may ? t("Nothing was changed.") : t("Only an administrator can change this.")} onClick=${save}>${t("Save")}<//></div>`}
+    lead=${t("{width} × {height} pixels, as the frames that it gets.", { width, height })}
+    actions=${there && html`<${Button} size="s" icon="refresh-cw" onClick=${() => setAgain(again + 1)}>${t("New picture")}<//>`}
+    foot=${html`<${SaveBar} ...${desk} may=${may} />`}
   >
     <div class="stack">
-      ${offered.length > 1 && html`<${Select} label=${t("Model")} value=${model.model} onInput=${setChosen} options=${offered.map((one) => ({ value: one.model, label: one.name }))} />`}
-      <${Select}
-        label=${t("Resize mode")}
-        value=${mode}
-        disabled=${!may}
-        onInput=${setMode}
-        options=${[{ value: null, label: t("As the model was trained: {mode}", { mode: resizeWord(model.manifest.resize_mode) }) }, ...["squash", "fit-short", "fit-long"].map((one) => ({ value: one, label: resizeWord(one) }))]}
-        help=${t("Change it only when the model was trained otherwise.")}
-      />
-      <${ErrorNote} error=${error} />
+      <${Behind} ...${desk} />
+      <div class="input__fields">
+        ${offered.length > 1 && html`<${Select} label=${t("Model")} value=${model.model} onInput=${setChosen} options=${offered.map((one) => ({ value: one.model, label: one.name }))} />`}
+        <${Select}
+          label=${t("Resize mode")}
+          value=${mode}
+          disabled=${!may}
+          onInput=${(next) => desk.setDraft({ mode: next })}
+          options=${[{ value: null, label: t("As the model was trained: {mode}", { mode: resizeWord(model.manifest.resize_mode) }) }, ...MODES.map((one) => ({ value: one, label: resizeWord(one) }))]}
+          help=${t("Change it only when the model was trained otherwise.")}
+        />
+      </div>
+      <${ErrorNote} error=${desk.error} />
+      ${there && html`<${ErrorNote} error=${picture.error} onRetry=${() => setAgain(again + 1)} />`}
       <div class="seen">
-        <figure><${Still} camera=${camera.id} name=${camera.name} width=${480} every=${0} version=${String(again)} /><figcaption class="small soft">${t("The camera")}</figcaption></figure>
-        <figure>${url && html`<img class="seen__model" src=${url} alt=${t("What {model} sees", { model: model.name })} />`}<figcaption class="small soft">${t("The model")}</figcaption></figure>
+        <figure>
+          <div class="input__frame">
+            <${Still} camera=${camera} width=${640} every=${0} version=${version}>
+              ${region && html`<svg class="seen__region" viewBox="0 0 1 1" preserveAspectRatio="none" aria-hidden="true"><polygon class="area area--roi" points=${corners(region).map((point) => point.join()).join(" ")} /></svg>`}
+            <//>
+          </div>
+          <figcaption class="small soft">${region ? t("The camera, and the region that models see") : t("The camera")}</figcaption>
+        </figure>
+        ${
+          there &&
+          html`<figure>
+            ${picture.url ? html`<img class="seen__model" src=${picture.url} width=${width} height=${height} alt=${t("What {model} sees", { model: model.name })} />` : !picture.error && html`<${Skeleton} height="16rem" />`}
+            <figcaption class="small soft">${t("The model")}</figcaption>
+          </figure>`
+        }
       </div>
     </div>
   <//>`;
 }
-

@@ -1,31 +1,33 @@
 // A camera's picture, fetched anew every few seconds: cheap enough for many.
 import { get, path } from "../../api.js";
+import { Icon } from "../../components/icon.js";
 import { sentence } from "../../format.js";
 import { t } from "../../i18n.js";
 import { html, useEffect, useRef, useState } from "../../view.js";
-import { Icon } from "../../components/icon.js";
+import { hasPicture, stateOf } from "./facts.js";
 
 const EVERY_MS = 5000;
 
-/** {camera (id), name, width, every (ms; 0: once), version (a change fetches anew), onError} */
-export function Still({ camera, name, width = 480, every = EVERY_MS, version = "" }) {
+/** {camera (of the list), width, every (ms; 0: once), version (a change fetches anew), children (on the picture)} */
+export function Still({ camera, width = 480, every = EVERY_MS, version = "", children }) {
   const [url, setUrl] = useState("");
   const [error, setError] = useState("");
   const last = useRef("");
+  const there = hasPicture(camera);
   useEffect(() => {
+    if (!there) return undefined;
     let gone = false;
     let timer = 0;
     async function look() {
       try {
         if (!document.hidden) {
-          const blob = await get(path`cameras/${camera}/still`, { width });
+          const blob = await get(path`cameras/${camera.id}/still`, { width });
           if (gone) return;
-          const next = URL.createObjectURL(blob);
-          setUrl(next);
+          const old = last.current;
+          last.current = URL.createObjectURL(blob);
+          setUrl(last.current);
           setError("");
           // The picture before is still shown for a moment.
-          const old = last.current;
-          last.current = next;
           if (old) setTimeout(() => URL.revokeObjectURL(old), 1000);
         }
       } catch (reason) {
@@ -37,13 +39,21 @@ export function Still({ camera, name, width = 480, every = EVERY_MS, version = "
     return () => {
       gone = true;
       clearTimeout(timer);
-      if (last.current) URL.revokeObjectURL(last.current);
-      last.current = "";
     };
-  }, [camera, width, every, version]);
+  }, [camera.id, width, every, version, there]);
+  useEffect(() => () => URL.revokeObjectURL(last.current), []);
+
+  if (!camera.enabled) return html`<${Blank} icon="video-off">${t("Switched off")}<//>`;
   if (!url) {
-    return html`<div class="still still--empty"><${Icon} name=${error ? "image-off" : "image"} />${error && html`<span class="small">${sentence(error)}</span>`}</div>`;
+    const waits = !error && there;
+    return html`<${Blank} icon=${error ? "image-off" : "image"}>${error ? sentence(error) : waits ? "" : t("No picture yet")}<//>`;
   }
-  return html`<div class="still"><img src=${url} alt=${t("Picture of {camera}", { camera: name })} />${error && html`<span class="still__old">${t("An older picture")}</span>`}</div>`;
+  const old = error || !["running", "paused"].includes(stateOf(camera).state);
+  return html`<div class="still">
+    <img src=${url} alt=${t("Picture of {camera}", { camera: camera.name })} />
+    ${children}
+    ${old && html`<span class="still__old">${t("An older picture")}</span>`}
+  </div>`;
 }
 
+const Blank = ({ icon, children }) => html`<div class="still still--empty"><${Icon} name=${icon} /><span class="small">${children}</span></div>`;

@@ -5,15 +5,16 @@ import { confirm } from "../../components/dialog.js";
 import { Switch } from "../../components/field.js";
 import { Card, ErrorNote, Note, Skeleton, When } from "../../components/panels.js";
 import { toast } from "../../components/toast.js";
+import { useUnsaved } from "../../components/unsaved.js";
 import { sentence } from "../../format.js";
 import { t, tn } from "../../i18n.js";
-import { guardLeaving, to } from "../../router.js";
+import { to } from "../../router.js";
 import { schema } from "../../settings_document.js";
 import { can, settings } from "../../store.js";
 import { html, signal, useEffect, useMemo, useRef, useState } from "../../view.js";
 import { CodeArea, showLine } from "./code_area.js";
 import { changed, written } from "./pretty.js";
-import { SchemaForm } from "./schema_form.js";
+import { aboutOf, SchemaForm } from "./schema_form.js";
 
 /** A text that came from an import, and waits to be saved here: {text, token}. */
 export const imported = signal(null);
@@ -52,7 +53,7 @@ function Desk({ told, whole }) {
   }, [told.revision]);
   const behind = told.revision !== base.revision;
 
-  useEffect(() => (dirty ? guardLeaving(() => t("The settings are not saved.")) : undefined), [dirty]);
+  useUnsaved(dirty);
 
   // Checked by the box itself, a moment after the last letter.
   useEffect(() => {
@@ -217,7 +218,7 @@ function Forms({ whole, document, edit, errors, may }) {
       ["rollback", "RollbackOptions", t("Rolling back by itself")],
       ["limits", "SampleLimits", t("Room for collected pictures")],
     ].map(
-      ([key, part, title]) => html`<${Card} key=${key} title=${title} icon="cpu" lead=${whole.$defs[part].description}>
+      ([key, part, title]) => html`<${Card} key=${key} title=${title} icon="cpu" lead=${aboutOf(whole, part)}>
         <${SchemaForm} ...${shared} part=${part} value=${ei[key]} path=${["edge_impulse", key]} />
       <//>`,
     )}

@@ -1,0 +1,17 @@
+import { t } from "../i18n.js";
+import { guardLeaving } from "../router.js";
+import { useEffect } from "../view.js";
+import { confirm } from "./dialog.js";
+
+/** While `dirty`, leaving the place asks first. */
+export function useUnsaved(dirty) {
+  useEffect(() => (dirty ? guardLeaving(ask) : undefined), [dirty]);
+}
+
+const ask = () =>
+  confirm({
+    title: t("Leave without saving?"),
+    text: t("What was changed here is lost."),
+    action: t("Leave"),
+    cancel: t("Stay"),
+  });
