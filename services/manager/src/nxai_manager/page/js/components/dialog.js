@@ -23,13 +23,9 @@ export function Dialog({
   useLayoutEffect(() => {
     const dialog = ref.current;
     if (!open || !dialog) return undefined;
-    const before = document.activeElement;
     dialog.showModal();
     dialog.querySelector("[autofocus]")?.focus();
-    return () => {
-      dialog.close();
-      before?.focus?.();
-    };
+    return () => dialog.close(); // which gives the focus back
   }, [open]);
 
   const backdrop = useBackdrop(dismissable ? onClose : null);
