@@ -622,7 +622,7 @@ def test_file_of_the_closed_manager_is_translated_and_its_passwords_stay_here(
     }
     with running_desk(tmp_path) as box:
         box.settle()
-        found = box.desk.take_in(json.dumps(file))
+        found = box.desk.take_in("\ufeff" + json.dumps(file))
         assert (found.kind, found.problems) == ("nx-ai-manager", ())
         assert PASSWORD not in repr(found)
         assert {row.key: row.outcome for row in found.rows}["module.InputCamera1AspectRatio"] == (

@@ -645,6 +645,7 @@ class SettingsDesk:
         Raises:
             RefusedSettings: it is neither.
         """
+        text = text.removeprefix("\ufeff")  # Windows editors begin a file with a mark
         value = _value(text)
         rows: tuple[Row, ...] = ()
         kind: Literal["nxai-edge", "nx-ai-manager"] = "nxai-edge"
