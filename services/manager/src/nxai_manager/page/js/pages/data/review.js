@@ -12,7 +12,7 @@ import { t, tn } from "../../i18n.js";
 import { useTitle } from "../../outlet.js";
 import { go, guardLeaving, to } from "../../router.js";
 import { can } from "../../store.js";
-import { html, useEffect, useMemo, useRef, useState } from "../../view.js";
+import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "../../view.js";
 import { cameraName } from "./filters.js";
 import { decide, decided, keyOf, morePictures, pictureAddress, pictureOf, pictures, remember, showPictures, takeBack, whyNoReview, wholeOf } from "./pictures.js";
 import { boxesOf, capturedAt, isClassified, pictureState, strategyWord } from "./words.js";
@@ -132,7 +132,8 @@ function Desk({ sample, place, query, back, onChange }) {
 
   /** Decide, and go on to the next one. */
   async function settle(decision, options = {}) {
-    if (working || !may || locked) return;
+    // Once it is decided, keys that come before the next picture is shown are not about this one.
+    if (working || saved.current || !may || locked) return;
     setWorking(true);
     setError(null);
     try {
@@ -162,15 +163,19 @@ function Desk({ sample, place, query, back, onChange }) {
       const last = await takeBack();
       if (!last) return;
       toast(t("Taken back."));
-      saved.current = true;
-      if (last.id !== sample.id) go(to("data", "samples", last.id, query));
-      else onChange(last.before[0]);
+      if (last.id === sample.id) {
+        saved.current = false;
+        onChange(last.before[0]);
+      } else {
+        saved.current = true;
+        go(to("data", "samples", last.id, query));
+      }
     } catch (reason) {
       showError(reason);
     }
   }
 
-  useEffect(() => {
+  useLayoutEffect(() => {
     const keys = (event) => {
       if (event.defaultPrevented || event.altKey || event.target.closest("input:not([type=radio]), select, textarea, dialog, [role=menu]")) return;
       const letter = event.key.toLowerCase();
@@ -350,7 +355,7 @@ function BoxList({ boxes, labels, marked, disabled, onMark, onInput }) {
           options=${labels}
           onInput=${(label) => onInput(boxes.map((one, place) => (place === index ? { ...one, label } : one)))}
         />
-        <span class="number small soft">${box.confidence === undefined ? t("by hand") : score(box.confidence)}</span>
+        <span class="number small soft">${box.confidence === undefined ? t("by a person") : score(box.confidence)}</span>
         <${IconButton}
           size="s"
           icon="trash-2"
