@@ -200,3 +200,33 @@ def test_all_comes_from_the_box_and_the_first_view_is_small(
         )
     assert sum(size for _, size in sizes) < FIRST_VIEW_BYTES, sizes
     assert {url for url in asked if not url.startswith((demo.url, "blob:", "data:"))} == set()
+
+
+def test_a_notice_is_seen_and_closed_above_a_dialog(browser: Browser, demo: PageBox) -> None:
+    with visit(browser, demo) as person:
+        page = person.page
+        person.go("start")
+        page.get_by_role("button", name=f"Menu of {USER}").click()
+        page.get_by_role("menuitem", name="Change password").click()
+        page.get_by_label("Password now").wait_for()
+        page.evaluate(
+            """async () => {
+                const { toast } = await import(new URL("js/components/toast.js", document.baseURI));
+                toast("It did not work.", { tone: "bad" });
+            }"""
+        )
+        notice = page.get_by_role("alert").filter(has_text="It did not work.")
+        expect(notice).to_be_visible()
+        assert person.barriers() == []
+        notice.get_by_role("button", name="Close").click()  # not where a dialog covers it
+        expect(notice).to_have_count(0)
+
+        page.evaluate(
+            """async () => {
+                const { toast } = await import(new URL("js/components/toast.js", document.baseURI));
+                toast("It stays.", { tone: "bad" });
+            }"""
+        )
+        page.keyboard.press("Escape")
+        page.get_by_role("alert").get_by_role("button", name="Close").click()
+        expect(page.get_by_text("It stays.")).to_have_count(0)

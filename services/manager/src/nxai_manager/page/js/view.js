@@ -2,7 +2,7 @@
 import { h } from "../vendor/preact.js";
 import htm from "../vendor/htm.js";
 
-export { Component, Fragment, createContext, createRef, h, render } from "../vendor/preact.js";
+export { Component, Fragment, createContext, createPortal, createRef, h, render } from "../vendor/preact.js";
 export {
   useCallback,
   useContext,

@@ -1,6 +1,7 @@
 import { t } from "../i18n.js";
 import { cls, html, signal, useId, useLayoutEffect, useRef } from "../view.js";
 import { Button, IconButton } from "./button.js";
+import { layer } from "./layers.js";
 
 /**
  * A modal window: {title, open, onClose, size: "s"|"m"|"l"|"full", footer, children, lead, dismissable}
@@ -25,7 +26,11 @@ export function Dialog({
     if (!open || !dialog) return undefined;
     dialog.showModal();
     dialog.querySelector("[autofocus]")?.focus();
-    return () => dialog.close(); // which gives the focus back
+    const end = layer(dialog);
+    return () => {
+      end();
+      dialog.close(); // which gives the focus back
+    };
   }, [open]);
 
   const backdrop = useBackdrop(dismissable ? onClose : null);

@@ -1,4 +1,4 @@
-import { cls, html, useId, useRef } from "../view.js";
+import { cls, html, useEffect, useId, useRef } from "../view.js";
 import { Icon } from "./icon.js";
 
 /**
@@ -8,12 +8,22 @@ import { Icon } from "./icon.js";
 export function Tabs({ label, tabs, value, onInput, children, class: more }) {
   const base = useId();
   const list = useRef(null);
+
+  // Where they are wider than the window, the chosen one is in sight.
+  useEffect(() => {
+    const box = list.current;
+    const tab = box?.querySelector('[aria-selected="true"], [aria-current="page"]');
+    if (!tab) return;
+    const left = tab.offsetLeft - box.offsetLeft;
+    if (left < box.scrollLeft || left + tab.offsetWidth > box.scrollLeft + box.clientWidth) box.scrollLeft = left - 48;
+  }, [value]);
+
   const inner = (tab) => html`${tab.icon && html`<${Icon} name=${tab.icon} />`}<span>${tab.label}</span>
     ${tab.count !== undefined && tab.count !== null && html`<span class="tabs__count number">${tab.count}</span>`}`;
 
   if (tabs[0]?.href) {
     return html`<div class=${more}>
-      <nav class="tabs" aria-label=${label}>
+      <nav class="tabs" aria-label=${label} ref=${list}>
         ${tabs.map((tab) => html`<a class="tabs__tab" href=${tab.href} aria-current=${tab.id === value ? "page" : null}>${inner(tab)}</a>`)}
       </nav>
       ${children && html`<div class="tabs__panel">${children}</div>`}

@@ -1,7 +1,8 @@
 import { sentence } from "../format.js";
 import { t } from "../i18n.js";
-import { html, signal } from "../view.js";
+import { createPortal, html, signal } from "../view.js";
 import { Icon } from "./icon.js";
+import { layers } from "./layers.js";
 
 const toasts = signal([]);
 let last = 0;
@@ -31,6 +32,11 @@ export function showError(error) {
 }
 
 export function Toasts() {
+  const top = layers.value.at(-1);
+  return top ? createPortal(html`<${List} />`, top) : html`<${List} />`;
+}
+
+function List() {
   return html`<div class="toasts" role="region" aria-label=${t("Notices")}>
     <div aria-live="polite" aria-atomic="false">
       ${toasts.value.map(
