@@ -191,6 +191,18 @@ def test_confirmed_boxes_arrive_as_labels(
     assert "x-no-label" not in request.headers
 
 
+def test_a_class_that_a_person_chose_arrives_as_the_label(
+    ingestion: IngestionHttp, project: ei.Project, pictures: Pictures, emulator: ei.Emulator
+) -> None:
+    label = "größe/2 %"
+    whole = (LabelledBox(label, 0, 0, 64, 48),)
+    ingestion.send(batch(pictures.add(1, boxes=whole, scores=(("ok", 0.9),))), pictures.path)
+    (stored,) = project.samples.values()
+    assert (stored.label, stored.boxes) == (label, ())
+    (request,) = emulator.asked("/files")
+    assert "x-no-label" not in request.headers
+
+
 def test_a_picture_that_was_confirmed_to_be_empty_is_no_unlabelled_one(
     ingestion: IngestionHttp, project: ei.Project, pictures: Pictures, emulator: ei.Emulator
 ) -> None:

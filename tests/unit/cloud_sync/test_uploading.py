@@ -93,6 +93,34 @@ def test_confirmed_boxes_go_in_requests_of_their_own() -> None:
     assert "review" not in dict(made[0].metadata)
 
 
+def test_classes_that_a_person_chose_go_in_requests_of_their_own() -> None:
+    def classed(number: int, label: str, **changes: Any) -> StoredSample:
+        whole = LabelledBox(label, 0, 0, 640, 480)
+        said = {"scores": (("ok", 0.6), ("bad", 0.4)), "boxes": (whole,)}
+        return sample(number, **{**said, **changes})
+
+    part = LabelledBox("bad", 0, 0, 639, 480)
+    samples = [
+        classed(0, "ok"),
+        classed(1, "bad"),
+        classed(2, "ok"),
+        classed(3, "ok", boxes=None),
+        classed(4, "ok", boxes=(part,)),
+        classed(5, "ok", boxes=()),
+        classed(6, "ok", scores=()),
+    ]
+    made = batches(samples, device="box", category="split", size=20, predictions=False)
+    assert [(each.label, [one.captured_at_us for one in each.samples]) for each in made] == [
+        ("ok", [0, 2]),
+        ("bad", [1]),
+        ("", [3]),
+        ("", [4, 6]),
+        ("", [5]),
+    ]
+    assert dict(made[0].metadata)["review"] == "class confirmed"
+    assert dict(made[3].metadata)["review"] == "boxes confirmed"
+
+
 def test_predictions_share_a_request_only_when_they_are_equal() -> None:
     samples = [sample(0, predictions=(NUT,)), sample(1), sample(2), sample(3, predictions=(NUT,))]
     assert grouped(*samples, predictions=True) == [[0, 3], [1, 2]]

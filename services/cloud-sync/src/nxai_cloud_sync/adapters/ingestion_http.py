@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 from nxai_cloud_sync.adapters.edge_impulse_http import EdgeImpulseServer, HttpLimits, base_url
 from nxai_cloud_sync.core.sample import StoredSample
@@ -74,7 +75,8 @@ class IngestionHttp:
         return tuple(done[sample.id] for sample in batch.samples)
 
     def _upload(self, batch: UploadBatch, files: Sequence["_File"]) -> tuple[FileOutcome, ...]:
-        body = _Multipart(files, labels_file(batch) if batch.labelled else None)
+        boxes = batch.labelled and not batch.label
+        body = _Multipart(files, labels_file(batch) if boxes else None)
         headers = {
             "Content-Type": f"multipart/form-data; boundary={body.boundary}",
             "x-disallow-duplicates": "1",
@@ -82,7 +84,9 @@ class IngestionHttp:
             "x-upload-source": SOURCE,
             "x-device-type": SOURCE,
         }
-        if not batch.labelled:
+        if batch.label:
+            headers["x-label"] = quote(batch.label, safe="")
+        elif not batch.labelled:
             headers["x-no-label"] = "1"
         pictures = "a picture" if len(files) == 1 else f"an upload of {len(files)} pictures"
         answer = self._server.upload(

@@ -39,6 +39,8 @@ class UploadBatch:
     """`split`, `training`, `testing`."""
     labelled: bool
     """Their boxes were confirmed by a person and go along as labels."""
+    label: str = ""
+    """The class that a person chose for each of them as a whole; empty: nobody did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,20 +87,33 @@ def batches(
         size: Most pictures of a request.
         predictions: Whether what the model saw goes along.
     """
-    alike: dict[tuple[tuple[tuple[str, str], ...], bool], list[list[StoredSample]]] = {}
+    alike: dict[tuple[tuple[tuple[str, str], ...], bool, str], list[list[StoredSample]]] = {}
     for sample in samples:
         metadata = metadata_of(sample, device=device, predictions=predictions)
-        requests = alike.setdefault((metadata, sample.boxes is not None), [])
+        kind = (metadata, sample.boxes is not None, class_of(sample))
+        requests = alike.setdefault(kind, [])
         if not requests or not _has_room(requests[-1], sample, size):
             requests.append([])
         requests[-1].append(sample)
     place = {sample.id: number for number, sample in enumerate(samples)}
     made = [
-        UploadBatch(tuple(request), metadata, category, labelled)
-        for (metadata, labelled), requests in alike.items()
+        UploadBatch(tuple(request), metadata, category, labelled, label)
+        for (metadata, labelled, label), requests in alike.items()
         for request in requests
     ]
     return tuple(sorted(made, key=lambda batch: place[batch.samples[0].id]))
+
+
+def class_of(sample: StoredSample) -> str:
+    """Return the class that a person chose for a picture of a classifier; empty: nobody did.
+
+    It was told as one box around all of the picture.
+    """
+    if not sample.scores or sample.boxes is None or len(sample.boxes) != 1:
+        return ""
+    (box,) = sample.boxes
+    whole = box.x == box.y == 0 and box.width == sample.width and box.height == sample.height
+    return box.label if whole else ""
 
 
 def _has_room(request: Sequence[StoredSample], sample: StoredSample, size: int) -> bool:
@@ -128,7 +143,8 @@ def metadata_of(
     }
     if sample.boxes is not None:
         # Studio knows no "empty, and that is right"; with this such pictures can be filtered.
-        said["review"] = "boxes confirmed" if sample.boxes else "nothing is on it"
+        confirmed = "class confirmed" if class_of(sample) else "boxes confirmed"
+        said["review"] = confirmed if sample.boxes else "nothing is on it"
     if predictions:
         said["reason"] = sample.reason
     said = {name: _cut(text) for name, text in said.items() if text}
