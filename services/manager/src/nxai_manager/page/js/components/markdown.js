@@ -23,6 +23,8 @@ async function load() {
     async: false,
     gfm: true,
     renderer: {
+      // HTML in it is shown as it was typed: Markdown is all that is needed, and nothing is to be made safe.
+      html: ({ text }) => text.replace(/[&<>"]/g, (sign) => `&#${sign.codePointAt(0)};`),
       // The page has its own first and second headings.
       heading({ tokens, depth }) {
         const level = Math.min(6, depth + 2);

@@ -7,6 +7,7 @@ import { t, tn } from "../../i18n.js";
 import { to } from "../../router.js";
 import { html } from "../../view.js";
 import { factsOf } from "./families.js";
+import { isOpen } from "./trial.js";
 import { badgesOf, taskWord, troubleOf } from "./words.js";
 
 export function ModelCard({ family, cameras }) {
@@ -43,6 +44,7 @@ export function ModelCard({ family, cameras }) {
       deployment?.phase === "shadow" &&
       html`<${ProgressBar} label=${t("A new version is tried beside it")} value=${deployment.progress} />`
     }
+    ${deployment && deployment.phase !== "shadow" && isOpen(deployment) && html`<p class="small"><${Badge} tone="info" icon="git-compare">${t("Trial over: decide")}<//></p>`}
     ${
       deployment?.offered &&
       html`<p class="small model-card__offer"><${Badge} tone="info" icon="download">${t("Update available")}<//> ${deployment.offered}</p>`

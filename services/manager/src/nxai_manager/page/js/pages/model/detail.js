@@ -15,7 +15,7 @@ import { html, useState } from "../../view.js";
 import { DeployDialog } from "./deploy.js";
 import { factsOf } from "./families.js";
 import { JobList, startJob } from "./jobs.js";
-import { Trial } from "./trial.js";
+import { isOpen, Trial } from "./trial.js";
 import { TryPicture } from "./try.js";
 import { Versions } from "./versions.js";
 import { badgesOf, resizeWord, taskWord, troubleOf } from "./words.js";
@@ -33,7 +33,7 @@ export function Detail({ family, name, view = "about", cameras }) {
   const trouble = troubleOf(family);
   const where = family.cameras.map((id) => cameras.find((one) => one.id === id)?.name ?? id);
   const imported = family.source === "imported";
-  const newer = imported && deployment && family.newest && family.newest.state === "ready" && family.newest.digest !== deployment.installed.digest && !deployment.candidate;
+  const newer = imported && deployment && family.newest && family.newest.state === "ready" && family.newest.digest !== deployment.installed.digest && !isOpen(deployment);
   const tabs = [
     { id: "about", label: t("About"), href: to("model", family.model) },
     { id: "versions", label: t("Versions"), href: to("model", family.model, "versions"), count: family.versions.length || null },

@@ -10,10 +10,15 @@ import { t, tn } from "../../i18n.js";
 import { can } from "../../store.js";
 import { html } from "../../view.js";
 
+/** Whether a version waits beside the one in force: on trial, or for a decision. */
+export const isOpen = ({ candidate, installed, phase }) => phase === "shadow" || Boolean(candidate && candidate.digest !== installed.digest);
+
 export function Trial({ family }) {
   const { deployment } = family;
   const { report, candidate, installed, progress: seen, promotable } = deployment;
   const running = deployment.phase === "shadow";
+  // A trial that is over waits for a decision, unless its version is in force by now.
+  const open = isOpen(deployment);
   const before = installed.version || installed.digest.slice(0, 12);
   const after = candidate ? candidate.version || candidate.digest.slice(0, 12) : t("new");
   const agreement = report?.frames ? report.agreeing / report.frames : null;
@@ -37,14 +42,14 @@ export function Trial({ family }) {
   };
 
   return html`<${Card}
-    title=${running ? t("A new version on trial") : t("The last trial")}
+    title=${running ? t("A new version on trial") : open ? t("The trial is over: what shall run?") : t("The last trial")}
     icon="git-compare"
     lead=${running ? t("Both look at the same live frames; only the one in force is counted and sent.") : null}
     foot=${
-      running &&
+      open &&
       can("operate") &&
       html`<div class="row row--end">
-      <${Button} onClick=${end}>${t("End the trial")}<//>
+      <${Button} onClick=${end}>${running ? t("End the trial") : t("Keep the old one")}<//>
       <${Button} kind="primary" icon="rocket" onClick=${promote}>${t("Put version {version} in force", { version: after })}<//>
     </div>`
     }
@@ -78,7 +83,12 @@ export function Trial({ family }) {
           ${report.labels_added.length > 0 && html`<${Note}><p>${t("New labels: {labels}", { labels: list(report.labels_added) })}</p><//>`}
           ${report.labels_removed.length > 0 && html`<${Note} tone="warn"><p>${t("Labels that are no more: {labels}", { labels: list(report.labels_removed) })}</p><//>`}
           ${report.errors > 0 && html`<${Note} tone="bad"><p>${tn(report.errors, "The new version could not look at {n} frame.", "The new version could not look at {n} frames.")}</p><//>`}
-          ${running && html`<p class="small soft">${promotable ? t("The trial has seen enough, and its outcome keeps the rules.") : t("The trial goes on; see Settings for its rules.")}</p>`}
+          ${
+            open &&
+            html`<p class="small soft">${
+              running ? t("The trial goes on; see Settings for its rules.") : promotable ? t("The trial has seen enough, and its outcome keeps the rules.") : t("Its outcome breaks the rules: look at where they differ.")
+            }</p>`
+          }
         `
     }
   <//>`;

@@ -80,6 +80,9 @@ function Shown({ blob, result, model }) {
         const scale = Math.max(1, surface.width / (surface.clientWidth || surface.width));
         drawFound(context, area, scale, [foundIn(result, model)]);
       }
+    }, () => {
+      // No picture: the box says so, too, in better words.
+      if (canvas.current) canvas.current.width = canvas.current.height = 0;
     });
     return () => (gone = true);
   }, [blob, result]);

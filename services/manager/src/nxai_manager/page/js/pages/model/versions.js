@@ -17,7 +17,7 @@ export function Versions({ family, onDeploy }) {
   const { versions, deployment } = family;
   if (versions.length === 0) return html`<${EmptyState} icon="layers" title=${t("No version is on this box.")} />`;
   const inForce = deployment?.installed.digest;
-  const onTrial = deployment?.candidate?.digest;
+  const onTrial = deployment?.phase === "shadow" ? deployment.candidate?.digest : undefined;
   return html`<${Card}
     title=${t("Versions")}
     icon="layers"
