@@ -140,12 +140,3 @@ export function upload(where, file, { query, method = "POST", onProgress = () =>
   });
   return { done, cancel: () => request.abort() };
 }
-
-/** Let the browser save an answer under a name. */
-export function saveAs(blob, name) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(blob instanceof Blob ? blob : new Blob([blob]));
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-}

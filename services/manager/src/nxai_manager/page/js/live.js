@@ -307,7 +307,7 @@ function receivePreview(bytes) {
 }
 
 /** The JSON in the first comment (COM) of a JPEG, or {}: which frame a preview shows. */
-export function readComment(jpeg) {
+function readComment(jpeg) {
   let at = 2; // after the SOI marker
   while (at + 4 <= jpeg.length && jpeg[at] === 0xff) {
     const marker = jpeg[at + 1];

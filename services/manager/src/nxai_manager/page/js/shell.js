@@ -219,8 +219,7 @@ function Person() {
     ${changing && html`<${ChangePassword} onClose=${() => setChanging(false)} />`}`;
 }
 
-export const roleWords = (role) =>
-  ({ viewer: t("Viewer"), operator: t("Operator"), admin: t("Administrator") })[role] ?? role;
+const roleWords = (role) => ({ viewer: t("Viewer"), operator: t("Operator"), admin: t("Administrator") })[role] ?? role;
 
 function ChangePassword({ onClose }) {
   const [old, setOld] = useState("");

@@ -232,15 +232,6 @@ export function BoxEditor({
   </div>`;
 }
 
-/** What the keys of the editor do, for KeyHints. */
-export const boxKeys = () => [
-  [["B"], t("new box")],
-  [["1 – 9"], t("label")],
-  [["←", "↑", "→", "↓"], t("move")],
-  [["Shift", "→"], t("resize")],
-  [[t("Del")], t("remove box")],
-];
-
 const describe = ({ label, x, y, width, height }) =>
   t("{label}, {x} % from the left, {y} % from the top, {width} % wide, {height} % high", {
     label,

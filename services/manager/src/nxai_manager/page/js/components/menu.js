@@ -137,16 +137,3 @@ export function Popover({ trigger, label, align = "end", children, class: more }
     }
   </div>`;
 }
-
-/** A short explanation at a small "?" or at `children`: {text, children}. Shown on hover, focus and tap. */
-export function Tooltip({ text, children }) {
-  const id = useId();
-  return html`<span class="tip">
-    ${
-      children
-        ? html`<span class="tip__at" tabindex="0" aria-describedby=${id}>${children}</span>`
-        : html`<button type="button" class="tip__at tip__sign" aria-describedby=${id} aria-label="?"><${Icon} name="circle-question-mark" /></button>`
-    }
-    <span class="tip__text" role="tooltip" id=${id}>${text}</span>
-  </span>`;
-}

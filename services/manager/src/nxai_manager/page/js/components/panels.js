@@ -160,7 +160,7 @@ export const ProgressBar = ({ value, label, text, tone = "accent", class: more }
   </div>`;
 
 /** Put a text into the clipboard; also where the browser allows it only on HTTPS. */
-export async function copyText(text) {
+async function copyText(text) {
   try {
     await navigator.clipboard.writeText(text);
     return;

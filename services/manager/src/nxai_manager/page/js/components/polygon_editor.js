@@ -7,7 +7,7 @@ import { Icon } from "./icon.js";
 import { KeyHints } from "./panels.js";
 
 /** Words of the kinds; "roi" is a rectangle, of which there is one at most. */
-export const areaWords = (kind) =>
+const areaWords = (kind) =>
   ({
     include: t("Look only here"),
     exclude: t("Do not look here"),
@@ -16,7 +16,9 @@ export const areaWords = (kind) =>
   })[kind];
 
 const ICONS = { include: "eye", exclude: "eye-off", mask: "shield-check", roi: "rectangle-horizontal" };
+const EDGE = 6; // pixels: so close to the picture's edge, the edge is meant
 const clamp = (value) => Math.min(1, Math.max(0, value));
+const along = (at, length) => (at < EDGE ? 0 : at > length - EDGE ? 1 : at / length);
 const rounded = (value) => Math.round(clamp(value) * 10_000) / 10_000;
 
 /**
@@ -52,7 +54,7 @@ export function PolygonEditor({
 
   function place(event) {
     const box = stage.current.getBoundingClientRect();
-    return [clamp((event.clientX - box.left) / box.width), clamp((event.clientY - box.top) / box.height)];
+    return [along(event.clientX - box.left, box.width), along(event.clientY - box.top, box.height)];
   }
 
   function add(kind, points) {
@@ -342,7 +344,7 @@ export function PolygonEditor({
 const spot = (x, y) => ({ left: `${x * 100}%`, top: `${y * 100}%` });
 
 /** Corners of the rectangle between two points: top left first, clockwise. */
-export function rectangle([ax, ay], [bx, by]) {
+function rectangle([ax, ay], [bx, by]) {
   const [left, right] = ax < bx ? [ax, bx] : [bx, ax];
   const [top, bottom] = ay < by ? [ay, by] : [by, ay];
   return [
@@ -354,7 +356,7 @@ export function rectangle([ax, ay], [bx, by]) {
 }
 
 /** Points moved together, as far as all stay in the picture. */
-export function shifted(points, dx, dy) {
+function shifted(points, dx, dy) {
   const xs = points.map(([x]) => x);
   const ys = points.map(([, y]) => y);
   const x = Math.max(-Math.min(...xs), Math.min(1 - Math.max(...xs), dx));

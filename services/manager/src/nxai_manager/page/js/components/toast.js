@@ -19,7 +19,7 @@ export function toast(text, { tone = "ok", action, stays = tone === "bad", detai
   return id;
 }
 
-export function closeToast(id) {
+function closeToast(id) {
   toasts.value = toasts.value.filter((one) => one.id !== id);
 }
 
