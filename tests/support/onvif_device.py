@@ -303,19 +303,21 @@ def probe_match(
 
 
 @contextmanager
-def discoverable(answer: Callable[[ET.Element], Sequence[bytes]]) -> Iterator[None]:
-    """Answer to discovery on the loopback: `answer` gives the datagrams for a question."""
+def discoverable(
+    answer: Callable[[ET.Element], Sequence[bytes]], interface: str = "127.0.0.1"
+) -> Iterator[None]:
+    """Answer to discovery on the interface of an address: `answer` gives the datagrams."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as heard:
         heard.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         heard.bind((GROUP, PORT))
-        here = struct.pack("4s4s", socket.inet_aton(GROUP), socket.inet_aton("127.0.0.1"))
+        here = struct.pack("4s4s", socket.inet_aton(GROUP), socket.inet_aton(interface))
         heard.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, here)
         heard.settimeout(0.02)
         over = threading.Event()
 
         def serve() -> None:
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as answering:
-                answering.bind(("127.0.0.1", 0))
+                answering.bind((interface, 0))
                 while not over.is_set():
                     try:
                         data, sender = heard.recvfrom(65_535)

@@ -17,13 +17,14 @@ export function CameraCard({ camera, boxRuns }) {
   const { state, reason } = stateOf(camera, boxRuns);
   const names = camera.models.map((one) => models.data.value?.models.find(({ model }) => model === one)?.name ?? one);
   const facts = connectionFacts(camera);
+  const drawn = areasOf(settings).filter(({ kind }) => kind !== "mask"); // those are in the picture
   const place = placeOf(settings);
   const words = [typeWord(settings.source?.type), place].filter(Boolean).join(" · ");
   return html`<li class="card input__card">
     <div class="input__picture">
       ${
         live && camera.enabled
-          ? html`<${LiveTile} camera=${id} name=${name} width=${640} fps=${10} bar=${false} link=${false} areas=${areasOf(settings)} />`
+          ? html`<${LiveTile} camera=${id} name=${name} width=${640} fps=${10} bar=${false} link=${false} areas=${drawn} />`
           : html`<${Still} camera=${camera} />`
       }
       ${
