@@ -396,6 +396,59 @@ def upload(options: Options, folder: Path) -> Iterator[Row]:
     )
 
 
+def page(options: Options, folder: Path) -> Iterator[Row]:
+    """The page: its first view, live pictures of four cameras, twenty viewers."""
+    from benchmarks import page_bench  # noqa: PLC0415 - needs a browser
+
+    from support.browser import chromium  # noqa: PLC0415 - as above
+
+    with page_bench.running(folder / "page") as box, chromium() as browser:
+        first = page_bench.first_view(browser, box, options.rounds)
+        yield Row(
+            "page: first view, compressed",
+            f"{first.kilobytes:.0f} kB in {first.requests} requests",
+            "150 kB",
+            first.kilobytes < 150,
+        )
+        yield Row(
+            "page: first view until it can be used",
+            f"{first.seconds:.2f} s",
+            "1 s",
+            first.seconds < 1,
+        )
+        drawn = page_bench.latency_in_browser(browser, box, options.seconds)
+        yield Row(
+            "page: from a result to its box on the picture, p50 and p95",
+            f"{percentile(drawn, 50):.0f} and {percentile(drawn, 95):.0f} ms",
+            "100 ms",
+            percentile(drawn, 95) <= 100,
+            {"drawings": len(drawn)},
+        )
+        with page_bench.Viewers(box, 1):
+            cost = page_bench.cost_of_manager(box, options.minutes * 60)
+        yield Row(
+            "page: manager, 4 cameras at 10 fps with boxes",
+            f"{cost.cpu_percent:.1f} % of a core, {cost.rss_mb:.0f} MB",
+            "10 %",
+            cost.cpu_percent <= 10,
+        )
+        yield Row(
+            f"page: manager's growth over {options.minutes:g} min",
+            f"{cost.growth_mb:+.1f} MB",
+            "flat",
+            cost.growth_mb < 4,
+        )
+        rate = page_bench.rate_with_viewers(box, 20, options.seconds, options.rounds)
+        yield Row(
+            "page: results a second with 20 viewers, against none",
+            f"{rate['ratio']:.3f} x ({rate['watched']:.1f} against {rate['alone']:.1f}; "
+            f"{rate['pictures_a_viewer']:.1f} pictures a second a viewer)",
+            "0.95 x",
+            rate["ratio"] >= 0.95,
+            rate,
+        )
+
+
 CASES: dict[str, Callable[[Options, Path], Iterator[Row]]] = {
     "throughput": throughput,
     "live": live,
@@ -406,6 +459,7 @@ CASES: dict[str, Callable[[Options, Path], Iterator[Row]]] = {
     "collecting": collecting,
     "samples": samples,
     "upload": upload,
+    "page": page,
 }
 
 

@@ -278,9 +278,10 @@ def test_full_disk_keeps_nobody_out(home: Door, monkeypatch: pytest.MonkeyPatch)
 def test_session_ends_unused_and_at_last(home: Door) -> None:
     session = home.log_in()
     home.time.pass_by(IDLE_S - 1)
-    assert home.keeper.holds(session.who)  # looking is not using
+    assert home.keeper.holds(session.who)  # a wall that only looks stays
+    home.time.pass_by(IDLE_S - 1)
     assert home.keeper.holds(session.who)
-    home.time.pass_by(1)
+    home.time.pass_by(IDLE_S)
     assert not home.keeper.holds(session.who)
     assert home.keeper.by_session(session.secret) is None
     session, begin = home.log_in(), home.time.monotonic()

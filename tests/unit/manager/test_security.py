@@ -13,6 +13,7 @@ from nxai_manager.core.accounts import Role
 from nxai_manager.web.endpoint import ASKER, Who
 from nxai_manager.web.security import (
     HEADERS,
+    OF_DOCUMENTS,
     add_headers,
     address_of,
     explain,
@@ -109,7 +110,7 @@ def test_change_without_a_session_must_come_from_this_page() -> None:
 
 def test_every_answer_carries_the_headers() -> None:
     for answer in (ask(), ask("POST", Origin="http://evil.example")):
-        for name, value in HEADERS.items():
+        for name, value in (HEADERS | OF_DOCUMENTS).items():
             assert answer.headers[name] == value
         assert answer.headers["Cache-Control"] == "no-store"
         assert answer.headers["Server"] == "nxai-edge"
@@ -117,10 +118,10 @@ def test_every_answer_carries_the_headers() -> None:
 
 def test_policy_lets_no_script_in() -> None:
     policy = dict(
-        part.strip().split(" ", 1) for part in HEADERS["Content-Security-Policy"].split(";")
+        part.strip().split(" ", 1) for part in OF_DOCUMENTS["Content-Security-Policy"].split(";")
     )
     assert policy["default-src"] == "'self'"
-    assert "unsafe" not in HEADERS["Content-Security-Policy"]
+    assert "unsafe" not in OF_DOCUMENTS["Content-Security-Policy"]
     assert policy["object-src"] == policy["base-uri"] == "'none'"
     assert policy["frame-ancestors"] == "'self'"
 

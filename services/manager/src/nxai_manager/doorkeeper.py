@@ -174,11 +174,15 @@ class Doorkeeper:
             return Who(owner.name, owner.role, scopes_of(token, owner), "token", token.id)
 
     def holds(self, who: Who) -> bool:
-        """Tell whether a session or token is still good, without counting it as used."""
+        """Tell whether a session or token is still good.
+
+        Asked for a page that is open and looks: a wall display asks for nothing else in months,
+        and that counts as use of its session.
+        """
         now = self._now()
         with self._lock:
             if who.how == "session":
-                return self._of(self._sessions.look(who.key, now.timestamp())) is not None
+                return self._of(self._sessions.see(who.key, now.timestamp())) is not None
             return any(t.id == who.key and not t.has_expired(now) for t in self._accounts.tokens)
 
     def is_set_up(self) -> bool:

@@ -17,5 +17,5 @@ class Gate(Protocol):
         ...
 
     def holds(self, who: Who) -> bool:
-        """Tell whether a session or token is still good, without counting as use of it."""
+        """Tell whether who has a page open may go on looking, and count that as use."""
         ...
