@@ -548,10 +548,12 @@ def test_a_new_configuration_sends_what_was_gathered(tmp_path: Path) -> None:
     with publisher(tmp_path, desired=gathering(600)) as world:
         world.send(result(0), result(1))
         wait_for(lambda: world.counter("results") == 2)
-        world.send(gathering(0, "2"))
+        world.send(gathering(600, "2"))
         wait_for(lambda: arrays(world) == [[0, 1]])
-        world.send(result(2))
-        wait_for(lambda: arrays(world) == [[0, 1], [2]])
+        world.send(result(2), result(3))
+        wait_for(lambda: world.counter("results") == 4)
+        world.send(gathering(0, "3"), result(4))
+        wait_for(lambda: arrays(world) == [[0, 1], [2, 3], [4]])
 
 
 def test_a_camera_that_is_removed_sends_what_was_gathered(tmp_path: Path) -> None:

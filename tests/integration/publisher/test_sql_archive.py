@@ -2,6 +2,7 @@
 
 import json
 import random
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -194,6 +195,18 @@ def test_pages_that_end_early_lead_on_all_the_same(
     assert found == (expected[::-1] if newest_first else expected)
 
 
+def test_an_export_with_a_label_has_every_probability_of_a_classifier(
+    full: URL, kept: list[LoggedResult]
+) -> None:
+    with SqlArchive(full) as archive:
+        found = list(archive.results(0, END_US, label="bolt"))
+        # Letters of either case are alike to SQLite's LIKE; what prints an export looks closer.
+        found = [row for row in found if '"bolt"' in row["detections"] + (row["scores"] or "")]
+    expected = [one for one in kept if one.row["scores"] or "bolt" in one.confidences]
+    assert found == in_order(expected)
+    assert any("bolt" not in one.confidences for one in expected)
+
+
 @pytest.mark.parametrize("newest_first", [True, False])
 @pytest.mark.parametrize("only", [{}, {"label": "nut"}, {"with_objects": False}])
 def test_only_the_time_asked_for(
@@ -358,11 +371,13 @@ def test_a_question_that_takes_too_long_is_stopped(
             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
         ),
     )
+    began_at = time.monotonic()
     with (
         SqlArchive(url, limit_s=0.2) as archive,
         pytest.raises(QuestionTooLarge, match=r"stopped after 0.2 s; ask for a shorter time"),
     ):
         archive.overview()
+    assert time.monotonic() - began_at < 100  # and not by the test's own end
 
 
 def test_a_question_under_way_ends_when_the_archive_is_closed(

@@ -228,6 +228,17 @@ def test_what_an_earlier_version_stored_is_summed_up_by_quarters_and_versions(ur
         assert sum(row["results"] for row in minutes) == 1350 + 15 + 6
 
 
+def test_a_quarter_of_an_earlier_version_counts_for_its_first_version_of_the_model(
+    url: URL,
+) -> None:
+    with opened(url) as store:
+        store.write(many(20, model_version="9") + many(15, 20, model_version="10"))
+        store.migrate("0001", back=True)
+        store.migrate("head")
+        found = table_of(url, "result_quarters")
+    assert [(row["model_version"], row["results"]) for row in found] == [("9", 35)]
+
+
 def test_the_sums_agree_with_the_results_however_they_come(url: URL) -> None:
     """Batches that overlap, come twice, and hold the same result twice."""
     results = [

@@ -408,7 +408,6 @@ class Publisher:
         now_us = self._clock.wall_us()
         for model, lane in camera.lanes.items():
             self._fall_silent(camera, model, lane, now_us)
-        self._send_gathered(camera)  # of a camera that had fallen silent before, too
         return self._emit_state(camera, self._clock.monotonic(), now_us)
 
     # -- configuration ----------------------------------------------------------------------------
