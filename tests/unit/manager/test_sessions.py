@@ -33,15 +33,6 @@ def test_session_is_found_by_its_digest() -> None:
     assert len(sessions) == 2
 
 
-def test_look_does_not_count_as_use() -> None:
-    sessions = opened("d1")
-    looked = sessions.look("d1", NOW + IDLE_S - 1)
-    assert looked is not None
-    assert looked.seen_at == NOW
-    assert sessions.look("d1", NOW + IDLE_S) is None
-    assert sessions.look("d2", NOW) is None
-
-
 def test_session_ends_when_it_is_not_used() -> None:
     sessions = opened("d1", "d2")
     assert sessions.see("d1", NOW + IDLE_S - 1) is not None

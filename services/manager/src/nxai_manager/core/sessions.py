@@ -102,11 +102,6 @@ class Sessions:
         self._all[digest] = seen
         return seen
 
-    def look(self, digest: str, now: float) -> Session | None:
-        """Return the session as `see` does, without counting it as used."""
-        session = self._all.get(digest)
-        return None if session is None or session.has_ended(now) else session
-
     def end(self, digest: str) -> None:
         """End one; one that is not there has ended."""
         self._all.pop(digest, None)
