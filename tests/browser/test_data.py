@@ -339,6 +339,7 @@ def test_a_person_looks_through_pictures_by_keyboard_alone(browser: Browser, des
         shows(page, third, "3 of 4")
         page.keyboard.press("Escape")
         expect(picture_links(page)).to_have_count(4)
+        expect(picture_links(page).nth(2)).to_be_focused()  # where it was left
 
     (box,) = desk.sample(first)["boxes"]
     assert (box["label"], box["x"], box["width"]) == ("bracket", 80, 160)

@@ -122,7 +122,7 @@ export function CertaintyCard({ of, onRange, filtered }) {
   const several = told.length > 1;
   return html`<${ChartCard} of=${of} title=${title}>
     ${() => html`
-      <div class="data-verdicts" aria-live="polite">
+      <div class="data-verdicts">
         ${(shown.length ? shown : told).slice(0, 2).map((one) => {
           const [heading, sentence] = words(one);
           return html`<${Note} key=${one.model} tone=${TONES[one.verdict]} title=${heading}><p>${sentence}</p><//>`;

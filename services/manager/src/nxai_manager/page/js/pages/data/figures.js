@@ -12,7 +12,7 @@ import { Filters } from "./filters.js";
 import { Results } from "./results.js";
 import { useSpan } from "./span.js";
 
-const POINTS = 320;
+const POINTS = matchMedia("(max-width: 40rem)").matches ? 120 : 320; // as many as there is room for
 const PATIENCE_S = 40; // the box itself waits 30 s for the data logger, and then says why
 
 export function Figures({ query }) {

@@ -27,6 +27,7 @@ import {
   picturesError,
   picturesLoading,
   remember,
+  reviewed,
   showPictures,
   takeBack,
   wholeOf,
@@ -193,7 +194,8 @@ function NoPicture({ query, filtered, onChange }) {
 
 function Grid({ list, query, total }) {
   const box = useRef(null);
-  const [at, setAt] = useState(0); // which picture the Tab key reaches
+  // Which picture the Tab key reaches.
+  const [at, setAt] = useState(() => Math.max(0, list.findIndex(({ id }) => id === reviewed.id)));
   const anchor = useRef(null); // where a range of chosen ones begins
   const picked = chosen.value;
   const loading = picturesLoading.value;
@@ -251,6 +253,11 @@ function Grid({ list, query, total }) {
     else return;
     event.preventDefault();
   }
+
+  useEffect(() => {
+    if (reviewed.id) focus(current);
+    reviewed.id = "";
+  }, []);
 
   // Keys that go for the whole gallery, wherever the focus is.
   useEffect(() => {

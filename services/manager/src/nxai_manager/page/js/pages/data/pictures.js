@@ -42,6 +42,9 @@ export const keyOf = ({ state, camera, label, strategy, range, since, until, ord
 /** Those of the list that still fit its state, after what was decided meanwhile. */
 export const fitting = ({ wanted, samples }) => samples.filter(({ state }) => !wanted.state || state === wanted.state);
 
+/** Which picture was reviewed last: who comes back to the gallery goes on there. */
+export const reviewed = { id: "" };
+
 let asking = 0;
 
 /** Show the list of an address; what is there stays when it is the same. */

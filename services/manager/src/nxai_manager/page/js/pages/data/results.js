@@ -38,7 +38,7 @@ export function Results({ asked, live, about }) {
   const [objects, setObjects] = useState("");
   const [list, setList] = useState(null); // {rows, next, searched}
   const [error, setError] = useState(null);
-  const [loading, setLoading] = useState(false);
+  const [loading, setLoading] = useState(false); // more; what moves on by itself does so quietly
   const [chosen, setChosen] = useState(null);
   const under = useRef(null);
   const { since, until, ...what } = asked;
@@ -49,7 +49,7 @@ export function Results({ asked, live, about }) {
     under.current?.abort();
     const mine = new AbortController();
     under.current = mine;
-    setLoading(true);
+    setLoading(more);
     // Later pages belong to the first one: its time, not one that moved on since.
     const span = more ? pages.current.span : { since, until };
     const rows = more ? [...list.rows] : [];

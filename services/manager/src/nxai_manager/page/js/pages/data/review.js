@@ -14,7 +14,7 @@ import { go, guardLeaving, to } from "../../router.js";
 import { can } from "../../store.js";
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "../../view.js";
 import { cameraName } from "./filters.js";
-import { decide, decided, keyOf, morePictures, pictureAddress, pictureOf, pictures, remember, showPictures, takeBack, whyNoReview, wholeOf } from "./pictures.js";
+import { decide, decided, keyOf, morePictures, pictureAddress, pictureOf, pictures, remember, reviewed, showPictures, takeBack, whyNoReview, wholeOf } from "./pictures.js";
 import { boxesOf, capturedAt, isClassified, pictureState, strategyWord } from "./words.js";
 
 const NEXT_WIDTH = 1600; // larger pictures are scaled down to be looked at; boxes keep their own pixels
@@ -99,6 +99,7 @@ function Desk({ sample, place, query, back, onChange }) {
   const [working, setWorking] = useState(false);
   const [error, setError] = useState(null);
   const saved = useRef(false);
+  const heading = useRef(null);
   const may = can("operate");
   const locked = ["uploading", "uploaded"].includes(sample.state);
   const changed = !classified && !same(boxes, first);
@@ -106,6 +107,13 @@ function Desk({ sample, place, query, back, onChange }) {
     () => [...new Set([...sample.labels, ...boxes.map(({ label }) => label), ...more])],
     [sample.labels, boxes, more],
   );
+
+  // Each picture is a place of its own, for a screen reader, too.
+  useLayoutEffect(() => {
+    reviewed.id = sample.id;
+    scrollTo({ top: 0, behavior: "instant" });
+    heading.current.focus({ preventScroll: true });
+  }, []);
 
   // A list that came late must not take away what was drawn meanwhile.
   useEffect(() => {
@@ -183,7 +191,7 @@ function Desk({ sample, place, query, back, onChange }) {
       else if (event.ctrlKey || event.metaKey || event.shiftKey) return;
       else if (event.key === "Enter" && event.target.closest("button, a, summary")) return;
       else if (letter === "a" || event.key === "Enter") approve();
-      else if (letter === "n") nothing();
+      else if (letter === "n" && !classified) nothing();
       else if (letter === "d" || letter === "x") discard();
       else if (letter === "u") takeBackHere();
       else if (letter === "j" || event.key === "ArrowRight") place.after && visit(place.after);
@@ -214,7 +222,7 @@ function Desk({ sample, place, query, back, onChange }) {
     <header class="page__head review__head">
       <div class="review__title">
         <a class="review__back small" href=${back}>${t("All pictures")}</a>
-        <h1>${cameraName(sample.camera)} <span class="soft review__time number">${time(capturedAt(sample))}</span></h1>
+        <h1 ref=${heading} tabindex="-1">${cameraName(sample.camera)} <span class="soft review__time number">${time(capturedAt(sample))}</span></h1>
       </div>
       <div class="row">
         <span class="small soft number" role="status">${place.at === -1 ? "" : t("{n} of {all}", { n: number(place.at + 1, 0), all: number(place.total, 0) })}</span>
