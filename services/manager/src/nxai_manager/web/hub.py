@@ -102,9 +102,14 @@ class Told:
 
 
 class Viewer:
-    """One who looks. Used in the event loop alone."""
+    """One who looks. Used in the event loop alone.
 
-    def __init__(self) -> None:
+    Args:
+        name: Whose page it is.
+    """
+
+    def __init__(self, name: str = "") -> None:
+        self.name = name
         self.kinds: frozenset[Kind] = frozenset()
         self.cameras: frozenset[str] = frozenset()
         self.fps = 0.0

@@ -13,13 +13,20 @@ from pydantic import Field, TypeAdapter, ValidationError
 from nxai_common.contracts.topics import Level
 from nxai_manager.core.accounts import Scope
 from nxai_manager.web.endpoint import Call, Endpoint, Form, Refused
-from nxai_manager.web.hub import MOST_FPS, MOST_WIDTH, Hub, Kind, Viewer
+from nxai_manager.web.hub import MOST_FPS, MOST_WIDTH, Kind, Viewer
 from nxai_manager.web.security import refuse_foreign
 
 MOST_VIEWERS: Final = 100
 """A box has tens; a page that opens sockets without end must not fill its memory."""
+MOST_OF_ONE: Final = 50
+"""Of one person: the rest is for others."""
 LARGEST_WORD: Final = 16_384
 """Bytes of one message of a viewer."""
+WORDS_AT_ONCE: Final = 30
+"""A page that opens, or is clicked through, says some in a row, and waits for none of them ..."""
+WORD_EVERY_S: Final = 0.25
+"""... but in the long run it says less than this. Each word asks capture, which has pictures to
+take, or is answered with all that holds; who says more is read no faster."""
 PING_S: Final = 20.0
 """A viewer who vanished is noticed after one and a half of it."""
 DROPPED_EVERY_S: Final = 5.0
@@ -48,12 +55,18 @@ WORD: Final = TypeAdapter[Watch | Listen](Annotated[Watch | Listen, Field(discri
 
 async def live(call: Call) -> web.WebSocketResponse:
     """Live pictures, detections and news over a WebSocket."""
-    hub, request = call.box.hub, call.request
+    hub, request, name = call.box.hub, call.request, call.asker.name
     refuse_foreign(request)
     if len(hub.viewers) >= MOST_VIEWERS:
         raise Refused(
             HTTPStatus.SERVICE_UNAVAILABLE,
             f"{MOST_VIEWERS} pages look already; close some",
+            headers={"Retry-After": "10"},
+        )
+    if sum(viewer.name == name for viewer in hub.viewers) >= MOST_OF_ONE:
+        raise Refused(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            f"{name} looks with {MOST_OF_ONE} pages already; close some",
             headers={"Retry-After": "10"},
         )
     socket = web.WebSocketResponse(heartbeat=PING_S, max_msg_size=LARGEST_WORD, compress=False)
@@ -62,7 +75,7 @@ async def live(call: Call) -> web.WebSocketResponse:
             HTTPStatus.UPGRADE_REQUIRED, "this is a WebSocket", headers={"Upgrade": "websocket"}
         )
     await socket.prepare(request)
-    viewer = Viewer()
+    viewer, pace = Viewer(name), Pace()
     hub.join(viewer)
     tasks = (
         asyncio.create_task(_send(socket, viewer), name="viewer"),
@@ -73,7 +86,10 @@ async def live(call: Call) -> web.WebSocketResponse:
         async for message in socket:
             if message.type is not WSMsgType.TEXT:
                 continue
-            reason = _obey(hub, viewer, message.data)
+            await asyncio.sleep(pace.wait_s(time.monotonic()))
+            if request.transport is None:  # gone; what was said before is of no use to anybody
+                break
+            reason = _obey(call, viewer, message.data)
             if reason:
                 await socket.send_json({"type": "refused", "reason": reason})
     finally:
@@ -84,18 +100,32 @@ async def live(call: Call) -> web.WebSocketResponse:
     return socket
 
 
-def _obey(hub: Hub, viewer: Viewer, text: str) -> str:
+class Pace:
+    """How fast a viewer may speak: some words at once, then one now and then."""
+
+    def __init__(self) -> None:
+        self._ahead_until = float("-inf")
+
+    def wait_s(self, now: float) -> float:
+        """Return how long the word that has come at `now` has to wait."""
+        self._ahead_until = max(self._ahead_until, now) + WORD_EVERY_S
+        return max(0.0, self._ahead_until - WORDS_AT_ONCE * WORD_EVERY_S - now)
+
+
+def _obey(call: Call, viewer: Viewer, text: str) -> str:
     """Do what a viewer asks; return why not, or nothing."""
+    hub, settings = call.box.hub, call.box.desk.settings
     try:
         word = WORD.validate_json(text)
     except ValidationError as error:
         item = error.errors(include_url=False, include_input=False)[0]
         return f"{'.'.join(map(str, item['loc']))}: {item['msg']}"
-    if isinstance(word, Watch):
-        hub.watch(viewer, word.cameras, word.fps, word.width)
-    else:
+    if isinstance(word, Listen):
         hub.listen(viewer, word.to)
-    return ""
+        return ""
+    known = {camera.id for camera in settings.cameras} if settings is not None else set()
+    hub.watch(viewer, known.intersection(word.cameras), word.fps, word.width)
+    return next((f"there is no camera {name}" for name in word.cameras if name not in known), "")
 
 
 async def _guard(socket: web.WebSocketResponse, call: Call) -> None:
