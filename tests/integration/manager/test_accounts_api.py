@@ -572,6 +572,25 @@ def test_new_role_holds_at_once(site: Site, admin: Browser) -> None:
     assert viewer.ask("GET", "/users").status == 403
 
 
+def test_token_for_accounts_alone_makes_no_login_that_may_more(site: Site, admin: Browser) -> None:
+    site.of(Role.VIEWER)
+    script = site.token(Scope.READ, Scope.ACCOUNTS)
+    new = {"name": "eve", "role": "admin", "password": OTHER}
+    for method, path, body in (
+        ("POST", "/users", new),
+        ("POST", "/users", new | {"role": "operator"}),
+        ("PATCH", "/users/viewer", {"role": "admin"}),
+        ("PATCH", "/users/viewer", {"role": "operator", "password": OTHER}),
+    ):
+        answer = script.ask(method, path, body)
+        assert answer.status == 403
+        assert "this token may not operate" in answer.json["detail"]
+    assert admin.ask("POST", "/users", new).status == 201
+    assert script.ask("PATCH", "/users/eve", {"password": PASSWORD}).status == 403
+    assert script.ask("PATCH", "/users/eve", {"role": "viewer"}).status == 200
+    assert script.ask("POST", "/users", new | {"name": "ben", "role": "viewer"}).status == 201
+
+
 # -- users ----------------------------------------------------------------------------------------
 
 

@@ -289,8 +289,10 @@ class Doorkeeper:
 
         Raises:
             AccountRefused: the name is taken, the password does not do, or there are too many.
+            NotAllowed: the role may more than who asks.
             TransientError: not now.
         """
+        _refuse_more(who, role)
         check_password(password, name)
         user = await self._make_user(name, role, password)
         await self._change(lambda accounts: accounts.add(user))
@@ -303,8 +305,10 @@ class Doorkeeper:
         Raises:
             AccountRefused: there would be no admin left.
             NoSuchAccount: there is no such user.
+            NotAllowed: the role may more than who asks.
             TransientError: not now.
         """
+        _refuse_more(who, role)
         changed = await self._change(lambda accounts: accounts.set_role(name, role))
         log.info("role changed", extra={"user": name, "role": role.value, "by": who.name})
         return changed.user(name)
@@ -315,9 +319,10 @@ class Doorkeeper:
         Raises:
             PasswordRefused: it does not do.
             NoSuchAccount: there is no such user.
+            NotAllowed: the user may more than who asks.
             TransientError: not now.
         """
-        self._known().user(name)
+        _refuse_more(who, self._known().user(name).role)
         check_password(password, name)
         hashed = await self._hasher.make(password)
         generation = self._hasher.mark()
@@ -557,6 +562,16 @@ def _whose(who: Who) -> str | None:
 def _refuse_token(who: Who, reason: str) -> None:
     if who.how == "token":
         raise NotAllowed(reason)
+
+
+def _refuse_more(who: Who, role: Role) -> None:
+    """Keep a token with few scopes from making itself a login with more."""
+    more = [scope.value for scope in Scope if scope in role.scopes - who.scopes]
+    if more:
+        raise NotAllowed(
+            f"this token may not {', '.join(more)}, and so it cannot give anybody a login that "
+            "may; log in"
+        )
 
 
 def _gone(name: str) -> str:
