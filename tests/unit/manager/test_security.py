@@ -1,6 +1,7 @@
 """Who asks, from where, and what a page of somebody else's cannot make a browser do."""
 
 import asyncio
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +11,7 @@ from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer, make_mocked_request
 
 from nxai_manager.core.accounts import Role
-from nxai_manager.web.endpoint import ASKER, Who
+from nxai_manager.web.endpoint import ASKER, Refused, Who
 from nxai_manager.web.security import (
     HEADERS,
     OF_DOCUMENTS,
@@ -20,6 +21,7 @@ from nxai_manager.web.security import (
     identifier,
     is_secure,
     networks,
+    refuse_public_name,
 )
 
 pytestmark = pytest.mark.unit
@@ -106,6 +108,67 @@ def test_change_without_a_session_must_come_from_this_page() -> None:
     assert foreign.status == 403
     assert "evil.example" in foreign.text
     assert ask("POST", Origin="null").status == 403
+
+
+def test_origin_that_is_no_text_is_refused_like_any_other() -> None:
+    asked = asyncio.run(
+        sent(b"POST /api/v1/x HTTP/1.1\r\nHost: box\r\nOrigin: http://\xff\xfe\r\n\r\n")
+    )
+    assert b" 403 " in asked
+    assert b"this came from a page of http://??" in asked
+
+
+def test_body_that_is_broken_is_a_mistake_of_who_sends_it() -> None:
+    asked = asyncio.run(
+        sent(
+            b"POST /api/v1/read HTTP/1.1\r\nHost: box\r\nContent-Encoding: gzip\r\n"
+            b"Content-Length: 4\r\n\r\nabcd"
+        )
+    )
+    assert b" 400 " in asked
+    assert b"the body does not come as HTTP asks" in asked
+
+
+async def sent(request: bytes) -> bytes:
+    """Send bytes to a server; return what comes back at once."""
+
+    async def read(request: web.Request) -> web.Response:
+        return web.Response(body=await request.read())
+
+    app = web.Application(middlewares=[explain, identifier(Doors(), "nxai_session_box")])
+    app.router.add_post("/api/v1/{what}", read)
+    async with TestServer(app) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(request)
+        answer = await reader.readuntil(b"}")
+        writer.close()
+        await writer.wait_closed()
+        return answer
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("", "192.0.2.7", "192.0.2.7:8081", "[fd00::1]", "[fd00::1]:8081", "localhost:8081"),
+        *("box", "Box.Local.", "box.local:80", "nx.lan", "a.home.arpa", "a.b.internal"),
+        socket.gethostname(),
+    ],
+)
+def test_name_that_nobody_else_owns_may_set_up(host: str) -> None:
+    refuse_public_name(make_mocked_request("POST", "/", headers={"Host": host} if host else {}))
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("evil.example", "evil.example:8081", "192.0.2.7.evil.example", "local.evil.example"),
+        *("evil.example.", "192.0.2.7@evil.example", "notlan.example", "[evil.example]:80"),
+    ],
+)
+def test_name_that_anybody_may_own_may_not(host: str) -> None:
+    with pytest.raises(Refused, match="set the box up at its address") as refusal:
+        refuse_public_name(make_mocked_request("POST", "/", headers={"Host": host}))
+    assert refusal.value.status == 403
 
 
 def test_every_answer_carries_the_headers() -> None:

@@ -4,6 +4,7 @@ import hmac
 import ipaddress
 import logging
 import secrets
+import socket
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Final
@@ -27,6 +28,8 @@ COOKIE_PREFIX: Final = "nxai_session_"
 SECURE_SUFFIX: Final = "_https"
 """Of cookies that HTTPS alone may carry. A browser that has one refuses a cookie of the same name
 over HTTP, and nobody could log in there any more."""
+LOCAL_NAMES: Final = (".local", ".lan", ".home.arpa", ".internal", ".localhost")
+"""Ends of names that hold in one network, and that nobody can register."""
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 POLICY: Final = (
@@ -79,6 +82,8 @@ async def explain(request: web.Request, handler: Handler) -> web.StreamResponse:
         return Refused(HTTPStatus.SERVICE_UNAVAILABLE, str(error)).response()
     except NxaiError as error:
         return Refused(HTTPStatus.CONFLICT, str(error)).response()
+    except web.RequestPayloadError:
+        return Refused(HTTPStatus.BAD_REQUEST, "the body does not come as HTTP asks").response()
     except ConnectionError:
         raise  # the viewer is gone
     except Exception:
@@ -165,9 +170,38 @@ def refuse_foreign(request: web.Request) -> None:
     if not host or host not in ours:  # `Origin: null` has none
         raise Refused(
             HTTPStatus.FORBIDDEN,
-            f"this came from a page of {origin[:200]}, not of this box; a reverse proxy must pass "
+            f"this came from a page of {readable(origin)}, not of this box; a reverse proxy must pass "
             "on the header Host, or set X-Forwarded-Host",
         )
+
+
+def refuse_public_name(request: web.Request) -> None:
+    """Refuse who asks a box that nobody has set up, by a name that anybody may own.
+
+    A page of somebody else's can have its own name mean this box from one moment to the next (DNS
+    rebinding). The browser then takes the box for a part of that page, and lets it choose the
+    first password. Nobody owns an address, nor a name that holds in one network alone.
+
+    Raises:
+        Refused: by such a name.
+    """
+    host = request.headers.get("Host", "")
+    name = host.partition("]")[0].strip("[") if host.startswith("[") else host.partition(":")[0]
+    name = name.lower().rstrip(".")
+    if _is_address(name) or "." not in name or name.endswith(LOCAL_NAMES):
+        return
+    if name != socket.gethostname().lower():
+        raise Refused(
+            HTTPStatus.FORBIDDEN,
+            f"set the box up at its address, such as http://192.0.2.7:8081, or at http://localhost "
+            f"through a tunnel: {readable(name)} is a name that a page of somebody else's may have "
+            "led here. Once it has a user, every name will do",
+        )
+
+
+def readable(text: str) -> str:
+    """Return a text from a header, cut, fit for an answer: it may hold bytes that are no text."""
+    return text[:200].encode("utf-8", "replace").decode()
 
 
 def _same(given: str, wanted: str) -> bool:

@@ -255,9 +255,11 @@ async def change_password(call: Call) -> web.Response:
 async def set_up(call: Call) -> web.Response:
     """Make the first user, name the box, and log in.
 
-    Works once: as soon as somebody has an account, others are made by an admin.
+    Works once: as soon as somebody has an account, others are made by an admin. And not by a name
+    of the box that anybody may own, such as `box.example.com`.
     """
     form: SetUp = call.body
+    security.refuse_public_name(call.request)
     opened = await _done(
         call.box.gate.set_up(form.username, form.password.get_secret_value()),
     )
