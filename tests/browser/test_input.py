@@ -682,6 +682,9 @@ def test_viewer_sees_all_and_can_change_nothing(browser: Browser, box: PageBox) 
             expect(page.get_by_role("link", name="Add a camera")).to_have_count(0)
             for control in page.locator("main").locator("input, select, textarea").all():
                 expect(control).to_be_disabled()
+            if place.endswith("areas"):
+                mask = button(page, "Privacy mask")
+                expect(mask).to_have_attribute("aria-disabled", "true")
             if place != "input":
                 expect(button(page, "Save")).to_have_attribute("aria-disabled", "true")
                 reason = "Only an administrator can change this."

@@ -44,9 +44,9 @@ export function CameraCard({ camera, boxRuns }) {
       ${facts.length > 0 && html`<${Facts} class="input__facts" items=${facts} />`}
       <p class="small"><span class="soft">${t("Models:")}</span> ${names.length ? list(names) : html`<span class="soft">${t("none looks at it")}</span>`}</p>
       <div class="row input__ways">
-        <${Button} size="s" icon="settings" href=${to("input", id)} aria-label=${t("Settings of {camera}", { camera: name })}>${t("Settings")}<//>
-        <${Button} size="s" icon="pentagon" href=${to("input", id, "areas")} aria-label=${t("Areas of {camera}", { camera: name })}>${t("Areas")}<//>
-        <${Button} size="s" icon="brain-circuit" href=${to("input", id, "models")} aria-label=${t("Models of {camera}", { camera: name })}>${t("Models")}<//>
+        <${Button} size="s" href=${to("input", id)} aria-label=${t("Settings of {camera}", { camera: name })}>${t("Settings")}<//>
+        <${Button} size="s" href=${to("input", id, "areas")} aria-label=${t("Areas of {camera}", { camera: name })}>${t("Areas")}<//>
+        <${Button} size="s" href=${to("input", id, "models")} aria-label=${t("Models of {camera}", { camera: name })}>${t("Models")}<//>
       </div>
     </div>
   </li>`;

@@ -20,7 +20,7 @@ export const Behind = ({ behind, undo, keepMine }) =>
   behind &&
   html`<${Note} tone="warn" title=${t("Somebody else has changed it meanwhile.")}>
     <p>${t("What is shown here is not saved. Take theirs, or keep yours and save it in its place.")}</p>
-    <div class="row">
+    <div class="row input__choice">
       <${Button} size="s" onClick=${undo}>${t("Take theirs")}<//>
       <${Button} size="s" onClick=${keepMine}>${t("Keep mine")}<//>
     </div>
