@@ -390,7 +390,15 @@ def test_a_fault_of_this_program_is_logged_and_told(
 
 
 def request(world: World, question: Command) -> Reply:
-    return world.bus.request(question, 10)
+    """Ask; again when the machine was too busy, as the page does."""
+
+    def looked_into() -> Reply | None:
+        reply = world.bus.request(question, 30)
+        return None if reply.details.get(BUSY) else reply
+
+    found = wait_for(looked_into, 60)
+    assert found is not None
+    return found
 
 
 def test_questions_over_the_bus(tmp_path: Path) -> None:
@@ -496,8 +504,8 @@ def test_results_are_published_and_stored_while_questions_are_asked(tmp_path: Pa
         wait_for(lambda: world.has_stored(1))
         for first in range(0, 300, 30):
             world.send(*(result(n) for n in range(max(1, first), first + 30)))
-            assert request(world, ListResults(**RANGE, label="nut")).ok
-            assert request(world, ChartResults(**RANGE, chart="counts")).ok
+            assert body(request(world, ListResults(**RANGE, label="nut")))["results"]
+            assert chart_of(world)["series"]
         wait_for(lambda: world.has_stored(300))
         found = body(request(world, ListResults(**RANGE, limit=1000)))["results"]
         assert len(found) == 300

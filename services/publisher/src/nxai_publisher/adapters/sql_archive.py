@@ -48,6 +48,8 @@ from nxai_publisher.ports import Overview, QuestionTooLarge, StorageUnavailable
 
 PAGE_ROWS: Final = 500
 """Rows fetched at once: memory stays constant whatever is exported."""
+FEW_ROWS: Final = 20
+"""As few as make a question to the database worth it."""
 ROWS_AT_ONCE: Final = 1000
 """Results that are looked at between two places where a walk can be left: some milliseconds."""
 QUARTERS_AT_ONCE_S: Final = 7 * 86_400
@@ -355,17 +357,20 @@ def _stream(
     chosen = chosen.where(table.captured_at_us >= since_us, table.captured_at_us < until_us)
     chosen = chosen.order_by(*(c.desc() for c in key) if query.newest_first else key)
     chosen = _with(chosen, query)
+    at_once = PAGE_ROWS
     if query.limit is not None and not query.selective:
         chosen = chosen.limit(query.limit + 1)
-    chosen = chosen.execution_options(yield_per=PAGE_ROWS, stream_results=True)
+        # Mostly each camera gives its share; that of hundreds would be read for nothing.
+        at_once = min(PAGE_ROWS, 2 * query.limit // len(minutes.cameras) + FEW_ROWS)
+    chosen = chosen.execution_options(yield_per=at_once, stream_results=True)
     with connection.execute(chosen) as found:
-        yield from _dicts(found)
+        yield from _dicts(found, at_once)
 
 
-def _dicts(found: "sa.CursorResult[Any]") -> Iterator[Row]:
+def _dicts(found: "sa.CursorResult[Any]", at_once: int = PAGE_ROWS) -> Iterator[Row]:
     """Yield rows as dictionaries; the database package makes its own at three times the cost."""
     names = tuple(found.keys())
-    for some in found.partitions(PAGE_ROWS):
+    for some in found.partitions(at_once):
         for row in some:
             yield dict(zip(names, row, strict=True))
 

@@ -255,22 +255,23 @@ def _extreme(connection: Connection, which: "sa.ColumnElement[int]", camera: str
 def stored_results(connection: Connection) -> dict[str, int]:
     """Count the results of each camera by the sums; at most a minute's too many of each.
 
-    Sums outlive the results where there is not room for both.
+    Sums outlive the results where there is not room for both. Retention takes the oldest results
+    of all cameras first, so whatever is younger than the oldest one is all there.
     """
-    return {camera: _stored_since(connection, camera) for camera in cameras_of(connection)}
-
-
-def _stored_since(connection: Connection, camera: str) -> int:
-    first_s = (first_of(connection, camera) or 0) // 60_000_000 * 60
+    cameras = dict.fromkeys(cameras_of(connection), 0)
+    oldest_us = min((first_of(connection, camera) or 0 for camera in cameras), default=0)
+    first_s = oldest_us // 60_000_000 * 60
     whole_s = -(-first_s // QUARTER_S) * QUARTER_S
     minutes, quarters = RESULT_MINUTES.c, RESULT_QUARTERS.c
-    before = sa.select(sa.func.sum(minutes.results)).where(
-        minutes.camera == camera, minutes.minute_s >= first_s, minutes.minute_s < whole_s
-    )
-    after = sa.select(sa.func.sum(quarters.results)).where(
-        quarters.camera == camera, quarters.quarter_s >= whole_s
-    )
-    return int(connection.scalar(before) or 0) + int(connection.scalar(after) or 0)
+    for sums, when in (
+        (minutes, (minutes.minute_s >= first_s) & (minutes.minute_s < whole_s)),
+        (quarters, quarters.quarter_s >= whole_s),
+    ):
+        chosen = sa.select(sums.camera, sa.func.sum(sums.results)).where(when)
+        for camera, results in connection.execute(chosen.group_by(sums.camera)):
+            if camera in cameras:
+                cameras[camera] += int(results)
+    return cameras
 
 
 def bytes_on_disk(connection: Connection, url: URL) -> float:
