@@ -183,6 +183,13 @@ function Desk({ sample, place, query, back, onChange }) {
     }
   }
 
+  // The editor knows the key itself, where the focus is in it.
+  function newBox() {
+    const stage = document.querySelector(".boxes__stage");
+    stage?.focus({ preventScroll: true });
+    stage?.dispatchEvent(new KeyboardEvent("keydown", { key: "b", bubbles: true, cancelable: true }));
+  }
+
   useLayoutEffect(() => {
     const keys = (event) => {
       if (event.defaultPrevented || event.altKey || event.target.closest("input:not([type=radio]), select, textarea, dialog, [role=menu]")) return;
@@ -193,6 +200,7 @@ function Desk({ sample, place, query, back, onChange }) {
       else if (letter === "a" || event.key === "Enter") approve();
       else if (letter === "n" && !classified) nothing();
       else if (letter === "d" || letter === "x") discard();
+      else if (letter === "b") newBox();
       else if (letter === "u") takeBackHere();
       else if (letter === "j" || event.key === "ArrowRight") place.after && visit(place.after);
       else if (letter === "k" || event.key === "ArrowLeft") place.before && visit(place.before);
