@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,7 +10,10 @@ import httpx
 import pytest
 
 from nxai_common.bus.memory import MemoryBroker, MemoryBus
+from nxai_common.bus.ports import Subscription
+from nxai_common.contracts.commands import Reply, ShowSample
 from nxai_common.contracts.outputs import Snapshot
+from nxai_common.contracts.status import ServiceState, Status
 from nxai_manager.adapters.secrets_directory import SecretsDirectory
 from nxai_manager.core.accounts import Role, Scope
 from nxai_manager.settings import ManagerSettings
@@ -20,6 +24,7 @@ from nxai_manager.web.endpoint import Who
 from nxai_manager.web.hub import Hub
 from nxai_manager.web.server import Door, WebServer
 from support import golden
+from support.waiting import wait_for
 
 pytestmark = pytest.mark.integration
 VIEWER = Who("anna", Role.VIEWER, frozenset({Scope.READ}), "token")
@@ -89,3 +94,24 @@ def test_camera_without_an_event_has_no_snapshot(box: tuple[MemoryBus, httpx.Cli
     answer = client.get("/cameras/back/snapshot")
     assert answer.status_code == 404
     assert "no picture of an event of camera back" in answer.json()["detail"]
+
+
+def test_picture_in_the_cache_of_a_browser_is_for_who_was_logged_in(
+    box: tuple[MemoryBus, httpx.Client],
+) -> None:
+    sync, client = box
+    status = golden.example(Status)
+    about = {"service": "cloud-sync", "role": "cloud-sync", "state": ServiceState.RUNNING}
+    with closing(sync.subscribe(Subscription(ShowSample))) as asked, ThreadPoolExecutor(1) as pool:
+        sync.publish(status.model_copy(update=about))
+        wait_for(
+            lambda: "cloud-sync has not been" not in client.get("/health").text, what="it came"
+        )
+        answer = pool.submit(client.get, "/samples/front-1/picture")
+        delivery = asked.receive(10)
+        assert delivery is not None
+        delivery.reply(Reply(ok=True, attachment=golden.JPEG))
+        told = answer.result()
+    assert told.content == golden.JPEG
+    assert told.headers["Cache-Control"] == "private, max-age=3600"
+    assert told.headers["Vary"] == "Cookie, Authorization"

@@ -1,8 +1,9 @@
 """A request becomes a call, or an answer that says what is wrong with it."""
 
 import asyncio
+import io
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, cast
 
 import pytest
@@ -13,6 +14,7 @@ from pydantic import SecretStr
 from nxai_common.contracts.topics import Level
 from nxai_common.errors import CloudUnavailable, RejectedError
 from nxai_manager.core.accounts import Role, Scope
+from nxai_manager.web.api import models
 from nxai_manager.web.box import Box
 from nxai_manager.web.endpoint import ASKER, Answer, Call, Endpoint, Form, Refused, Who, served
 from nxai_manager.web.security import explain
@@ -43,7 +45,9 @@ async def echo(call: Call) -> Told:
 Ask = Callable[[ClientSession, str], Awaitable[tuple[int, dict[str, str], Any]]]
 
 
-def serve(endpoint: Endpoint, ask: Ask, who: Who | None = None) -> tuple[int, Any, Any]:
+def serve(
+    endpoint: Endpoint, ask: Ask, who: Who | None = None, largest: int = 1000
+) -> tuple[int, Any, Any]:
     """Serve one endpoint, and return what came of a request: status, headers, JSON."""
 
     async def play() -> tuple[int, Any, Any]:
@@ -53,7 +57,7 @@ def serve(endpoint: Endpoint, ask: Ask, who: Who | None = None) -> tuple[int, An
                 request[ASKER] = who
             return await handler(request)
 
-        app = web.Application(middlewares=[explain, known], client_max_size=1000)
+        app = web.Application(middlewares=[explain, known], client_max_size=largest)
         box = cast("Box", None)  # no handler here asks it
         app.router.add_route(endpoint.method, endpoint.path, served(endpoint, box))
         async with TestServer(app) as server, ClientSession() as session:
@@ -93,6 +97,7 @@ def test_path_query_and_body_are_checked_and_handed_over() -> None:
     assert told["heard"]["body"]["name"] == "x"
 
 
+JSON = {"Content-Type": "application/json"}
 BODY = Endpoint("POST", "/x", echo, None, Told, body=Wanted)
 
 
@@ -123,6 +128,63 @@ def test_wrong_body_is_told_by_field(
             reason is None or told["problems"][n]["reason"] == reason
             for n, (_, reason) in enumerate(problems)
         )
+
+
+def dripped(path: str) -> Ask:
+    """Ask with a body of which the end never comes."""
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b'{"size": '
+        await asyncio.sleep(30)
+
+    async def ask(session: ClientSession, base: str) -> tuple[int, dict[str, str], Any]:
+        async with session.post(base + path, data=body(), headers=JSON) as answer:
+            return answer.status, dict(answer.headers), json.loads(await answer.text())
+
+    return ask
+
+
+async def weigh(call: Call) -> Told:
+    """Say how much came."""
+    return Told(heard={"bytes": len(await models.read_up_to(call, 100, "the picture"))})
+
+
+async def cut(call: Call) -> Told:
+    """Say what the first part is."""
+    return Told(heard={"bytes": len(await models._next_part(call.request))})
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        BODY,
+        Endpoint("POST", "/x", weigh, None, Told, raw_body="image/jpeg"),
+        Endpoint("POST", "/x", cut, None, Told, raw_body="image/jpeg"),
+    ],
+    ids=["json", "picture", "file"],
+)
+def test_body_that_does_not_come_is_not_waited_for(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nxai_manager.web.endpoint.BODY_S", 0.05)
+    status, _, told = serve(endpoint, dripped("/x"))
+    assert status == 408
+    assert told["detail"] == "the body did not come within 0.05 s"
+
+
+@pytest.mark.parametrize(
+    ("scope", "largest"),
+    [(None, 16_384), (Scope.READ, 16_384), (Scope.OPERATE, 1_048_576), (Scope.CONFIGURE, 4**11)],
+)
+def test_who_may_less_may_send_less(scope: Scope | None, largest: int) -> None:
+    endpoint = Endpoint("POST", "/x", echo, scope, Told, body=Wanted)
+    whole = len(json.dumps({"size": 1, "name": ""}))
+    for more, status in ((0, 200), (1, 413)):
+        body = json.dumps({"size": 1, "name": "x" * (largest - whole + more)}).encode()
+        assert len(body) == largest + more
+        ask = request("POST", "/x", data=io.BytesIO(body), headers=JSON)
+        code, _, _ = serve(endpoint, ask, who(Role.ADMIN), largest=4**11)
+        assert code == status
 
 
 def test_line_of_a_mistake_in_json_is_told() -> None:

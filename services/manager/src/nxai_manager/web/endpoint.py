@@ -5,6 +5,7 @@ what goes out. The OpenAPI document is made of the same values (`web/openapi.py`
 say anything else than what is checked here.
 """
 
+import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
@@ -27,6 +28,8 @@ API: Final = "/api/v1"
 PROBLEM_TYPE: Final = "application/problem+json"
 MAX_BODY_BYTES: Final = 8 * 1024 * 1024
 """Of JSON: twice the largest settings file. Files are read as they come (`raw_body`)."""
+BODY_S: Final = 60.0
+"""So long a body may take."""
 
 
 class Form(BaseModel):
@@ -94,6 +97,11 @@ class Refused(Exception):  # noqa: N818 - named for what happened
         )
 
 
+def too_slow() -> Refused:
+    """Return what becomes of a body that does not come."""
+    return Refused(HTTPStatus.REQUEST_TIMEOUT, f"the body did not come within {BODY_S:g} s")
+
+
 @dataclass(frozen=True, slots=True)
 class Who:
     """Who asks."""
@@ -131,6 +139,10 @@ class Call:
 
 
 Handler = Callable[[Call], Awaitable[object]]
+
+
+LARGEST_BODY: Final = {None: 16 * 1024, Scope.READ: 16 * 1024, Scope.OPERATE: 1024 * 1024}
+"""Of JSON, in bytes, by who may send it: the less that is, the less work it makes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +254,7 @@ async def _body(endpoint: Endpoint, request: web.Request) -> BaseModel | None:
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send JSON, with Content-Type: application/json"
         )
     try:
-        value = json.loads(await request.read())
+        value = json.loads(await _read(endpoint, request))
     except (ValueError, RecursionError) as error:
         line = error.lineno if isinstance(error, json.JSONDecodeError) else None
         raise Refused(
@@ -251,6 +263,16 @@ async def _body(endpoint: Endpoint, request: web.Request) -> BaseModel | None:
             (FieldProblem(reason="not JSON from here on", line=line),) if line else (),
         ) from None
     return _checked(endpoint.body, value, "what was sent does not do")
+
+
+async def _read(endpoint: Endpoint, request: web.Request) -> bytes:
+    largest = LARGEST_BODY.get(endpoint.scope, request.client_max_size)
+    request = request.clone(client_max_size=min(largest, request.client_max_size))
+    try:
+        async with asyncio.timeout(BODY_S):
+            return await request.read()
+    except TimeoutError:
+        raise too_slow() from None
 
 
 def _checked(model: type[BaseModel], value: object, what: str) -> BaseModel:

@@ -71,28 +71,33 @@ async def explain(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turn whatever went wrong into an answer that says so."""
     try:
         return await handler(request)
-    except Refused as refusal:
-        return refusal.response()
-    except web.HTTPException as error:
-        if error.status < HTTPStatus.BAD_REQUEST:
-            raise
-        allowed = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
-        return Refused(error.status, _plain(request, error), headers=allowed).response()
-    except TransientError as error:
-        return Refused(HTTPStatus.SERVICE_UNAVAILABLE, str(error)).response()
-    except NxaiError as error:
-        return Refused(HTTPStatus.CONFLICT, str(error)).response()
-    except web.RequestPayloadError:
-        return Refused(HTTPStatus.BAD_REQUEST, "the body does not come as HTTP asks").response()
     except ConnectionError:
         raise  # the viewer is gone
-    except Exception:
-        number = secrets.token_hex(4)
-        log.exception("%s %s failed (%s)", request.method, request.path, number)
-        return Refused(
-            HTTPStatus.INTERNAL_SERVER_ERROR,
-            f"a mistake of nxai-edge; the log of the manager has it under {number}",
-        ).response()
+    except Exception as error:
+        if isinstance(error, web.HTTPException) and error.status < HTTPStatus.BAD_REQUEST:
+            raise
+        return _refusal(request, error).response()
+
+
+def _refusal(request: web.Request, error: Exception) -> Refused:
+    match error:
+        case Refused():
+            return error
+        case web.HTTPException():
+            allowed = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+            return Refused(error.status, _plain(request, error), headers=allowed)
+        case TransientError():
+            return Refused(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
+        case NxaiError():
+            return Refused(HTTPStatus.CONFLICT, str(error))
+        case web.RequestPayloadError():
+            return Refused(HTTPStatus.BAD_REQUEST, "the body does not come as HTTP asks")
+    number = secrets.token_hex(4)
+    log.error("%s %s failed (%s)", request.method, request.path, number, exc_info=error)
+    return Refused(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        f"a mistake of nxai-edge; the log of the manager has it under {number}",
+    )
 
 
 def _plain(request: web.Request, error: web.HTTPException) -> str:
@@ -170,8 +175,8 @@ def refuse_foreign(request: web.Request) -> None:
     if not host or host not in ours:  # `Origin: null` has none
         raise Refused(
             HTTPStatus.FORBIDDEN,
-            f"this came from a page of {readable(origin)}, not of this box; a reverse proxy must pass "
-            "on the header Host, or set X-Forwarded-Host",
+            f"this came from a page of {readable(origin)}, not of this box; a reverse proxy must "
+            "pass on the header Host, or set X-Forwarded-Host",
         )
 
 

@@ -26,6 +26,7 @@ from nxai_common.contracts.models import (
 from nxai_common.contracts.status import ModelStatus
 from nxai_common.contracts.topics import Level
 from nxai_manager.core.accounts import Scope
+from nxai_manager.web import endpoint
 from nxai_manager.web.box import Box
 from nxai_manager.web.endpoint import Answer, Call, Endpoint, FieldProblem, Form, Refused
 
@@ -271,7 +272,7 @@ async def receive_file(call: Call) -> ReceivedFile:
 async def _hand_on(request: web.Request, box: Box, name: str) -> int:
     """Hand a file on to cloud-sync, part by part; return its size."""
     size = 0
-    while part := await _part(request):
+    while part := await _next_part(request):
         if size + len(part) > c.MAX_INCOMING_BYTES:
             raise _too_large()
         await box.ask(c.ReceiveFile(file=name, offset=size, attachment=part), 30)
@@ -279,6 +280,14 @@ async def _hand_on(request: web.Request, box: Box, name: str) -> int:
     if not size:
         raise Refused(HTTPStatus.BAD_REQUEST, "the file is empty")
     return size
+
+
+async def _next_part(request: web.Request) -> bytes:
+    try:
+        async with asyncio.timeout(endpoint.BODY_S):  # of each: a large file may take its time
+            return await _part(request)
+    except TimeoutError:
+        raise endpoint.too_slow() from None
 
 
 async def _part(request: web.Request) -> bytes:
@@ -381,17 +390,20 @@ async def read_up_to(call: Call, limit: int, what: str) -> bytes:
     """Return the body, which is no JSON.
 
     Raises:
-        Refused: it is empty or larger.
+        Refused: it is empty or larger, or does not come.
     """
     body = bytearray()
-    async with asyncio.timeout(60):
-        async for chunk in call.request.content.iter_chunked(256 * 1024):
-            body += chunk
-            if len(body) > limit:
-                raise Refused(
-                    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                    f"{what} is larger than {limit // 1024**2} MB",
-                )
+    try:
+        async with asyncio.timeout(endpoint.BODY_S):
+            async for chunk in call.request.content.iter_chunked(256 * 1024):
+                body += chunk
+                if len(body) > limit:
+                    raise Refused(
+                        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                        f"{what} is larger than {limit // 1024**2} MB",
+                    )
+    except TimeoutError:
+        raise endpoint.too_slow() from None
     if not body:
         raise Refused(HTTPStatus.BAD_REQUEST, f"{what} is empty: send its bytes as the body")
     return bytes(body)

@@ -1,7 +1,7 @@
 """Pictures that were collected for retraining: looked through, corrected, sent."""
 
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Annotated, Any, Final, Literal
 
@@ -21,6 +21,9 @@ SampleKey = Annotated[str, StringConstraints(pattern=r"^[0-9a-z-]{1,64}$")]
 Width = Annotated[int, Field(ge=16, le=8192)]
 TIME_IN_NAME: Final = re.compile(r"-(\d{8}t\d{6})(\d{3})-[0-9a-f]+$")
 """When a picture was captured, to the millisecond: cloud-sync names pictures by it."""
+A_MOMENT: Final = timedelta(milliseconds=1)
+LAST_MOMENT: Final = datetime.max.replace(tzinfo=UTC) - A_MOMENT
+"""Behind which there is none."""
 MOST_A_MOMENT: Final = 200
 """Pictures captured within one millisecond: a box has fewer cameras."""
 
@@ -131,7 +134,7 @@ async def show_sample(call: Call) -> SampleAnswer:
     name = call.path.sample
     since = _captured_at(name)
     if since is not None:
-        until = since + timedelta(milliseconds=1)
+        until = since + A_MOMENT
         told = await call.box.ask_json(c.ListSamples(since=since, until=until, limit=MOST_A_MOMENT))
         for sample in told["samples"]:
             if sample["id"] == name:
@@ -143,9 +146,10 @@ def _captured_at(name: str) -> datetime | None:
     """Return the millisecond in which a picture was captured; None: nothing is called so."""
     found = TIME_IN_NAME.search(name)
     try:
-        return found and datetime.strptime(f"{found[1]}{found[2]}+0000", "%Y%m%dt%H%M%S%f%z")
+        at = found and datetime.strptime(f"{found[1]}{found[2]}+0000", "%Y%m%dt%H%M%S%f%z")
     except ValueError:
         return None
+    return at and (at if at <= LAST_MOMENT else None)
 
 
 async def count_samples(call: Call) -> SampleCounts:
@@ -160,7 +164,7 @@ async def show_picture(call: Call) -> web.Response:
         body=bytes(reply.attachment),
         content_type="image/jpeg",
         # A picture never changes; a browser of somebody who has logged out must not show it.
-        headers={"Cache-Control": "private, max-age=3600"},
+        headers={"Cache-Control": "private, max-age=3600", "Vary": "Cookie, Authorization"},
     )
 
 
