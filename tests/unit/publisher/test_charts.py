@@ -147,6 +147,19 @@ def test_latency_is_per_camera() -> None:
     assert (back["camera"], back["mean_ms"], back["results"]) == ("back", [None, 15.5], [None, 2])
 
 
+def test_several_sums_of_one_step_are_added_up() -> None:
+    (front,) = latency(
+        Span(0, 60, 60), [latency_row(0, "front", 2, 31.0), latency_row(0, "front", 3, 10.0)]
+    )
+    assert front == {
+        "camera": "front",
+        "mean_ms": [8.2],
+        "max_ms": [15.5],
+        "inference_ms": [1.2],
+        "results": [5],
+    }
+
+
 def test_latency_of_many_cameras_ends_in_their_sum() -> None:
     rows = [latency_row(60 * (n % 2), f"c{n:03}", 200 - n, 200.0 - n) for n in range(103)]
     *_, other = latency(Span(0, 120, 60), rows)

@@ -204,7 +204,10 @@ class Archive(Protocol):
     def result_sums(
         self, span: Span, by: Sequence[str], camera: str | None = None, model: str | None = None
     ) -> list[Row]:
-        """Return sums of results per step (`at_s`) and the columns in `by`."""
+        """Return sums of results per step (`at_s`) and the columns in `by`.
+
+        Several may be of the same step and columns: they are to be added up.
+        """
         ...
 
     def label_sums(

@@ -37,6 +37,7 @@ from nxai_publisher.core.places import Place
 from nxai_publisher.core.questions import Minutes, ResultQuery, Step, together
 from nxai_publisher.core.rows import (
     CONFIDENCE_BINS,
+    LARGEST,
     MINUTE_S,
     QUARTER_S,
     Row,
@@ -175,14 +176,9 @@ class SqlArchive:
             camera: Only of this one.
             model: Only of this one.
         """
-        fine = span.step_s % QUARTER_S != 0
-        table = RESULT_MINUTES if fine else RESULT_QUARTERS
-        numbers = ("results", "uncertain", "latency_ms_sum", "inference_ms_sum")
-        columns = [
-            *(sa.func.sum(table.c[name]).label(name) for name in numbers),
-            sa.func.max(table.c.latency_ms_max).label("latency_ms_max"),
-        ]
-        return self._sums(table, columns, span, by, camera=camera, model=model)
+        table = RESULT_MINUTES if span.step_s % QUARTER_S else RESULT_QUARTERS
+        names = ("results", "uncertain", "latency_ms_sum", "latency_ms_max", "inference_ms_sum")
+        return self._sums(table, names, span, by, camera=camera, model=model)
 
     def label_sums(
         self,
@@ -193,12 +189,8 @@ class SqlArchive:
     ) -> list[Row]:
         """Return objects per step (`at_s`), camera, model and label."""
         table = LABEL_MINUTES if span.step_s % QUARTER_S else LABEL_QUARTERS
-        columns = [
-            sa.func.sum(table.c.objects).label("objects"),
-            sa.func.max(table.c.max_objects).label("max_objects"),
-        ]
-        by = ("camera", "model", "label")
-        return self._sums(table, columns, span, by, camera=camera, model=model, label=label)
+        names, by = ("objects", "max_objects"), ("camera", "model", "label")
+        return self._sums(table, names, span, by, camera=camera, model=model, label=label)
 
     def confidence_sums(
         self,
@@ -210,8 +202,7 @@ class SqlArchive:
         """Return objects, sum and histogram of the confidence per label over a whole span."""
         table = LABEL_MINUTES if span.step_s % QUARTER_S else LABEL_QUARTERS
         names = ("objects", "confidence_sum", *(f"confidence_{n}" for n in range(CONFIDENCE_BINS)))
-        columns = [sa.func.sum(table.c[name]).label(name) for name in names]
-        return self._sums(table, columns, span, ("label",), camera=camera, model=model, label=label)
+        return self._sums(table, names, span, ("label",), camera=camera, model=model, label=label)
 
     def overview(self) -> Overview:
         """Return what is stored, from sums and keys: quick whatever the number of results."""
@@ -238,27 +229,31 @@ class SqlArchive:
     def _sums(
         self,
         table: sa.Table,
-        columns: Sequence[sa.ColumnElement[Any]],
+        names: Sequence[str],
         span: Span,
         by: Sequence[str],
         **only: str | None,
     ) -> list[Row]:
         slot = table.columns[0]
-        at_s = (slot // span.step_s * span.step_s).label("at_s")
-        groups: list[sa.ColumnElement[Any]] = [table.c[name] for name in by]
-        if span.steps > 1:
-            groups.insert(0, at_s)
-        query = (
-            _of(sa.select(*groups, *columns), table, **only)
-            .where(slot >= span.start_s, slot < span.end_s)
-            .group_by(*groups)
-        )
+        keys = [table.c[name] for name in by]
+        if span.step_s in (MINUTE_S, QUARTER_S):
+            # The table's own steps: to group them takes longer than to add up the few that match.
+            chosen = sa.select(slot.label("at_s"), *keys, *(table.c[name] for name in names))
+        else:
+            at_s = (
+                (slot // span.step_s * span.step_s).label("at_s")
+                if span.steps > 1
+                else sa.literal(span.start_s).label("at_s")
+            )
+            numbers = [
+                (sa.func.max if name in LARGEST else sa.func.sum)(table.c[name]).label(name)
+                for name in names
+            ]
+            groups = [at_s, *keys] if span.steps > 1 else keys
+            chosen = sa.select(at_s, *keys, *numbers).group_by(*groups)
+        query = _of(chosen, table, **only).where(slot >= span.start_s, slot < span.end_s)
         with self._connection() as connection:
-            rows = list(_dicts(connection.execute(query)))
-        if span.steps == 1:
-            for row in rows:
-                row["at_s"] = span.start_s
-        return rows
+            return list(_dicts(connection.execute(query)))
 
     # -- connection -----------------------------------------------------------------------------
 

@@ -193,7 +193,7 @@ def _by(
     key_of: Callable[[Row], K],
     names: Joins,
 ) -> dict[K, _Columns]:
-    """Sort sums into the steps of their series."""
+    """Sort sums into the steps of their series; there may be several of one step."""
     found: dict[K, _Columns] = {}
     for row in rows:
         key = key_of(row)
@@ -201,9 +201,12 @@ def _by(
         if columns is None:
             columns = found[key] = {name: [None] * span.steps for name in names}
         step = (row["at_s"] - span.start_s) // span.step_s
-        for name in names:
+        for name, join in names.items():
             value = row[name]
-            columns[name][step] = value if isinstance(value, float) else int(value)
+            value = value if isinstance(value, float) else int(value)
+            column = columns[name]
+            before = column[step]
+            column[step] = value if before is None else join(before, value)
     return found
 
 
