@@ -133,6 +133,9 @@ def settle(page: Page) -> None:
         """() => [...document.images].every((image) => image.complete)
             && !document.querySelector('.skeleton')"""
     )
+    if page.locator(".still").count():  # fetched once the page is there
+        page.locator(".still img").first.wait_for()
+        page.wait_for_load_state("networkidle")
     if page.locator("canvas[data-exact]").count():
         page.wait_for_function("() => document.querySelector('canvas[data-exact=true]')")
 
