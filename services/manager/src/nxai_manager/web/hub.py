@@ -218,6 +218,12 @@ class Hub:
         for thread in self._threads:
             thread.join()
 
+    @property
+    def is_deaf(self) -> bool:
+        """Whether it has ceased to read though nobody told it to."""
+        ended = any(each.ident is not None and not each.is_alive() for each in self._threads)
+        return ended and not self._closed.is_set()
+
     # -- what is known ------------------------------------------------------------------------
 
     def statuses(self) -> dict[str, Status]:

@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import functools
 import logging
 import random
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,7 @@ from nxai_common.retry import RetryPolicy
 from nxai_manager.web import security
 from nxai_manager.web.api import every_endpoint
 from nxai_manager.web.box import Box
+from nxai_manager.web.connections import Quiet, http_log
 from nxai_manager.web.endpoint import API, MAX_BODY_BYTES, Answer, Call, Endpoint, served
 from nxai_manager.web.hub import RENEW_S
 from nxai_manager.web.openapi import openapi
@@ -29,10 +32,13 @@ log = logging.getLogger(__name__)
 
 PAGE: Final = Path(__file__).resolve().parent.parent / "page"
 RETRY: Final = RetryPolicy(first_s=1, factor=2, longest_s=30)
+MISTAKE: Final = "a mistake of nxai-edge, which the log of the manager shows: restart it"
 START_S: Final = 10.0
 """The page is there in a fraction of a second; a port that is taken is not waited for."""
 GOODBYE_S: Final = 3.0
 """Requests under way may end; viewers are closed at once."""
+KEEP_S: Final = 75.0
+"""A connection waits so long for the next question."""
 MakeContext = Callable[[], ssl.SSLContext]
 
 
@@ -69,6 +75,7 @@ class WebServer:
         self._thread = threading.Thread(target=self._run, name="web", daemon=True)
         self.ports: dict[str, int] = {}
         """Where each door is open: its name, and the port (for one that was asked for as 0)."""
+        self._quiet = Quiet()
 
     def __enter__(self) -> Self:
         """Begin to serve; returns once each door is open or has failed for the first time."""
@@ -89,23 +96,35 @@ class WebServer:
         self._thread.join()
 
     def problems(self) -> tuple[Problem, ...]:
-        """Return why the page cannot be reached."""
-        return tuple(Problem(about="page", reason=reason) for reason in self._problems.values())
+        """Return why the page cannot be reached, or shows nothing new."""
+        reasons = list(self._problems.values())
+        if self._box.hub.is_deaf:
+            reasons.append(f"the page hears nothing of the other services any more; {MISTAKE}")
+        return tuple(Problem(about="page", reason=reason) for reason in reasons)
 
     def gauges(self) -> dict[str, int | float]:
         """Return how many look."""
         return {"viewers": len(self._box.hub.viewers)}
 
     def _run(self) -> None:
-        asyncio.run(self._serve())
+        try:
+            asyncio.run(self._serve())
+        except Exception:
+            log.exception("the page has ended")
+            self._problems["all"] = f"the page is served no more; {MISTAKE}"
+            self._ready.set()
 
     async def _serve(self) -> None:
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
+        app = application(self._box)
+        app.middlewares.insert(0, self._quiet.middleware())
         runner = web.AppRunner(
-            application(self._box),
+            app,
             access_log=None,
             handle_signals=False,
             shutdown_timeout=GOODBYE_S,
+            keepalive_timeout=KEEP_S,
+            logger=http_log(),
         )
         await runner.setup()
         self._box.hub.attach(self._loop)
@@ -113,7 +132,7 @@ class WebServer:
             asyncio.create_task(self._open(runner, door), name=f"door {door.port}")
             for door in self._doors
         ]
-        tasks.append(asyncio.create_task(self._renew(), name="renew"))
+        tasks.append(asyncio.create_task(self._renew(runner), name="renew"))
         try:
             await self._stopping.wait()
         finally:
@@ -134,7 +153,7 @@ class WebServer:
                     runner, door.host, door.port, ssl_context=context, reuse_address=True
                 )
                 await site.start()
-            except (OSError, ConfigurationError) as error:
+            except Exception as error:  # noqa: BLE001 - a door that stays closed must be told of
                 attempt += 1
                 self._refuse(door, error, first=attempt == 1)
                 self._count(door)
@@ -152,23 +171,30 @@ class WebServer:
             f"{door.name} cannot be opened: {error.strerror or error}; stop the other program "
             "there, or set NXAI_MANAGER_PORT (NXAI_MANAGER_HTTPS_PORT) to another port"
             if isinstance(error, OSError)
-            else f"{door.name} cannot be opened: {error}"
+            else f"{door.name} cannot be opened: {str(error) or type(error).__name__}"
         )
         self._problems[door.name] = reason
         if first:
-            log.warning("%s", reason)
+            known = isinstance(error, OSError | ConfigurationError)
+            log.warning("%s", reason, exc_info=None if known else error)
 
     def _count(self, door: Door) -> None:
         tried = {*self.ports, *self._problems}
         if all(each.name in tried for each in self._doors) or door is self._doors[-1]:
             self._ready.set()
 
-    async def _renew(self) -> None:
+    async def _renew(self, runner: web.AppRunner) -> None:
         if not self._doors:
             self._ready.set()
         while True:
             await asyncio.sleep(RENEW_S)
-            self._box.hub.renew()
+            try:
+                self._box.hub.renew()
+            except Exception:  # the next time must still come: pictures end without it
+                log.exception("pictures could not be asked for")
+            server = runner.server
+            if server is not None:
+                self._quiet.end(server.connections, time.monotonic())
 
 
 class OpenApi(Answer, extra="allow"):
@@ -193,14 +219,21 @@ def application(box: Box) -> web.Application:
 
 
 def _about_itself() -> tuple[Endpoint, ...]:
-    async def describe(call: Call) -> OpenApi:
+    async def describe(call: Call) -> web.Response:
         """The description of this interface.
 
-        OpenAPI 3.1, made of what the server checks.
+        OpenAPI 3.1, made of what the server checks. It names the version to who has logged in.
         """
-        return OpenApi.model_validate(openapi(listed(), call.box.version))
+        version = "" if call.who is None else call.box.version
+        document = await call.box.in_thread(_described, version)
+        return web.Response(body=document, content_type="application/json")
 
     return (Endpoint("GET", "/openapi.json", describe, None, OpenApi, tag="interface"),)
+
+
+@functools.cache  # half a second of a small box, which anybody could ask for again and again
+def _described(version: str) -> bytes:
+    return OpenApi.model_validate(openapi(listed(), version)).model_dump_json().encode()
 
 
 def listed() -> tuple[Endpoint, ...]:
