@@ -9,8 +9,9 @@ cd "$(dirname "$0")/../.."
 compose=(docker-compose)
 if docker compose version > /dev/null 2>&1; then compose=(docker compose); fi
 export COMPOSE_PROJECT_NAME=nxai-test
-MQTT_PORT=$(PYTHONPATH=tests .venv/bin/python -c 'from support.broker import free_port; print(free_port())')
-export MQTT_PORT
+free_port() { PYTHONPATH=tests .venv/bin/python -c 'from support.broker import free_port; print(free_port())'; }
+MQTT_PORT=$(free_port) PAGE_PORT=$(free_port) PAGE_HTTPS_PORT=$(free_port)
+export MQTT_PORT PAGE_PORT PAGE_HTTPS_PORT HTTPS=yes
 secrets=$(mktemp -d)
 
 down() {
@@ -57,6 +58,8 @@ for service in mosquitto capture inference publisher manager cloud-sync; do
     fi
 done
 echo "all containers are healthy"
+
+.venv/bin/python tools/docker/page_test.py "$PAGE_PORT" "$PAGE_HTTPS_PORT"
 
 # cloud-sync and inference share the catalogue: a model that is imported is tested over there.
 docker cp models/demo-parts/model.onnx "$("${compose[@]}" ps -q cloud-sync)":/tmp/model.onnx
