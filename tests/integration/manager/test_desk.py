@@ -5,7 +5,7 @@ import stat
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -55,6 +55,37 @@ def test_what_is_shown_has_no_password_and_says_what_is_in_force(tmp_path: Path)
         assert settings is not None
         assert settings.cameras[0].password.get_secret_value() == PASSWORD
         assert PASSWORD not in repr(view)
+
+
+def test_what_is_in_force_is_told_while_the_disk_is_waited_for(tmp_path: Path) -> None:
+    with running_desk(tmp_path, GOOD) as box:
+        box.settle()
+        begun, go_on = threading.Event(), threading.Event()
+
+        class Slow:
+            name = "slow"
+
+            def glance(self) -> None:
+                begun.set()
+                go_on.wait(30)
+
+        quick, box.desk.store = box.desk.store, cast("Any", Slow())
+        waits = threading.Thread(target=box.desk.look)
+        waits.start()
+        try:
+            assert begun.wait(30)
+            told: list[Any] = []
+            asks = threading.Thread(
+                target=lambda: told.extend((box.desk.settings, box.desk.current()))
+            )
+            asks.start()
+            asks.join(10)
+            assert len(told) == 2
+        finally:
+            box.desk.store = quick
+            go_on.set()
+            waits.join()
+            asks.join()
 
 
 def test_first_start_is_told_as_one(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The picture of a camera's last event, as the page asks for it over HTTP."""
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -115,3 +116,22 @@ def test_picture_in_the_cache_of_a_browser_is_for_who_was_logged_in(
     assert told.content == golden.JPEG
     assert told.headers["Cache-Control"] == "private, max-age=3600"
     assert told.headers["Vary"] == "Cookie, Authorization"
+
+
+def test_who_asks_for_more_than_fits_is_told_to_come_again(
+    box: tuple[MemoryBus, httpx.Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, client = box
+    monkeypatch.setattr("nxai_manager.web.box.ASKING", 2)
+    monkeypatch.setattr("nxai_manager.web.box.WAITING", 1)
+    told = threading.Event()
+    monkeypatch.setattr(cameras, "_kept_snapshot", lambda *_: told.wait(30) and None)
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(client.get, "/cameras/front/snapshot") for _ in range(8)]
+        try:
+            wait_for(lambda: sum(each.done() for each in asked) == 5, what="five are refused")
+        finally:
+            told.set()
+        found = sorted(each.result().status_code for each in asked)
+    assert found == [404] * 3 + [503] * 5
+    assert client.get("/cameras/front/snapshot").status_code == 404

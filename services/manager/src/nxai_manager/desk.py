@@ -262,9 +262,8 @@ class SettingsDesk:
 
     @property
     def settings(self) -> Settings | None:
-        """The settings in force; None: none are yet."""
-        with self._changed:
-            return self._running.settings
+        """The settings in force; None: none are yet. Quick: waits for no disk and no lock."""
+        return self._running.settings
 
     def current(self) -> View:
         """Return how the settings stand as far as is known: quick, without a look at the file."""

@@ -68,12 +68,6 @@ class Box:
         Raises:
             Refused: there was none (503).
         """
-        if self.waiting >= ASKING + WAITING:
-            raise Refused(
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                "too much is asked of the box at once; try again in a second",
-                headers={"Retry-After": "1"},
-            )
         if not self.bus.connected:
             raise Refused(
                 HTTPStatus.SERVICE_UNAVAILABLE,
@@ -83,9 +77,8 @@ class Box:
         why_not = self._why_away(command.service)
         if why_not:
             raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, why_not, headers={"Retry-After": "5"})
-        self.waiting += 1
         try:
-            return await self.in_thread(self.bus.request, command, timeout_s)
+            return await self.in_turn(self.bus.request, command, timeout_s)
         except BrokerUnavailable:
             raise Refused(
                 HTTPStatus.SERVICE_UNAVAILABLE,
@@ -93,8 +86,6 @@ class Box:
                 "Settings > Health shows it",
                 headers={"Retry-After": "5"},
             ) from None
-        finally:
-            self.waiting -= 1
 
     def _why_away(self, service: str) -> str:
         """Return why no process of this name or role would answer; '' when one has said it works.
@@ -116,6 +107,24 @@ class Box:
         """Ask a service, and return the JSON in its answer's attachment."""
         reply = await self.ask(command, timeout_s)
         return json.loads(bytes(reply.attachment))
+
+    async def in_turn(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run what blocks for who only looks, and could ask for it without end.
+
+        Raises:
+            Refused: too many wait (503).
+        """
+        if self.waiting >= ASKING + WAITING:
+            raise Refused(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "too much is asked of the box at once; try again in a second",
+                headers={"Retry-After": "1"},
+            )
+        self.waiting += 1
+        try:
+            return await self.in_thread(function, *args, **kwargs)
+        finally:
+            self.waiting -= 1
 
     async def in_thread(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run what blocks."""

@@ -275,7 +275,7 @@ async def show_snapshot(call: Call) -> web.Response:
     box = call.box
     if not box.bus.connected:
         raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "the MQTT broker is away, and it has them")
-    found = await box.in_thread(_kept_snapshot, box.bus, call.path.camera)
+    found = await box.in_turn(_kept_snapshot, box.bus, call.path.camera)
     if found is None:
         raise Refused(
             HTTPStatus.NOT_FOUND,

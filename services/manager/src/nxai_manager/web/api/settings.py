@@ -214,7 +214,7 @@ class ImportAnswer(Answer):
 
 async def show_settings(call: Call) -> SettingsAnswer:
     """Return the text of settings.json, and how it stands."""
-    return stand(call, await call.box.in_thread(call.box.desk.look))
+    return stand(call, await call.box.in_turn(call.box.desk.look))
 
 
 async def write_settings(call: Call) -> SettingsAnswer:
@@ -311,14 +311,14 @@ def _sees_users(call: Call) -> bool:
 async def list_history(call: Call) -> HistoryAnswer:
     """Return the texts that are kept, newest first: at most 200, and 20 MB."""
     view = call.box.desk.current()
-    entries = await call.box.in_thread(call.box.desk.history)
+    entries = await call.box.in_turn(call.box.desk.history)
     return HistoryAnswer(entries=tuple(_entry(entry, view) for entry in entries))
 
 
 async def show_entry(call: Call) -> KeptAnswer:
     """Return a text that is kept, and how it differs from another one."""
     with plainly():
-        kept = await call.box.in_thread(
+        kept = await call.box.in_turn(
             call.box.desk.entry,
             call.path.entry,
             against_now=call.query.against == "now",
@@ -368,7 +368,7 @@ def _entry(entry: Entry, view: View) -> EntryAnswer:
 
 async def export_settings(call: Call) -> web.Response:
     """Download the settings without passwords: to look at, or for another box."""
-    text = await call.box.in_thread(call.box.desk.export)
+    text = await call.box.in_turn(call.box.desk.export)
     if not _sees_users(call):
         text = hide(text, usernames=True)
     name = f"nxai-settings-{call.box.settings.device}-{datetime.now(UTC):%Y-%m-%d}.json"
