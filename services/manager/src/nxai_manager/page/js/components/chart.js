@@ -18,7 +18,7 @@ function load() {
 }
 
 /** Colour of the nth series, in charts and their keys. */
-export const seriesToken = (index) => `--series-${(index % 8) + 1}`;
+const seriesToken = (index) => `--series-${(index % 8) + 1}`;
 
 /** Lines that are drawn at first where there are many; the key has the others, to be switched on. */
 const MOST_DRAWN = 8;
@@ -34,7 +34,19 @@ const MOST_IN_KEY = 12;
  * sync (charts of one name point at the same place), level (heading: 3), lead (what it shows), aside (a control)}
  */
 export function Chart(props) {
-  const { title, x, series, time: overTime = true, height = 240, format, unit = "", digits = 1, level = 3, lead, aside } = props;
+  const {
+    title,
+    x,
+    series,
+    time: overTime = true,
+    height = 240,
+    format,
+    unit = "",
+    digits = 1,
+    level = 3,
+    lead,
+    aside,
+  } = props;
   const box = useRef(null);
   const plot = useRef(null);
   const [failed, setFailed] = useState(null);
@@ -250,7 +262,10 @@ function options(
       setSelect: [
         (plot) => {
           if (!onRange || plot.select.width < 4) return;
-          latest.current.props.onRange(plot.posToVal(plot.select.left, "x"), plot.posToVal(plot.select.left + plot.select.width, "x"));
+          latest.current.props.onRange(
+            plot.posToVal(plot.select.left, "x"),
+            plot.posToVal(plot.select.left + plot.select.width, "x"),
+          );
           plot.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
         },
       ],
