@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nxai_common.settings import load
-from nxai_publisher.__main__ import database_of, main
+from nxai_publisher.__main__ import database_of, folder_of, main
 from nxai_publisher.adapters.sql_database import database_url
 from nxai_publisher.adapters.sql_logger import SqlLogger
 from nxai_publisher.core.observation import observe
@@ -140,6 +140,11 @@ def test_the_default_is_the_database_of_the_service(
     fill(f"sqlite:///{tmp_path}/data/nxai.db", 3)
     monkeypatch.setenv("NXAI_RUN_DIR", str(tmp_path))
     assert len(run(capsys, "export", "--since", "2026-11-22").splitlines()) == 7
+
+
+def test_the_disk_that_matters_is_that_of_the_file(tmp_path: Path) -> None:
+    assert folder_of(database_url(f"sqlite:///{tmp_path}/data/nxai.db")) == tmp_path / "data"
+    assert folder_of(database_url("postgresql://nxai@db/nxai")) is None
 
 
 def test_the_password_may_lie_in_a_file(tmp_path: Path) -> None:

@@ -174,6 +174,9 @@ def test_questions_are_answered_over_the_broker_while_results_come(
         found = asked(bus, ListResults.model_validate({**everything, "limit": 10}))
         assert [one["sequence"] for one in found["results"]] == list(range(400, 390, -1))
         assert asked(bus, ShowLogger())["rows"] == 401
+        status = outside.status()
+        assert status is not None
+        assert {"results_held", "questions_waiting", "log_rows", "log_mb"} <= set(status.gauges)
         wait_for(lambda: outside.has(Detections, 401))
 
 

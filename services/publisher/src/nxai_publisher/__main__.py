@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import chain, islice
+from pathlib import Path
 from typing import Final
 
 from sqlalchemy.engine import URL
@@ -29,7 +30,7 @@ from nxai_common.settings import load
 from nxai_publisher.adapters.group_commit import GroupCommit
 from nxai_publisher.adapters.query_desk import THREADS, QueryDesk
 from nxai_publisher.adapters.sql_archive import SqlArchive
-from nxai_publisher.adapters.sql_database import database_url
+from nxai_publisher.adapters.sql_database import database_url, is_sqlite
 from nxai_publisher.adapters.sql_logger import SqlLogger
 from nxai_publisher.answers import Answers
 from nxai_publisher.core.export import Format, counts_as_text, results_as_text
@@ -66,7 +67,7 @@ def build(settings: PublisherSettings, bus: Bus, beat: Beat) -> Iterator[Service
         QueryDesk(Answers(archive, result_log).answer) as desk,
         archive,  # closed first: questions under way end, and the desk need not wait for them
     ):
-        yield Publisher(settings, bus, beat, result_log, desk)
+        yield Publisher(settings, bus, beat, result_log, desk, folder=folder_of(database))
 
 
 def database_of(settings: PublisherSettings) -> URL:
@@ -95,6 +96,11 @@ def database_of(settings: PublisherSettings) -> URL:
             f"NXAI_PUBLISHER_DATABASE_PASSWORD_FILE={path}: cannot be read: {reason}"
         ) from None  # a decoding error would show the bytes
     return url.set(password=password)
+
+
+def folder_of(database: URL) -> Path | None:
+    """Return where the data logger's file lies; None: it is on a server."""
+    return Path(database.database or "").parent if is_sqlite(database) else None
 
 
 def read_log(argv: Sequence[str]) -> int:

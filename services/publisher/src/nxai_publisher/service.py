@@ -6,6 +6,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from nxai_common.bus.ports import Bus, Delivery, Inbox, Subscription
@@ -88,13 +89,27 @@ class Publisher:
         result_log: ResultLog,
         desk: Desk,
         clock: Clock = Clock(),
+        *,
+        folder: Path | None = None,
     ) -> None:
+        """Prepare.
+
+        Args:
+            settings: As the service was started.
+            bus: Open.
+            beat: To be called now and then while all is well.
+            result_log: Stores results.
+            desk: Answers questions to the data logger.
+            clock: Where time comes from.
+            folder: Of the data logger, when it is a file: its disk is the one that may fill up.
+        """
         self._settings = settings
         self._bus = bus
         self._beat = beat
         self._log = result_log
         self._desk = desk
         self._clock = clock
+        self._folder = folder
         self._configuration = PublisherConfiguration(revision="")
         self._configured = False
         self._revision = self._configuration.revision
@@ -145,6 +160,7 @@ class Publisher:
             },
             gauges=self._gauges(),
             configuration_revision=self._revision,
+            folder=self._folder,
         )
 
     def _gauges(self) -> dict[str, int | float]:
