@@ -182,7 +182,8 @@ class LogQuery(Command):
 class ListResults(LogQuery):
     """Answer with a page of the stored results as JSON in the attachment.
 
-    ``{"results": [...], "next": "..."}``; `next` is null on the last page.
+    ``{"results": [...], "next": "...", "searched_to": "..."}``; `next` is null on the last page. A
+    page that is hard to fill comes short, or empty, with `searched_to`: go on with `next`.
     """
 
     name: Literal["results"] = "results"
@@ -212,7 +213,10 @@ class ExportResults(LogQuery):
 class ChartResults(LogQuery):
     """Answer with sums over time as JSON in the attachment, for a chart.
 
-    ``{"step_s": n, "times": [...], "series": [{...}]}``; what a series is depends on `chart`.
+    ``{"step_s": n, "times": [Unix ms], "series": [{...}]}``. Of counts: camera, model, label and lists
+    mean, max, objects; of confidence: label, bins (ten), mean; of latency: camera and lists mean_ms,
+    max_ms, inference_ms, results; of certainty: model, version and lists results, uncertain. Null
+    in a list: there was no result in that step.
     """
 
     name: Literal["chart"] = "chart"
