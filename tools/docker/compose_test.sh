@@ -11,7 +11,7 @@ if docker compose version > /dev/null 2>&1; then compose=(docker compose); fi
 export COMPOSE_PROJECT_NAME=nxai-test
 free_port() { PYTHONPATH=tests .venv/bin/python -c 'from support.broker import free_port; print(free_port())'; }
 MQTT_PORT=$(free_port) PAGE_PORT=$(free_port) PAGE_HTTPS_PORT=$(free_port)
-export MQTT_PORT PAGE_PORT PAGE_HTTPS_PORT HTTPS=yes
+export MQTT_PORT PAGE_PORT PAGE_HTTPS_PORT HTTPS_PORT=8443
 secrets=$(mktemp -d)
 
 down() {

@@ -213,10 +213,10 @@ class ExportResults(LogQuery):
 class ChartResults(LogQuery):
     """Answer with sums over time as JSON in the attachment, for a chart.
 
-    ``{"step_s": n, "times": [Unix ms], "series": [{...}]}``. Of counts: camera, model, label and lists
-    mean, max, objects; of confidence: label, bins (ten), mean; of latency: camera and lists mean_ms,
-    max_ms, inference_ms, results; of certainty: model, version and lists results, uncertain. Null
-    in a list: there was no result in that step.
+    ``{"step_s": n, "times": [Unix ms], "series": [{...}]}``. Of counts: camera, model, label and
+    lists mean, max, objects; of confidence: label, bins (ten), mean; of latency: camera and lists
+    mean_ms, max_ms, inference_ms, results; of certainty: model, version and lists results,
+    uncertain. Null in a list: there was no result in that step.
     """
 
     name: Literal["chart"] = "chart"
