@@ -111,6 +111,8 @@ BODY = Endpoint("POST", "/x", echo, None, Told, body=Wanted)
         ({"data": b"{", "headers": {"Content-Type": "application/json"}}, 400, "not JSON", None),
         ({"data": b"[" * 900, "headers": {"Content-Type": "application/json"}}, 400, "JSON", None),
         ({"data": b"\xff", "headers": {"Content-Type": "application/json"}}, 400, "not JSON", []),
+        ({"data": b'{"size": 1, "password": "\\ud800"}', "headers": JSON}, 400, "half a char", []),
+        ({"data": b'{"size": 1, "\\uDfff": 2}', "headers": JSON}, 400, "half a character", []),
         ({"data": b"size=3"}, 415, "Content-Type: application/json", []),
         ({"json": {"name": "x" * 2000}}, 413, "more than may be sent", []),
     ],
@@ -185,6 +187,12 @@ def test_who_may_less_may_send_less(scope: Scope | None, largest: int) -> None:
         ask = request("POST", "/x", data=io.BytesIO(body), headers=JSON)
         code, _, _ = serve(endpoint, ask, who(Role.ADMIN), largest=4**11)
         assert code == status
+
+
+def test_characters_of_two_halves_are_taken() -> None:
+    data = b'{"size": 1, "name": "\\ud83d\\ude00"}'
+    status, _, told = serve(BODY, request("POST", "/x", data=data, headers=JSON))
+    assert (status, told["heard"]["body"]["name"]) == (200, "\U0001f600")
 
 
 def test_line_of_a_mistake_in_json_is_told() -> None:

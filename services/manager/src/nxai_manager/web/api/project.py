@@ -1,5 +1,6 @@
 """The linked Edge Impulse project, and jobs: pull, check, train."""
 
+import re
 from http import HTTPStatus
 from typing import Annotated, Any, Final, Literal
 
@@ -14,7 +15,7 @@ from nxai_manager.web.api.models import Done, JobStarted
 from nxai_manager.web.endpoint import Answer, Call, Endpoint, FieldProblem, Form, Refused
 
 TAG: Final = "Edge Impulse"
-KEY: Final = r"^ei_[\x21-\x7e]{1,500}$"
+KEY: Final = r"ei_[\x21-\x7e]{1,500}"
 """As cloud-sync takes them."""
 
 
@@ -93,19 +94,20 @@ async def link_project(call: Call) -> JobStarted:
     handover = call.box.handover
     if order.key is not None:
         key = order.key.get_secret_value().strip()
-        logs.register_secret(key)
         if handover is None:
             raise Refused(
                 HTTPStatus.CONFLICT,
                 "keys cannot be handed to cloud-sync here: set NXAI_MANAGER_HANDOVER_DIR and "
                 "NXAI_CLOUD_SYNC_HANDOVER_DIR to one folder, or use `nxai-cloud-sync link`",
             )
-        if not key.startswith("ei_"):
+        if not re.fullmatch(KEY, key):
             raise Refused(
                 HTTPStatus.UNPROCESSABLE_ENTITY,
-                "that is no API key of Edge Impulse: one begins with ei_ (Dashboard > Keys)",
+                "that is no API key of Edge Impulse: one begins with ei_, and has no spaces in it "
+                "(Dashboard > Keys)",
                 (FieldProblem(where="key", reason="must begin with ei_"),),
             )
+        logs.register_secret(key)
         try:
             await call.box.in_thread(handover.leave_key, key)
         except TransientError as error:
