@@ -96,6 +96,17 @@ def test_who_begins_to_listen_is_told_what_holds(world: World) -> None:
     look(world, scene)
 
 
+def test_names_that_come_and_go_do_not_fill_the_memory(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nxai_manager.web.hub.MOST_KNOWN", 3)
+    status = golden.example(Status)
+    for name in ("stays", "a1", "a2", "stays", "a3", "a4"):
+        world.box.publish(status.model_copy(update={"service": name}))
+    wait_for(lambda: "a4" in world.hub.statuses(), what="the last status came")
+    assert set(world.hub.statuses()) == {"stays", "a3", "a4"}
+
+
 def test_settings_are_told_to_who_listens_and_to_who_comes_later(world: World) -> None:
     async def scene(viewer: Viewer) -> None:
         world.hub.listen(viewer, [Kind.SETTINGS])

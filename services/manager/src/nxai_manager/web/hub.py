@@ -37,6 +37,9 @@ RENEW_S: Final = 4.0
 EVENTS_KEPT: Final = 200
 """For who comes later: a screenful, and some."""
 JOBS_KEPT: Final = 100
+MOST_KNOWN: Final = 1000
+"""Services, cameras, models: what is more was told by names that come and go, such as those of
+containers. What was told of longest ago is forgotten."""
 QUEUE: Final = 500
 """Events and steps waiting for one viewer; a browser that far behind hangs."""
 MOST_FPS: Final = 15.0
@@ -382,7 +385,7 @@ class Hub:
         known = self._known[kind]
         known.pop(key, None)
         known[key] = message
-        if kind is Kind.PROGRESS and len(known) > JOBS_KEPT:
+        if len(known) > (JOBS_KEPT if kind is Kind.PROGRESS else MOST_KNOWN):
             del known[next(iter(known))]
         return _told(kind, key, message)
 
