@@ -89,6 +89,20 @@ def test_oldest_entries_go_when_they_take_too_much_room(
     assert kept.entries() == (added[3], added[2])
 
 
+def test_who_only_runs_and_stops_leaves_what_others_did(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "MOST_ENTRIES", 5)
+    monkeypatch.setattr(history, "MOST_OF_RUN", 2)
+    kept = folder(tmp_path)
+    done = [add(kept, f"text {number}") for number in range(2)]
+    toggled = [
+        kept.add(f"run {number}", AT, ANNA, used=True, changes=("run",), more_changes=0)
+        for number in range(9)
+    ]
+    assert kept.entries() == (toggled[8], toggled[7], done[1], done[0])
+
+
 def test_damaged_entry_is_left_out_and_its_number_is_not_used_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -14,12 +14,14 @@ from nxai_manager.core.consistency import PLACEHOLDER
 from nxai_manager.core.history import (
     MOST_BYTES,
     MOST_ENTRIES,
+    MOST_OF_RUN,
     SHOWN_CHARACTERS,
     Author,
     Entry,
     How,
     differences,
     entry_id,
+    is_of_run,
     line_difference,
     revision_of,
     superfluous,
@@ -90,6 +92,43 @@ def test_what_has_no_room_is_let_go_of_oldest_first() -> None:
     assert superfluous(large) == ["c", "d"]
     assert superfluous([("a", MOST_BYTES + 1), ("b", 1)]) == ["b"]
     assert superfluous([]) == []
+
+
+def test_who_only_runs_and_stops_pushes_nobody_out() -> None:
+    sizes = [(str(number), 10) for number in range(MOST_ENTRIES + 2)]
+    of_run = {str(number) for number in range(MOST_OF_RUN + 3)}
+    gone = [str(MOST_OF_RUN + number) for number in range(3)]
+    assert superfluous(sizes, of_run) == gone
+    assert superfluous(sizes[: MOST_OF_RUN + 1], of_run) == gone[:1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "more", "used", "is_one"),
+    [
+        (("run",), 0, True, True),
+        (("cameras.front.run",), 0, True, True),
+        (("run", "cameras.a-1_b.run"), 0, True, True),
+        (("run", "device.name"), 0, True, False),
+        (("cameras.front.url",), 0, True, False),
+        (("cameras.front.areas.run",), 0, True, False),
+        (("run",), 1, True, False),
+        (("run",), 0, False, False),
+        ((), 0, True, False),
+    ],
+)
+def test_entry_of_run_changes_nothing_else(
+    changes: tuple[str, ...], more: int, used: bool, is_one: bool
+) -> None:
+    entry = Entry(
+        id="000000001-0123456789ab",
+        at=datetime(2026, 11, 22, tzinfo=UTC),
+        revision="0123456789ab",
+        author=Author(how=How.PAGE, who="op"),
+        used=used,
+        changes=changes,
+        more_changes=more,
+    )
+    assert is_of_run(entry) is is_one
 
 
 def test_differences_are_told_with_ids_old_and_new() -> None:

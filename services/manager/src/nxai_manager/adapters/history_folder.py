@@ -19,6 +19,7 @@ from nxai_manager.core.history import (
     Entry,
     NoSuchEntry,
     entry_id,
+    is_of_run,
     revision_of,
     superfluous,
 )
@@ -115,7 +116,8 @@ class HistoryFolder:
 
     def _prune(self) -> None:
         sizes = [(path.stem, path.stat().st_size) for path in self._paths()]
-        for name in superfluous(sizes):
+        of_run = {entry.id for entry in self.entries() if is_of_run(entry)}
+        for name in superfluous(sizes, of_run):
             self._path(name).unlink(missing_ok=True)
 
     def _paths(self) -> list[Path]:

@@ -4,7 +4,8 @@ import difflib
 import enum
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Final
@@ -22,6 +23,9 @@ from nxai_manager.core.problems import one_line
 REVISION_BYTES: Final = 6
 MOST_ENTRIES: Final = 200
 MOST_BYTES: Final = 20 * 1024 * 1024
+MOST_OF_RUN: Final = 50
+"""Entries in which somebody ran or stopped something and changed nothing else. Who may do no more
+than that must not push what others did out of the history."""
 SHOWN_CHANGES: Final = 5
 """Of an entry, in lists."""
 SHOWN_CHARACTERS: Final = 200
@@ -29,6 +33,7 @@ SHOWN_CHARACTERS: Final = 200
 MOST_LINES: Final = 20_000
 """Beyond, comparing line by line takes minutes."""
 
+_OF_RUN: Final = re.compile(r"run|cameras\.[a-z0-9_-]+\.run")
 ENTRY_PATTERN: Final = r"^[0-9]{9}-[0-9a-f]{12}$"
 EntryId = Annotated[str, Field(pattern=ENTRY_PATTERN)]
 
@@ -130,15 +135,24 @@ def entry_id(newest: str | None, revision: str) -> str:
     return f"{number + 1:09d}-{revision}"
 
 
-def superfluous(sizes: Sequence[tuple[str, int]]) -> list[str]:
+def is_of_run(entry: Entry) -> bool:
+    """Tell whether somebody ran or stopped something there, and changed nothing else."""
+    if not entry.used or not entry.changes or entry.more_changes:
+        return False
+    return all(_OF_RUN.fullmatch(change) for change in entry.changes)
+
+
+def superfluous(sizes: Sequence[tuple[str, int]], of_run: Collection[str] = ()) -> list[str]:
     """Return the ids of the entries that have no room.
 
     Args:
         sizes: Id and bytes of each, newest first. The newest one always has room.
+        of_run: Ids of those that are `is_of_run`.
     """
     used = 0
-    gone = []
-    for place, (name, size) in enumerate(sizes):
+    gone = [name for name, _ in sizes if name in of_run][MOST_OF_RUN:]
+    left = [(name, size) for name, size in sizes if name not in gone]
+    for place, (name, size) in enumerate(left):
         used += size
         if place and (place >= MOST_ENTRIES or used > MOST_BYTES):
             gone.append(name)
