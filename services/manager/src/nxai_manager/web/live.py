@@ -122,10 +122,10 @@ def _obey(call: Call, viewer: Viewer, text: str) -> str:
         return f"{'.'.join(map(str, item['loc']))}: {item['msg']}"
     if isinstance(word, Listen):
         hub.listen(viewer, word.to)
-        return ""
-    known = {camera.id for camera in settings.cameras} if settings is not None else set()
-    hub.watch(viewer, known.intersection(word.cameras), word.fps, word.width)
-    return next((f"there is no camera {name}" for name in word.cameras if name not in known), "")
+    else:  # of what was deleted a moment ago a page may not know yet: there is just no picture
+        known = {camera.id for camera in settings.cameras} if settings is not None else set()
+        hub.watch(viewer, known.intersection(word.cameras), word.fps, word.width)
+    return ""
 
 
 async def _guard(socket: web.WebSocketResponse, call: Call) -> None:

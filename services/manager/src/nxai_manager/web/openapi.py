@@ -30,6 +30,7 @@ REASONS: Final = {
     HTTPStatus.UNAUTHORIZED: "Nobody is logged in, or the token is not known.",
     HTTPStatus.FORBIDDEN: "Who asks may not do this, or the CSRF token is missing.",
     HTTPStatus.NOT_FOUND: "There is nothing of this name.",
+    HTTPStatus.REQUEST_TIMEOUT: "The body did not come.",
     HTTPStatus.CONFLICT: "It cannot be done as things are; the reason says why.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "More than may be sent.",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "Not the media type that is taken.",
@@ -162,6 +163,7 @@ def _responses(endpoint: Endpoint, references: dict[Key, Schema]) -> Schema:
         codes |= {HTTPStatus.NOT_FOUND}
     if endpoint.body is not None or endpoint.raw_body:
         codes |= {HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNSUPPORTED_MEDIA_TYPE}
+        codes |= {HTTPStatus.REQUEST_TIMEOUT}
     codes |= {HTTPStatus.UNPROCESSABLE_ENTITY}  # an unknown parameter is one
     answers: Schema = {}
     if endpoint.raw_answer:
