@@ -116,6 +116,17 @@ BAD: Final[list[tuple[str, str, dict[str, Any], int, str]]] = [
     ),
     ("GET", "/data/charts/nothing?since=x&until=y", {}, 404, "nothing of this name"),
     ("POST", "/samples/review", {"json": {"samples": [], "decision": "approved"}}, 422, "samples"),
+    (
+        "POST",
+        "/samples/review",
+        {
+            "content": b'{"samples":["a"],"decision":"approved","boxes":[{"label":"x","x":Infinity,'
+            b'"y":0,"width":1,"height":1}]}',
+            "headers": {"Content-Type": "application/json"},
+        },
+        422,
+        "finite",
+    ),
     ("POST", "/users", {"json": {"name": "Bad Name", "role": "viewer", "password": "x"}}, 422, ""),
     ("GET", "/services/nobody/log", {}, 404, "nobody"),
 ]
@@ -125,10 +136,9 @@ BAD: Final[list[tuple[str, str, dict[str, Any], int, str]]] = [
 def test_bad_input_is_told_in_words_a_person_can_act_on(
     box: PageBox, method: str, path: str, options: dict[str, Any], status: int, words: str
 ) -> None:
-    headers = {}
     if "content" in options:
-        headers["Content-Type"] = "application/octet-stream"
-    answer = box.client.request(method, f"{box.url}/api/v1{path}", headers=headers, **options)
+        options = {"headers": {"Content-Type": "application/octet-stream"}, **options}
+    answer = box.client.request(method, f"{box.url}/api/v1{path}", **options)
     assert answer.status_code == status, answer.text
     assert answer.headers["Content-Type"].startswith("application/problem+json")
     told = answer.json()

@@ -36,7 +36,7 @@ BODY_S: Final = 60.0
 class Form(BaseModel):
     """Base of what comes in: unknown keys are mistakes."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class Answer(BaseModel):

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Annotated, Any, Final, Literal
 
 from aiohttp import web
-from pydantic import AwareDatetime, Field, StringConstraints
+from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints
 
 from nxai_common.contracts import commands as c
 from nxai_common.contracts.results import Box as Rectangle
@@ -78,6 +78,8 @@ class PictureSize(Form):
 
 class Label(Rectangle):
     """A rectangle that a person confirmed, in pixels of the picture."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     label: Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
