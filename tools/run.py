@@ -36,12 +36,15 @@ def main() -> int:
         for stamp in state.glob("started-*"):
             stamp.unlink()  # of an earlier run: not a crash
         environment = environment_of(arguments, state)
+        page = f"http://localhost:{environment['NXAI_MANAGER_PORT']}"
+        print(
+            f"The page: {page} (in a moment; the first who opens it sets a password)\n", flush=True
+        )
         if arguments.broker:
             print(which_broker(arguments.broker), flush=True)
         else:
             prepare_broker(state, arguments.port)
             print(how_to_watch(state, arguments.port), flush=True)
-        print(f"The page: http://localhost:{environment['NXAI_MANAGER_PORT']}\n", flush=True)
         (state / "broker").write_text(environment["NXAI_BROKER"] + "\n")  # for tools/nxai
         return supervise(environment)
 
