@@ -7,7 +7,7 @@ import { t } from "../../i18n.js";
 import { manifests } from "../../live.js";
 import { useTitle } from "../../outlet.js";
 import { go, to } from "../../router.js";
-import { html, useEffect } from "../../view.js";
+import { html, useLayoutEffect } from "../../view.js";
 import { CountTable, Lines } from "./counts.js";
 import { Events } from "./events.js";
 import { modelStatus, whyBlind } from "./facts.js";
@@ -24,7 +24,8 @@ export function Large({ id, cameras, boxRuns, onTest }) {
   const after = cameras[at + 1];
   useTitle(camera?.name ?? t("Run"));
 
-  useEffect(() => {
+  // Before the browser paints: who presses a key at what they see must not meet the keys of the last camera.
+  useLayoutEffect(() => {
     const keys = (event) => {
       if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
       if (event.target.closest("input, select, textarea, dialog, [role=menu], [role=region], [contenteditable]"))
