@@ -222,9 +222,11 @@ def translated(url: CameraUrl, read_timeout_s: float) -> Iterator[None]:
 def _explain(error: httpx.HTTPError, url: CameraUrl) -> NxaiError:
     cause: BaseException | None = error
     while cause is not None:
+        if isinstance(cause, (ConnectionResetError, BrokenPipeError)):
+            break  # a hang-up before all was read is a reset: one fault, one message
         if isinstance(cause, OSError):
             return os_error(cause, url.host, url.port)
         cause = cause.__cause__ or cause.__context__
-    if isinstance(error, (httpx.RemoteProtocolError, httpx.ReadError)):
+    if isinstance(error, (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)):
         return CameraUnavailable(f"{url.place} broke off in the middle of its answer")
     return CameraUnavailable(f"{url.place} does not speak HTTP as it should: check the port")
