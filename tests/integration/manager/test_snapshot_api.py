@@ -16,12 +16,11 @@ from nxai_common.contracts.commands import Reply, ShowSample
 from nxai_common.contracts.outputs import Snapshot
 from nxai_common.contracts.status import ServiceState, Status
 from nxai_manager.adapters.secrets_directory import SecretsDirectory
-from nxai_manager.core.accounts import Role, Scope
+from nxai_manager.core.accounts import Role, Scope, Who
 from nxai_manager.settings import ManagerSettings
 from nxai_manager.web import hub
 from nxai_manager.web.api import cameras
 from nxai_manager.web.box import Box
-from nxai_manager.web.endpoint import Who
 from nxai_manager.web.hub import Hub
 from nxai_manager.web.server import Door, WebServer
 from support import golden

@@ -15,11 +15,10 @@ import pytest
 
 from nxai_common.bus.memory import MemoryBroker, MemoryBus
 from nxai_manager.adapters.secrets_directory import SecretsDirectory
-from nxai_manager.core.accounts import Role, Scope
+from nxai_manager.core.accounts import Role, Scope, Who
 from nxai_manager.settings import ManagerSettings
 from nxai_manager.web import connections, hub, server
 from nxai_manager.web.box import Box
-from nxai_manager.web.endpoint import Who
 from nxai_manager.web.hub import Hub
 from nxai_manager.web.server import Door, WebServer
 from support.waiting import wait_for

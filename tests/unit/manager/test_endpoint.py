@@ -13,10 +13,11 @@ from pydantic import SecretStr
 
 from nxai_common.contracts.topics import Level
 from nxai_common.errors import CloudUnavailable, RejectedError
-from nxai_manager.core.accounts import Role, Scope
+from nxai_manager.core.accounts import Role, Scope, Who
+from nxai_manager.web.answer import Answer, Refused
 from nxai_manager.web.api import models
 from nxai_manager.web.box import Box
-from nxai_manager.web.endpoint import ASKER, Answer, Call, Endpoint, Form, Refused, Who, served
+from nxai_manager.web.endpoint import ASKER, Call, Endpoint, Form, served
 from nxai_manager.web.security import explain
 
 pytestmark = pytest.mark.unit

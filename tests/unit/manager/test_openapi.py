@@ -7,7 +7,8 @@ from pydantic import Field, SecretStr
 
 from nxai_common.contracts.topics import Level
 from nxai_manager.core.accounts import Scope
-from nxai_manager.web.endpoint import Answer, Call, Endpoint, Form
+from nxai_manager.web.answer import Answer
+from nxai_manager.web.endpoint import Call, Endpoint, Form
 from nxai_manager.web.openapi import openapi, operation_id
 
 pytestmark = pytest.mark.unit

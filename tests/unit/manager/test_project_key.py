@@ -9,8 +9,9 @@ import pytest
 
 from nxai_common import logs
 from nxai_manager.adapters.key_handover import KeyHandover
+from nxai_manager.web.answer import Refused
 from nxai_manager.web.api.project import LinkProject, link_project
-from nxai_manager.web.endpoint import Call, Refused
+from nxai_manager.web.endpoint import Call
 
 pytestmark = pytest.mark.unit
 

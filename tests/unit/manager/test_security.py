@@ -10,8 +10,9 @@ import pytest
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer, make_mocked_request
 
-from nxai_manager.core.accounts import Role
-from nxai_manager.web.endpoint import ASKER, Refused, Who
+from nxai_manager.core.accounts import Role, Who
+from nxai_manager.web.answer import Refused
+from nxai_manager.web.endpoint import ASKER
 from nxai_manager.web.security import (
     HEADERS,
     OF_DOCUMENTS,

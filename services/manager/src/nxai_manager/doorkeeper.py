@@ -33,6 +33,7 @@ from nxai_manager.core.accounts import (
     Scope,
     Token,
     User,
+    Who,
     check_password,
     digest_of,
     encoded,
@@ -43,7 +44,6 @@ from nxai_manager.core.accounts import (
 from nxai_manager.core.login_limit import LoginLimit
 from nxai_manager.core.sessions import KEEP_EVERY_S, Kept, Session, Sessions, csrf_of, mark_of
 from nxai_manager.ports import AccountsStore, PasswordHasher, SessionsStore
-from nxai_manager.web.endpoint import Who
 
 log = logging.getLogger(__name__)
 

@@ -7,6 +7,7 @@ import enum
 import hashlib
 import unicodedata
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Annotated, Final, Literal, TypeVar
 
@@ -430,3 +431,17 @@ def scopes_of(token: Token, owner: User) -> frozenset[Scope]:
 def is_worth_keeping(last: datetime | None, now: datetime) -> bool:
     """Return whether a use of a token is to be written down."""
     return last is None or abs(now - last) >= USED_EVERY
+
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    """Who asks."""
+
+    name: str
+    role: Role
+    scopes: frozenset[Scope]
+    how: Literal["session", "token"]
+    key: str = ""
+    """Of the session or token, to end it; not its secret."""
+    csrf: str = field(default="", repr=False)
+    """What state changes of this session must carry."""

@@ -15,7 +15,7 @@ from nxai_common.errors import BrokerUnavailable
 from nxai_manager.adapters.key_handover import KeyHandover
 from nxai_manager.adapters.secrets_directory import SecretsDirectory
 from nxai_manager.settings import ManagerSettings
-from nxai_manager.web.endpoint import Refused
+from nxai_manager.web.answer import Refused
 from nxai_manager.web.hub import Hub
 
 if TYPE_CHECKING:

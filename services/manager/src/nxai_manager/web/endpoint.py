@@ -9,16 +9,16 @@ import asyncio
 import json
 import logging
 import re
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from http import HTTPMethod, HTTPStatus
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from nxai_manager.core.accounts import Role, Scope
+from nxai_manager.core.accounts import Scope, Who
+from nxai_manager.web.answer import FieldProblem, Refused
 
 if TYPE_CHECKING:
     from nxai_manager.web.box import Box
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 API: Final = "/api/v1"
-PROBLEM_TYPE: Final = "application/problem+json"
 MAX_BODY_BYTES: Final = 8 * 1024 * 1024
 """Of JSON: twice the largest settings file. Files are read as they come (`raw_body`)."""
 BODY_S: Final = 60.0
@@ -39,82 +38,9 @@ class Form(BaseModel):
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
 
-class Answer(BaseModel):
-    """Base of what goes out."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True, ser_json_inf_nan="null")
-
-
-class FieldProblem(Answer):
-    """One thing that is wrong with what was sent."""
-
-    where: str = ""
-    """Path of the value: `cameras.front.source.url`; empty: the whole."""
-    reason: str
-    line: int | None = None
-    """Of a text that was sent, from 1."""
-
-
-class ProblemAnswer(Answer):
-    """Why a request was refused (RFC 9457)."""
-
-    type: str = "about:blank"
-    title: str
-    status: int
-    detail: str
-    """What is wrong, and what to do."""
-    problems: tuple[FieldProblem, ...] = ()
-
-
-class Refused(Exception):  # noqa: N818 - named for what happened
-    """The request cannot be answered as it was meant."""
-
-    def __init__(
-        self,
-        status: int,
-        detail: str,
-        problems: tuple[FieldProblem, ...] = (),
-        headers: Mapping[str, str] = MappingProxyType({}),
-    ) -> None:
-        super().__init__(detail)
-        self.status = HTTPStatus(status)
-        self.detail = detail
-        self.problems = problems
-        self.headers = headers
-
-    def response(self) -> web.Response:
-        """Return it as an answer."""
-        answer = ProblemAnswer(
-            title=self.status.phrase,
-            status=self.status,
-            detail=self.detail,
-            problems=self.problems,
-        )
-        return web.Response(
-            status=self.status,
-            body=answer.model_dump_json().encode(),
-            content_type=PROBLEM_TYPE,
-            headers=dict(self.headers),
-        )
-
-
 def too_slow() -> Refused:
     """Return what becomes of a body that does not come."""
     return Refused(HTTPStatus.REQUEST_TIMEOUT, f"the body did not come within {BODY_S:g} s")
-
-
-@dataclass(frozen=True, slots=True)
-class Who:
-    """Who asks."""
-
-    name: str
-    role: Role
-    scopes: frozenset[Scope]
-    how: Literal["session", "token"]
-    key: str = ""
-    """Of the session or token, to end it; not its secret."""
-    csrf: str = field(default="", repr=False)
-    """What state changes of this session must carry."""
 
 
 ASKER: Final = web.RequestKey("asker", Who)

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from nxai_manager.web.endpoint import Who
+from nxai_manager.core.accounts import Who
 
 
 class Gate(Protocol):

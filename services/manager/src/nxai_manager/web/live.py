@@ -12,7 +12,8 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from nxai_common.contracts.topics import Level
 from nxai_manager.core.accounts import Scope
-from nxai_manager.web.endpoint import Call, Endpoint, Form, Refused
+from nxai_manager.web.answer import Refused
+from nxai_manager.web.endpoint import Call, Endpoint, Form
 from nxai_manager.web.hub import MOST_FPS, MOST_WIDTH, Kind, Viewer
 from nxai_manager.web.security import refuse_foreign
 

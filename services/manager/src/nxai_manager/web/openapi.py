@@ -9,7 +9,8 @@ from typing import Any, Final
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from nxai_manager.web.endpoint import API, PROBLEM_TYPE, Endpoint, ProblemAnswer
+from nxai_manager.web.answer import PROBLEM_TYPE, ProblemAnswer
+from nxai_manager.web.endpoint import API, Endpoint
 
 Schema = dict[str, Any]
 Key = tuple[Any, JsonSchemaMode]

@@ -14,7 +14,8 @@ from aiohttp.typedefs import Middleware
 
 from nxai_common.errors import NxaiError, TransientError
 from nxai_manager.core.accounts import encoded
-from nxai_manager.web.endpoint import API, ASKER, Refused
+from nxai_manager.web.answer import Refused
+from nxai_manager.web.endpoint import API, ASKER
 from nxai_manager.web.gate import Gate
 
 log = logging.getLogger(__name__)

@@ -20,10 +20,11 @@ from nxai_common.contracts.status import Problem
 from nxai_common.errors import ConfigurationError
 from nxai_common.retry import RetryPolicy
 from nxai_manager.web import security
+from nxai_manager.web.answer import Answer
 from nxai_manager.web.api import every_endpoint
 from nxai_manager.web.box import Box
 from nxai_manager.web.connections import Quiet, http_log
-from nxai_manager.web.endpoint import API, MAX_BODY_BYTES, Answer, Call, Endpoint, served
+from nxai_manager.web.endpoint import API, MAX_BODY_BYTES, Call, Endpoint, served
 from nxai_manager.web.hub import RENEW_S
 from nxai_manager.web.openapi import openapi
 from nxai_manager.web.static import Page

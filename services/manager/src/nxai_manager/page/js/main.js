@@ -2,7 +2,8 @@
 import { ErrorNote } from "./components/panels.js";
 import { Logo } from "./components/icon.js";
 import { loadTexts, t } from "./i18n.js";
-import { loadStyles, useTitle } from "./outlet.js";
+import { loadStyles } from "./outlet.js";
+import { useTitle } from "./title.js";
 import { go, route, to } from "./router.js";
 import { Shell } from "./shell.js";
 import { loadSession, session, sessionError } from "./store.js";

@@ -4,7 +4,7 @@ import { Button } from "./components/button.js";
 import { EmptyState, ErrorNote, Skeleton } from "./components/panels.js";
 import { loadTexts, t } from "./i18n.js";
 import { restoreScroll, route, to } from "./router.js";
-import { deviceName } from "./store.js";
+import { useTitle } from "./title.js";
 import { Component, html, useEffect, useRef, useState } from "./view.js";
 
 /** page: its tab's title and icon, its module, of which part its styles and texts are (its own), whose texts it uses. */
@@ -50,13 +50,6 @@ async function load(name) {
   const { part = name, borrows = [] } = page;
   const [module] = await Promise.all([page.load(), loadStyles(part), ...[...borrows, part].map(loadTexts)]);
   modules.set(name, module.default);
-}
-
-/** The title of the browser's tab; the page's own, or of what it shows: useTitle(camera.name). */
-export function useTitle(text) {
-  useEffect(() => {
-    document.title = text ? `${text} · ${deviceName.value}` : deviceName.value;
-  }, [text, deviceName.value]);
 }
 
 export function Outlet() {

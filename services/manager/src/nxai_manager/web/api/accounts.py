@@ -26,11 +26,13 @@ from nxai_manager.core.accounts import (
     TokenName,
     User,
     UserName,
+    Who,
 )
 from nxai_manager.core.sessions import LONGEST_S
 from nxai_manager.doorkeeper import MustWaitError, Opened, WrongPasswordError
 from nxai_manager.web import security
-from nxai_manager.web.endpoint import Answer, Call, Endpoint, FieldProblem, Form, Refused, Who
+from nxai_manager.web.answer import Answer, FieldProblem, Refused
+from nxai_manager.web.endpoint import Call, Endpoint, Form
 
 T = TypeVar("T")
 

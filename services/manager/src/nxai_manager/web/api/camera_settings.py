@@ -12,9 +12,10 @@ from nxai_manager.core.accounts import Scope
 from nxai_manager.core.document import Camera
 from nxai_manager.core.history import Author, How
 from nxai_manager.desk import View
+from nxai_manager.web.answer import Answer, Refused
 from nxai_manager.web.api.cameras import CameraName, models_on
 from nxai_manager.web.api.settings import Revision, plainly
-from nxai_manager.web.endpoint import Answer, Call, Endpoint, Form, Refused
+from nxai_manager.web.endpoint import Call, Endpoint, Form
 
 TAG: Final = "cameras"
 RUN_TAG: Final = "run"
@@ -46,28 +47,28 @@ class OfRevision(Form):
     """Of the settings that were read; left out: whatever is there."""
 
 
-class CameraChanged(Answer):
-    """What became of a change."""
+class Changed(Answer):
+    """What became of a change of the settings."""
+
+    revision: str
+    """Of the settings."""
+    in_force: bool
+    held_up: str = ""
+    """Why it is not in force yet."""
+
+
+class CameraChanged(Changed):
+    """What became of a change of a camera."""
 
     camera: Level
     settings: dict[str, Any]
     """Of the camera, as it stands in settings.json."""
-    revision: str
-    """Of the settings."""
-    in_force: bool
-    held_up: str = ""
-    """Why it is not in force yet."""
 
 
-class CameraRemoved(Answer):
+class CameraRemoved(Changed):
     """What became of what hung on a camera."""
 
     camera: Level
-    revision: str
-    """Of the settings."""
-    in_force: bool
-    held_up: str = ""
-    """Why it is not in force yet."""
     models: tuple[Level, ...] = ()
     """Models that looked at it; they stay."""
     deployed: tuple[Level, ...] = ()
@@ -83,18 +84,13 @@ class Run(Form):
     running: bool
 
 
-class RunAnswer(Answer):
+class RunAnswer(Changed):
     """What runs."""
 
     running: bool
     """Whether inference runs on this box; false stops all cameras."""
     cameras: dict[Level, bool]
     """Whether each is to run while the box does."""
-    revision: str
-    """Of the settings."""
-    in_force: bool
-    held_up: str = ""
-    """Why a change is not in force yet."""
 
 
 async def add_camera(call: Call) -> CameraChanged:

@@ -28,8 +28,9 @@ from nxai_common.contracts.status import CameraStatus
 from nxai_common.contracts.topics import Level
 from nxai_manager.core.accounts import Scope
 from nxai_manager.core.compile import Login
+from nxai_manager.web.answer import Answer, Refused
 from nxai_manager.web.box import Box
-from nxai_manager.web.endpoint import Answer, Call, Endpoint, Form, Refused
+from nxai_manager.web.endpoint import Call, Endpoint, Form
 
 TAG: Final = "cameras"
 STILL_S: Final = 5.0

@@ -12,7 +12,8 @@ from pydantic_core import PydanticCustomError
 from nxai_common.contracts import commands as c
 from nxai_common.contracts.topics import Level
 from nxai_manager.core.accounts import Scope
-from nxai_manager.web.endpoint import Answer, Call, Endpoint, Form, Refused
+from nxai_manager.web.answer import Answer, Refused
+from nxai_manager.web.endpoint import Call, Endpoint, Form
 
 TAG: Final = "data"
 QUERY_S: Final = 30.0

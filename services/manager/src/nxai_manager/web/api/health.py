@@ -19,8 +19,9 @@ from nxai_common.contracts.status import Problem, ServiceState, Status
 from nxai_common.contracts.topics import Level
 from nxai_common.settings import effective
 from nxai_manager.core.accounts import Scope
+from nxai_manager.web.answer import Answer, Refused
 from nxai_manager.web.box import Box
-from nxai_manager.web.endpoint import Answer, Call, Endpoint, Form, Refused
+from nxai_manager.web.endpoint import Call, Endpoint, Form
 
 TAG: Final = "health"
 EXPECTED: Final = ("capture", "inference", "publisher", "cloud-sync", "manager")

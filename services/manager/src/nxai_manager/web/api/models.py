@@ -27,8 +27,9 @@ from nxai_common.contracts.status import ModelStatus
 from nxai_common.contracts.topics import Level
 from nxai_manager.core.accounts import Scope
 from nxai_manager.web import endpoint
+from nxai_manager.web.answer import Answer, FieldProblem, Refused
 from nxai_manager.web.box import Box
-from nxai_manager.web.endpoint import Answer, Call, Endpoint, FieldProblem, Form, Refused
+from nxai_manager.web.endpoint import Call, Endpoint, Form
 
 TAG: Final = "models"
 PART_BYTES: Final = 1024 * 1024

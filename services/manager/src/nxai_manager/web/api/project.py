@@ -11,8 +11,9 @@ from nxai_common.contracts import commands as c
 from nxai_common.contracts.topics import Level
 from nxai_common.errors import TransientError
 from nxai_manager.core.accounts import Scope
+from nxai_manager.web.answer import Answer, FieldProblem, Refused
 from nxai_manager.web.api.models import Done, JobStarted
-from nxai_manager.web.endpoint import Answer, Call, Endpoint, FieldProblem, Form, Refused
+from nxai_manager.web.endpoint import Call, Endpoint, Form
 
 TAG: Final = "Edge Impulse"
 KEY: Final = r"ei_[\x21-\x7e]{1,500}"

@@ -11,8 +11,9 @@ from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints
 from nxai_common.contracts import commands as c
 from nxai_common.contracts.results import Box as Rectangle
 from nxai_manager.core.accounts import Scope
+from nxai_manager.web.answer import Answer, Refused
 from nxai_manager.web.api.models import JobStarted
-from nxai_manager.web.endpoint import Answer, Call, Endpoint, Form, Refused
+from nxai_manager.web.endpoint import Call, Endpoint, Form
 
 TAG: Final = "samples"
 State = Literal["", "new", "approved", "discarded", "uploading", "uploaded", "failed"]

@@ -18,7 +18,8 @@ from nxai_manager.core.nx_settings import Outcome
 from nxai_manager.core.problems import Problem, RefusedSettings
 from nxai_manager.core.schema import settings_schema
 from nxai_manager.desk import GOOD, SettingsBroken, SettingsChanged, View
-from nxai_manager.web.endpoint import Answer, Call, Endpoint, FieldProblem, Form, Refused
+from nxai_manager.web.answer import Answer, FieldProblem, Refused
+from nxai_manager.web.endpoint import Call, Endpoint, Form
 
 TAG: Final = "settings"
 JSON: Final = "application/json"

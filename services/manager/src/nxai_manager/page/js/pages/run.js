@@ -5,7 +5,7 @@ import { EmptyState, ErrorNote, Figure, Note, Skeleton } from "../components/pan
 import { milliseconds, number } from "../format.js";
 import { t } from "../i18n.js";
 import { onMessage, useListen } from "../live.js";
-import { useTitle } from "../outlet.js";
+import { useTitle } from "../title.js";
 import { recent, tick, useRecent } from "../recent.js";
 import { to } from "../router.js";
 import { cameras, can, models } from "../store.js";

@@ -9,7 +9,7 @@ import { Badge, Card, EmptyState, ErrorNote, Facts, KeyHints, Skeleton, StateChi
 import { showError, toast } from "../../components/toast.js";
 import { bytes, fullTime, number, percent, score, sentence, time } from "../../format.js";
 import { t, tn } from "../../i18n.js";
-import { useTitle } from "../../outlet.js";
+import { useTitle } from "../../title.js";
 import { go, guardLeaving, to } from "../../router.js";
 import { can } from "../../store.js";
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "../../view.js";

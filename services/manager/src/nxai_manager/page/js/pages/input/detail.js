@@ -8,7 +8,7 @@ import { Tabs } from "../../components/tabs.js";
 import { toast } from "../../components/toast.js";
 import { sentence } from "../../format.js";
 import { t } from "../../i18n.js";
-import { useTitle } from "../../outlet.js";
+import { useTitle } from "../../title.js";
 import { go, to } from "../../router.js";
 import { can, cameras } from "../../store.js";
 import { html } from "../../view.js";

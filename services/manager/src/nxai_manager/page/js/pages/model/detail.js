@@ -1,5 +1,5 @@
 // One model: where it runs, its trial, its versions, what is written of it, and a picture to try it on.
-import { patch, path, post, remove } from "../../api.js";
+import { patch, path, post } from "../../api.js";
 import { Button } from "../../components/button.js";
 import { confirm, Dialog } from "../../components/dialog.js";
 import { Field } from "../../components/field.js";
@@ -9,7 +9,7 @@ import { Tabs } from "../../components/tabs.js";
 import { toast } from "../../components/toast.js";
 import { bytes, list, milliseconds, number, percent, score } from "../../format.js";
 import { t } from "../../i18n.js";
-import { go, to } from "../../router.js";
+import { to } from "../../router.js";
 import { can, models } from "../../store.js";
 import { html, useState } from "../../view.js";
 import { DeployDialog } from "./deploy.js";
@@ -186,18 +186,4 @@ function EditDialog({ version, onClose }) {
       <${ErrorNote} error=${error} />
     </form>
   <//>`;
-}
-
-export async function deleteVersion(version, last) {
-  const yes = await confirm({
-    title: t("Delete version {version}?", { version: version.version || version.digest.slice(0, 12) }),
-    text: last
-      ? t("It is the only one: the model vanishes from the catalogue. What was logged and collected stays.")
-      : t("The file is removed from this box; it can be fetched again while the project has it. Going back to it is not possible then."),
-    action: t("Delete"),
-  });
-  if (!yes) return;
-  await remove(path`models/versions/${version.digest}`);
-  await models.load();
-  if (last) go(to("model"));
 }

@@ -1,15 +1,15 @@
 // The versions of an imported model.
-import { path, post } from "../../api.js";
+import { path, post, remove } from "../../api.js";
 import { Button } from "../../components/button.js";
 import { confirm } from "../../components/dialog.js";
 import { Badge, Card, Copyable, EmptyState, StateChip, When } from "../../components/panels.js";
 import { toast } from "../../components/toast.js";
 import { bytes, milliseconds } from "../../format.js";
 import { t } from "../../i18n.js";
-import { can } from "../../store.js";
+import { go, to } from "../../router.js";
+import { can, models } from "../../store.js";
 import { html } from "../../view.js";
 import { bestMetric } from "./card.js";
-import { deleteVersion } from "./detail.js";
 
 const STATES = { ready: "ready", refused: "failed", fetched: "loading" };
 
@@ -75,4 +75,18 @@ async function rollBack(family) {
   if (!yes) return;
   const { reason } = await post(path`models/${family.model}/roll-back`);
   toast(reason || t("Done."), { tone: "ok" });
+}
+
+async function deleteVersion(version, last) {
+  const yes = await confirm({
+    title: t("Delete version {version}?", { version: version.version || version.digest.slice(0, 12) }),
+    text: last
+      ? t("It is the only one: the model vanishes from the catalogue. What was logged and collected stays.")
+      : t("The file is removed from this box; it can be fetched again while the project has it. Going back to it is not possible then."),
+    action: t("Delete"),
+  });
+  if (!yes) return;
+  await remove(path`models/versions/${version.digest}`);
+  await models.load();
+  if (last) go(to("model"));
 }

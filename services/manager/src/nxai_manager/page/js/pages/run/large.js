@@ -5,7 +5,7 @@ import { Card, EmptyState, Facts, StateChip, When } from "../../components/panel
 import { milliseconds, number } from "../../format.js";
 import { t } from "../../i18n.js";
 import { manifests } from "../../live.js";
-import { useTitle } from "../../outlet.js";
+import { useTitle } from "../../title.js";
 import { go, to } from "../../router.js";
 import { html, useLayoutEffect } from "../../view.js";
 import { CountTable, Lines } from "./counts.js";
