@@ -151,6 +151,45 @@ def test_project_is_linked_deployed_updated_with_a_trial_and_rolled_back(  # noq
     wait_for(lambda: installed() == before, 60, "the old version is in force again")
 
 
+def test_version_is_deleted_unless_it_is_in_use_and_with_the_last_its_model(
+    world: World, person: Visit, tmp_path: Path
+) -> None:
+    page = person.page
+    told = world.box.call("GET", "/models")
+    (family,) = [model for model in told["models"] if model["deployment"]]
+    in_force = family["deployment"]["installed"]["digest"]
+    person.go(f"model/{family['model']}/versions")
+    used = page.get_by_role("listitem").filter(has_text=in_force[:12])
+    expect(used.get_by_role("button", name="Delete version")).to_be_disabled()
+
+    model = tmp_path / "Short lived.tflite"
+    model.write_bytes(shared("models/ei_fomo_mnv2_010_96x96x1_beer_can_f32.tflite").read_bytes())
+    person.go("model")
+    button(person, "Add a file").click()
+    dialog = page.get_by_role("dialog")
+    dialog.locator("input[type=file]").set_input_files(str(model))
+    dialog.get_by_label("Labels").fill("beer, can")
+    button(dialog, "Add").click()
+    expect(person.heading()).to_have_text("Short lived", timeout=LONG_MS)
+
+    def digests() -> set[str]:
+        return {one["digest"] for one in world.box.call("GET", "/models")["versions"]}
+
+    before = {one["digest"] for one in told["versions"]}
+    (added,) = digests() - before
+    page.get_by_role("link", name="Versions").click()
+    page.get_by_role("button", name="Delete version").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("It is the only one")
+    button(dialog, "Cancel").click()
+    assert added in digests()
+    page.get_by_role("button", name="Delete version").click()
+    button(page.get_by_role("dialog"), "Delete").click()
+    expect(person.heading()).to_have_text("Model")
+    expect(page.get_by_text("Short lived")).to_have_count(0)
+    assert digests() == before
+
+
 def test_file_is_added_by_dropping_it_and_tried_on_a_picture(person: Visit, tmp_path: Path) -> None:
     page = person.page
     person.go("model")
