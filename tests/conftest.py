@@ -27,11 +27,16 @@ settings.load_profile("box")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark tests by their folder; leave benchmarks out unless somebody asks for them."""
+    """Mark tests by their folder; leave benchmarks out unless somebody asks for them.
+
+    Those with a browser come last: Playwright's event loop runs in the main thread from the first
+    of them to the end, and no other test could run one there.
+    """
     for item in items:
         folder = item.path.relative_to(ROOT / "tests").parts[0]
         if folder in MARKERS:
             item.add_marker(MARKERS[folder])
+    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
     asked = "bench" in str(config.getoption("markexpr")) or any(
         "benchmarks" in argument for argument in config.args
     )
