@@ -35,6 +35,8 @@ def test_what_is_gone_is_told_and_found_again(browser: Browser, tmp_path: Path) 
         well = page.get_by_role("button", name="Health: All well")
         person.go("reference")
         expect(well).to_be_visible(timeout=STARTS_MS)
+        # Its libraries come late, and have to be there before nobody serves them any more.
+        expect(page.locator(".prose:not(.prose--plain)").first).to_be_visible()
 
         person.excuse("WebSocket connection")
         box.stack.processes["manager"].kill()

@@ -4,15 +4,12 @@ import hashlib
 import random
 import threading
 from collections.abc import Iterator
-from contextlib import closing
 from functools import partial
 
 import onnx
 import pytest
 
-from nxai_common.bus.ports import Subscription
 from nxai_common.contracts import commands as c
-from nxai_common.contracts.configuration import CloudSyncConfiguration
 from nxai_common.contracts.deployments import Deployment, Phase
 from nxai_common.contracts.outputs import Detections
 from nxai_common.errors import BrokerUnavailable
@@ -88,19 +85,6 @@ def policy(walk: Loop, updates: str, **shadow: float) -> None:
         updates={"policy": updates},
         shadow={"frames": 40, "minutes": 5, "max_slowdown": 100, **shadow},
         rollback={"minutes": 0.1},
-    )
-    with closing(walk.bus.subscribe(Subscription(CloudSyncConfiguration))) as inbox:
-        wanted = ""
-        while not wanted:
-            delivery = inbox.receive(30)
-            assert delivery is not None, "the manager does not take the settings up"
-            assert isinstance(delivery.message, CloudSyncConfiguration)
-            if [camera.name for camera in delivery.message.cameras] == [name]:
-                wanted = delivery.message.revision
-    wait_for(
-        lambda: walk.stack.status("cloud-sync").configuration_revision == wanted,
-        30,
-        "the settings are in force",
     )
 
 

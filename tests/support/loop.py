@@ -55,9 +55,28 @@ class Loop:
         return self.stack.bus
 
     def settings(self, cameras: Sequence[Mapping[str, Any]], **edge_impulse: Any) -> None:
-        """Write settings.json; the manager takes it up."""
+        """Write settings.json; return once cloud-sync goes by it."""
         document = {"version": 1, "cameras": list(cameras), "edge_impulse": edge_impulse}
         (self.stack.folder / "settings.json").write_text(json.dumps(document))
+        names = [camera["name"] for camera in cameras]
+        with closing(self.bus.subscribe(Subscription(CloudSyncConfiguration))) as inbox:
+            wanted = ""
+            while not wanted:
+                delivery = inbox.receive(30)
+                assert delivery is not None, "the manager does not take the settings up"
+                assert isinstance(delivery.message, CloudSyncConfiguration)
+                said = delivery.message.model_dump(mode="json")
+                if [camera["name"] for camera in said["cameras"]] == names and all(
+                    said[name][key] == value
+                    for name, values in edge_impulse.items()
+                    for key, value in values.items()
+                ):
+                    wanted = delivery.message.revision
+        wait_for(
+            lambda: self.stack.status("cloud-sync").configuration_revision == wanted,
+            30,
+            "the settings are in force",
+        )
 
     def configure(self, **options: Any) -> None:
         """Tell cloud-sync what is wanted, in the place of a manager that does not run."""
