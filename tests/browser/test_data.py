@@ -495,13 +495,16 @@ def test_an_upload_that_fails_says_why(browser: Browser, desk: Desk) -> None:
     box = desk.box
     box.call("POST", "/samples/review", json={"samples": names, "decision": "approved"})
     desk.link()
-    desk.project.revoke(KEY)
     try:
         with visit(browser, box) as person:
             page = person.page
             person.go("data/samples?label=grommet")
             page.get_by_role("button", name="Upload to Edge Impulse").click()
-            page.get_by_role("dialog").get_by_role("button", name=re.compile("^Send")).click()
+            send = page.get_by_role("dialog").get_by_role("button", name=re.compile("^Send"))
+            expect(send).to_be_enabled()
+            # Only now: of a key that is known to be refused the dialog would warn.
+            desk.project.revoke(KEY)
+            send.click()
             alert = page.get_by_role("alert").filter(has_text="The upload did not get through")
             expect(alert).to_contain_text("key")
             alert.get_by_role("button", name="Close").click()

@@ -14,6 +14,7 @@ import contextlib
 import difflib
 import importlib.metadata
 import logging
+import math
 import os
 import queue
 import signal
@@ -188,7 +189,9 @@ class HeartbeatFile:
         fresh = self._path.with_name(self._path.name + ".new")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            fresh.write_text(f"{now:.3f} {os.getpid()}\n", encoding="ascii")
+            # Rounded down: a beat in the future would be one of before this machine started.
+            told = math.floor(now * 1000) / 1000
+            fresh.write_text(f"{told:.3f} {os.getpid()}\n", encoding="ascii")
             fresh.replace(self._path)  # a reader never sees half a file
         except OSError as error:
             reason = (

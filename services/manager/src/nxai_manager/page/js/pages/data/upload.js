@@ -49,6 +49,7 @@ function UploadDialog({ onClose }) {
   const picked = fitting(pictures.value).filter(({ id }) => chosen.value.has(id));
   const link = told?.link;
   const ready = link && by && !told.trouble;
+  const why = told?.trouble ? t("The API key does not do any more.") : ready ? t("There is nothing to send.") : t("It is being counted.");
   const sent = which === "chosen" ? picked.filter(({ state }) => ["approved", "failed"].includes(state) || (include && state === "new")).length : (by?.approved ?? 0) + (include ? (by?.new ?? 0) : 0);
   const stay = (cameras.data.value?.cameras ?? []).filter((one) => one.settings?.collect?.upload === "never");
 
@@ -65,7 +66,7 @@ function UploadDialog({ onClose }) {
     title=${t("Upload to Edge Impulse")}
     onClose=${onClose}
     footer=${html`<${Button} onClick=${onClose}>${t("Cancel")}<//>
-      ${told && !link ? html`<${Button} kind="primary" icon="link" href=${to("model")} onClick=${onClose}>${t("Link a project")}<//>` : html`<${Button} kind="primary" icon="upload" disabled=${!ready || sent === 0} why=${t("There is nothing to send.")} onClick=${start}>${sent ? tn(sent, "Send {n} picture", "Send {n} pictures") : t("Send")}<//>`}`}
+      ${told && !link ? html`<${Button} kind="primary" icon="link" href=${to("model")} onClick=${onClose}>${t("Link a project")}<//>` : html`<${Button} kind="primary" icon="upload" disabled=${!ready || sent === 0} why=${why} onClick=${start}>${sent ? tn(sent, "Send {n} picture", "Send {n} pictures") : t("Send")}<//>`}`}
   >
     <div class="stack">
       <${ErrorNote} error=${trouble} title=${t("It cannot be told what would be sent")} onRetry=${() => (project.load(), counts.load())} />
