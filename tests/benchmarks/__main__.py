@@ -11,10 +11,9 @@ import os
 import platform
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import psutil
@@ -55,6 +54,8 @@ class Row:
     goal: str
     reached: bool | None
     details: dict[str, float] = field(default_factory=dict)
+    machine: str = ""
+    """Where it was measured."""
 
 
 @dataclass(frozen=True)
@@ -514,7 +515,6 @@ def main() -> int:
         print(f"the models to measure with are not in {SHARED.name}/ beside this checkout")
         return 2
     rows: list[Row] = []
-    started = time.time()
     with tempfile.TemporaryDirectory(prefix="nxai-clips-") as name, quiet_machine():
         folder = Path(name)
         options = Options(arguments.seconds, arguments.rounds, arguments.minutes, Clips(folder))
@@ -527,26 +527,26 @@ def main() -> int:
     print()
     print(table(rows))
     if arguments.write:
-        _write(rows, time.time() - started)
+        _write(rows)
     return 0
 
 
-def _write(rows: Sequence[Row], seconds: float) -> None:
+def _write(measured: Sequence[Row]) -> None:
+    """Write rows into the documents; those of cases that were not measured now stay."""
     docs = ROOT / "docs"
-    figures = {
-        "machine": machine(),
-        "seconds": round(seconds),
-        "rows": [asdict(row) for row in rows],
-    }
-    (docs / "benchmarks.json").write_text(json.dumps(figures, indent=1) + "\n")
-    page = docs / "benchmarks.md"
-    text = page.read_text() if page.exists() else "<!-- table -->\n<!-- end -->\n"
-    before, _, rest = text.partition("<!-- table -->")
-    _, _, after = rest.partition("<!-- end -->")
-    page.write_text(
-        f"{before}<!-- table -->\n\n`make bench` on {machine()}:\n\n{table(rows)}\n\n"
-        f"<!-- end -->{after}"
+    figures = docs / "benchmarks.json"
+    rows = {row["case"]: Row(**row) for row in json.loads(figures.read_text())["rows"]}
+    rows |= {row.case: replace(row, machine=machine()) for row in measured}
+    document = {"rows": [asdict(row) for row in rows.values()]}
+    figures.write_text(json.dumps(document, indent=1) + "\n")
+    tables = "\n\n".join(
+        f"`make bench` on {name}:\n\n{table([row for row in rows.values() if row.machine == name])}"
+        for name in dict.fromkeys(row.machine for row in rows.values())
     )
+    page = docs / "benchmarks.md"
+    before, _, rest = page.read_text().partition("<!-- table -->")
+    _, _, after = rest.partition("<!-- end -->")
+    page.write_text(f"{before}<!-- table -->\n\n{tables}\n\n<!-- end -->{after}")
 
 
 if __name__ == "__main__":
