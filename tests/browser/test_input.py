@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
 import cv2
@@ -93,14 +93,30 @@ def saved(box: PageBox, camera: str) -> dict[str, Any]:
     return found
 
 
+LEAVE_WHEN_SAVED: Final = """() => {
+    const look = new MutationObserver(() => {
+        if (!document.body.textContent.includes("Saved, and in force.")) return;
+        look.disconnect();
+        const leave = () => { location.hash = location.hash.replace("options", "areas"); };
+        requestAnimationFrame(() => setTimeout(() => setTimeout(leave)));
+    });
+    look.observe(document.body, { childList: true, subtree: true, characterData: true });
+}"""
+"""Two tasks after a frame: what the page does once it has drawn was done, and not yet drawn."""
+
+
 def told(page: Page) -> Locator:
     return page.get_by_text("Saved, and in force.")
 
 
-def save(page: Page) -> None:
-    """Save, and wait for this very answer."""
+def close_notices(page: Page) -> None:
     while told(page).count():
         page.get_by_role("region", name="Notices").get_by_role("button", name="Close").first.click()
+
+
+def save(page: Page) -> None:
+    """Save, and wait for this very answer."""
+    close_notices(page)
     button(page, "Save").click()
     expect(told(page)).to_be_visible()
 
@@ -586,6 +602,16 @@ def test_hand_edit_meanwhile_is_told_and_overwrites_nothing(box: PageBox, person
     button(note, "Take theirs").click()
     expect(limit(page)).to_have_value("400")
 
+    # Leaving the moment it was saved does not ask, even before the page has drawn again.
+    limit(page).fill("350")
+    limit(page).blur()
+    close_notices(page)
+    page.evaluate(LEAVE_WHEN_SAVED)
+    button(page, "Save").click()
+    expect(page.get_by_role("heading", name="Draw on the picture")).to_be_visible()
+    page.get_by_role("link", name="Options", exact=True).click()
+    expect(limit(page)).to_have_value("350")
+
     # Leaving with something unsaved asks.
     limit(page).fill("1")
     limit(page).blur()
@@ -596,7 +622,7 @@ def test_hand_edit_meanwhile_is_told_and_overwrites_nothing(box: PageBox, person
     page.get_by_role("link", name="Areas", exact=True).click()
     button(question, "Leave").click()
     expect(page.get_by_role("heading", name="Draw on the picture")).to_be_visible()
-    assert saved(box, "dock")["inference_limit_ms"] == 400
+    assert saved(box, "dock")["inference_limit_ms"] == 350
     box.write_settings(SETTINGS)
     expect(person.heading()).to_have_text("Dock")
 

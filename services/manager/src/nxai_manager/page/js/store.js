@@ -85,13 +85,14 @@ const resources = [];
 
 /**
  * What a GET answers, kept for all who show it. `data`, `error`, `loading` are signals; load() asks
- * anew (a question under way is shared), want() asks only when nothing is there yet.
+ * anew (all who ask while a question is under way share the one after it), want() asks only when nothing is there yet.
  */
 export function resource(where, query) {
   const data = signal(null);
   const error = signal(null);
   const loading = signal(false);
   let running = null;
+  let next = null;
 
   async function ask() {
     loading.value = true;
@@ -114,8 +115,16 @@ export function resource(where, query) {
     data,
     error,
     loading,
-    load: () => (running ??= ask()),
-    want: () => (data.value === null ? made.load() : Promise.resolve(data.value)),
+    // What runs may be answered with what was: who asks for the newest meanwhile gets another answer.
+    load() {
+      if (!running) return (running = ask());
+      next ??= running.then(() => {
+        next = null;
+        return (running ??= ask());
+      });
+      return next;
+    },
+    want: () => (data.value === null ? (running ?? made.load()) : Promise.resolve(data.value)),
     forget: () => {
       data.value = null;
       error.value = null;

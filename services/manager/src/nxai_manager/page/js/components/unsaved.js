@@ -1,11 +1,11 @@
 import { t } from "../i18n.js";
 import { guardLeaving } from "../router.js";
-import { useEffect } from "../view.js";
+import { useLayoutEffect } from "../view.js";
 import { confirm } from "./dialog.js";
 
-/** While `dirty`, leaving the place asks first. */
+/** While `dirty`, leaving the place asks first; not a frame longer, for a person who saves and goes on at once. */
 export function useUnsaved(dirty) {
-  useEffect(() => (dirty ? guardLeaving(ask) : undefined), [dirty]);
+  useLayoutEffect(() => (dirty ? guardLeaving(ask) : undefined), [dirty]);
 }
 
 const ask = () =>

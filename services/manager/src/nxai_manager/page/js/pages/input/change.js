@@ -63,7 +63,7 @@ export function useDraft(camera, read, write = (draft) => draft) {
   const [busy, setBusy] = useState(false);
   const saved = useRef(null); // what was sent, until it comes back as settings
   const mine = JSON.stringify(draft);
-  const dirty = mine !== base;
+  const dirty = mine !== base && mine !== saved.current;
   const behind = dirty && !busy && text !== base && saved.current === null;
   const take = () => {
     setBase(text);
