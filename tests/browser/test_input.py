@@ -602,7 +602,15 @@ def test_hand_edit_meanwhile_is_told_and_overwrites_nothing(box: PageBox, person
     button(note, "Take theirs").click()
     expect(limit(page)).to_have_value("400")
 
-    # Leaving the moment it was saved does not ask, even before the page has drawn again.
+    box.write_settings(SETTINGS)
+    expect(person.heading()).to_have_text("Dock")
+
+
+def test_leaving_asks_only_while_something_is_unsaved(box: PageBox, person: Visit) -> None:
+    page = person.page
+    person.go("input/dock/options")
+
+    # The moment it was saved it does not ask, even before the page has drawn again.
     limit(page).fill("350")
     limit(page).blur()
     close_notices(page)
@@ -612,7 +620,7 @@ def test_hand_edit_meanwhile_is_told_and_overwrites_nothing(box: PageBox, person
     page.get_by_role("link", name="Options", exact=True).click()
     expect(limit(page)).to_have_value("350")
 
-    # Leaving with something unsaved asks.
+    # With something unsaved it does.
     limit(page).fill("1")
     limit(page).blur()
     page.get_by_role("link", name="Areas", exact=True).click()
