@@ -91,6 +91,16 @@ def test_fresh_heartbeat_is_healthy_and_removed_one_is_not(tmp_path: Path) -> No
     assert "No such file" in healthy(settings)
 
 
+def test_heartbeat_is_never_from_the_future(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_in(tmp_path)
+    now = 1000.0006  # rounded to milliseconds it would lie ahead
+    HeartbeatFile(settings, lambda: now).beat()
+    monkeypatch.setattr("nxai_common.runtime.time.monotonic", lambda: now)
+    assert healthy(settings) == ""
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
