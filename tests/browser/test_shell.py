@@ -230,3 +230,24 @@ def test_a_notice_is_seen_and_closed_above_a_dialog(browser: Browser, demo: Page
         page.keyboard.press("Escape")
         page.get_by_role("alert").get_by_role("button", name="Close").click()
         expect(page.get_by_text("It stays.")).to_have_count(0)
+
+
+def test_who_asks_for_a_list_gets_what_is_there_from_then_on(
+    browser: Browser, demo: PageBox
+) -> None:
+    """An older question under way may be answered with what was before."""
+    with visit(browser, demo) as person:
+        person.go("input")
+        asked: list[str] = []
+        person.page.on("request", lambda request: asked.append(request.url))
+        shared = person.page.evaluate(
+            """async () => {
+                const { cameras } = await import("./js/store.js");
+                await cameras.load();
+                const [first, second, third] = [cameras.load(), cameras.load(), cameras.load()];
+                await Promise.all([first, second, third]);
+                return [first === second, second === third];
+            }"""
+        )
+        assert shared == [False, True]
+        assert sum(url.endswith("/api/v1/cameras") for url in asked) == 3
