@@ -1,4 +1,4 @@
-"""Writes what follows from the code: docs/messages.md, docs/settings.md, docs/schemas/*.json.
+"""Writes what follows from the code: docs/messages.md, settings.md, asyncapi.yaml, schemas/*.json.
 
 ``python tools/generate_docs.py`` writes; with ``--check`` it only says what is out of date
 (exit 1). A test runs the check.
@@ -17,7 +17,9 @@ from typing import Any, Final
 ROOT: Final = Path(__file__).resolve().parents[1]
 DOCS: Final = ROOT / "docs"
 sys.path.insert(0, str(ROOT / "tests"))  # the examples are the golden files of the contract tests
+sys.path.insert(0, str(ROOT / "tools"))
 
+import asyncapi_document  # noqa: E402 - after the path above
 from pydantic import BaseModel  # noqa: E402 - after the path above
 
 from nxai_common.contracts.base import AttachedMessage, Message, Policy, RawMessage  # noqa: E402
@@ -33,6 +35,8 @@ GENERATED: Final = "<!-- Written by tools/generate_docs.py; `make docs` writes i
 Schema = dict[str, Any]
 
 WAY: Final = {
+    "AdjustCamera": "anybody → manager",
+    "Alarm": "publisher → everybody, capture (pictures)",
     "CameraState": "publisher → everybody",
     "CancelJob": "anybody → cloud-sync",
     "CaptureConfiguration": "manager → capture",
@@ -49,6 +53,7 @@ WAY: Final = {
     "DiscardFile": "anybody → cloud-sync",
     "EditModel": "anybody → cloud-sync",
     "EndShadow": "anybody → cloud-sync",
+    "Done": "a processor → publisher",
     "Event": "publisher → everybody, capture (snapshots)",
     "ExportResults": "anybody → publisher",
     "FindCameras": "anybody → capture",
@@ -66,6 +71,7 @@ WAY: Final = {
     "Output": "publisher → everybody",
     "Picture": "another program → capture",
     "Preview": "capture → manager, whoever watches",
+    "ProcessorManifest": "a processor → publisher, manager",
     "ProbeSource": "anybody → capture",
     "Progress": "cloud-sync → whoever asked, everybody",
     "PromoteModel": "anybody → cloud-sync",
@@ -75,6 +81,7 @@ WAY: Final = {
     "ReceiveFile": "anybody → cloud-sync",
     "Rehearsal": "publisher → whoever tests",
     "Reply": "the service that was asked → whoever asked",
+    "RestartService": "anybody → every service",
     "RetrainModel": "anybody → cloud-sync",
     "ReviewSamples": "anybody → cloud-sync",
     "RollBackModel": "anybody → cloud-sync",
@@ -92,6 +99,7 @@ WAY: Final = {
     "UnlinkProject": "anybody → cloud-sync",
     "UploadSamples": "anybody → cloud-sync",
     "WatchCamera": "anybody → capture",
+    "Work": "publisher → a processor",
 }
 """Who sends, who reads."""
 
@@ -107,6 +115,7 @@ def documents() -> Iterator[tuple[str, str]]:
     """Yield each generated file: its path below docs/, its text."""
     yield "messages.md", messages_page()
     yield "settings.md", settings_page()
+    yield "asyncapi.yaml", asyncapi_document.text_of(_entries(), "1.0.0")
     for kind in golden.message_classes():
         if not issubclass(kind, RawMessage):
             yield f"schemas/{kind.__name__}.json", _json(message_schema(kind))
@@ -129,9 +138,25 @@ def message_schema(kind: type[Message]) -> Schema:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | schema
 
 
+def _entries() -> Iterator[asyncapi_document.Entry]:
+    for kind in _in_order():
+        yield asyncapi_document.Entry(
+            kind=kind,
+            topic=_topic(kind),
+            way=WAY[kind.__name__],
+            text=_text(kind.__doc__),
+            schema=None if issubclass(kind, RawMessage) else message_schema(kind),
+            golden=golden.file_of(kind).read_bytes(),
+        )
+
+
+def _in_order() -> list[type[Message]]:
+    return sorted(golden.message_classes(), key=lambda k: (k.template.text, k.__name__))
+
+
 def messages_page() -> str:
     """Return docs/messages.md."""
-    kinds = sorted(golden.message_classes(), key=lambda k: (k.template.text, k.__name__))
+    kinds = _in_order()
     lines = [
         GENERATED,
         "# Messages",
@@ -140,7 +165,8 @@ def messages_page() -> str:
         "fixed depth; levels are 1 to 64 of `a-z`, `0-9`, `_`, `-`. JSON, JSON with bytes behind",
         "the first newline, or a bare picture. Readers ignore fields they do not know; an",
         "incompatible change is a new root. Times are ISO 8601 UTC and milliseconds; boxes are",
-        "0..1 and pixels of the original picture. Schemas: [docs/schemas](schemas).",
+        "0..1 and pixels of the original picture. For programs: [asyncapi.yaml](asyncapi.yaml),",
+        "AsyncAPI 3, and the JSON Schemas in [docs/schemas](schemas).",
         "",
         "| policy | QoS | retained | |",
         "|---|---|---|---|",

@@ -44,6 +44,10 @@ def changed(kind: type[Message], **fields: Any) -> tuple[str, bytes]:
     return golden.topic(message), head + separator + body
 
 
+FREE_MAPS = {"headers", "settings"}
+"""Fields whose keys a person chooses."""
+
+
 def nested(value: Any) -> Any:
     """Return the JSON value with an unknown field in every object that is a message part."""
     if isinstance(value, list):
@@ -52,6 +56,7 @@ def nested(value: Any) -> Any:
         grown = {key: nested(item) for key, item in value.items()}
         # Objects without text-valued fields may be free maps (counts per label): leave them.
         free = all(isinstance(item, bool | int) for item in value.values())
+        grown |= {name: value[name] for name in FREE_MAPS & value.keys()}
         return grown if free else grown | {"from_the_future": {"x": [1]}}
     return value
 

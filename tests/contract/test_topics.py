@@ -30,6 +30,7 @@ def test_every_kind_of_topic_has_one_depth() -> None:
         "DETECTIONS": 3,
         "STATE": 3,
         "EVENT": 3,
+        "ALARM": 3,
         "SNAPSHOT": 3,
         "TEST": 3,
         "STATUS": 3,
@@ -37,6 +38,9 @@ def test_every_kind_of_topic_has_one_depth() -> None:
         "COMMAND": 4,
         "PROGRESS": 3,
         "MODEL": 2,
+        "PROCESSOR": 3,
+        "WORK": 3,
+        "DONE": 3,
         "DEPLOYMENTS": 3,
         "DEPLOYMENT": 2,
     }  # fmt: skip - one line per depth would not read better

@@ -14,13 +14,16 @@ from typing import Final
 
 from nxai_common import contracts
 from nxai_common.contracts import (
+    alarms,
     collecting,
     commands,
     configuration,
     deployments,
+    destinations,
     frames,
     models,
     outputs,
+    processors,
     progress,
     results,
     samples,
@@ -191,6 +194,23 @@ EXAMPLES: Final[tuple[Message, ...]] = (
     configuration.PublisherConfiguration(
         revision="9d2e40c8aa53",
         cameras=(configuration.PublisherCamera(id="front", name="Front door", index=0),),
+        device_name="Line 3",
+        alarms=(alarms.AlarmRule(id="no-nut", labels=("nut",), compare="at-most", count=0),),
+        processors=(processors.ProcessorOptions(id="plates", settings={"country": "NL"}),),
+        destinations=(
+            destinations.HttpDestination(
+                id="shop",
+                url="https://shop.example/results",
+                headers={"Authorization": "Bearer {{ secret.shop }}"},
+                gather="batch",
+            ),
+            destinations.MqttDestination(
+                id="hall", url="mqtts://hall.example:8883", root="plant/7", what=("events",)
+            ),
+            destinations.FileDestination(id="disk", path="results.jsonl"),
+            destinations.SocketDestination(id="plc", path="/sockets/plc.sock", what=("nx-output",)),
+            destinations.InfluxDestination(id="influx", url="http://influx:8086", bucket="line"),
+        ),
     ),
     commands.ReadLog(service="capture", after=120, level="warning"),
     commands.DetectPicture(model="m5-nut", attachment=JPEG),
@@ -199,6 +219,8 @@ EXAMPLES: Final[tuple[Message, ...]] = (
     commands.ChartResults(since=AT, until=AT + timedelta(days=1), chart="counts"),
     commands.ShowLogger(),
     commands.RunCameras(running=False, cameras=("front",)),
+    commands.AdjustCamera(camera="front", collect=True, threshold=0.6),
+    commands.RestartService(service="capture"),
     commands.ReceiveFile(file="nuts.tflite", offset=0, attachment=JPEG),
     commands.DiscardFile(file="nuts.tflite"),
     commands.ListJobs(command="upload", limit=20),
@@ -311,6 +333,53 @@ EXAMPLES: Final[tuple[Message, ...]] = (
         inference_ms=0.17,
         messages=(
             outputs.Outgoing(topic="nxai/v1/box/cameras/front/detections", payload='{"count":1}'),
+        ),
+    ),
+    alarms.Alarm(
+        alarm=alarms.AlarmPhase.START,
+        id="no-nut-front-1773480413589",
+        rule="no-nut",
+        rule_name="No nut on the belt",
+        device=DEVICE,
+        camera="front",
+        camera_name="Front door",
+        model="m5-nut",
+        timestamp=AT,
+        timestamp_ms=AT_MS,
+        started_at=AT,
+        duration_s=0.0,
+        count=0,
+        stream="a1b2c3d4",
+        sequence=1042,
+        picture=True,
+    ),
+    processors.ProcessorManifest(
+        processor="plates",
+        name="Number plates",
+        version="1.2.0",
+        labels=("plate",),
+        settings={"country": "DE"},
+    ),
+    processors.Work(
+        processor="plates",
+        id="front-a1b2c3d4-1042-m5-nut",
+        camera="front",
+        camera_name="Front door",
+        model="m5-nut",
+        stream="a1b2c3d4",
+        sequence=1042,
+        timestamp_ms=AT_MS,
+        picture_width=640,
+        picture_height=480,
+        settings={"country": "NL"},
+    ),
+    processors.Done(
+        processor="plates",
+        id="front-a1b2c3d4-1042-m5-nut",
+        objects=(
+            processors.ProcessedObject(
+                label="plate", confidence=0.75, x=0.5, y=0.5, width=0.125, height=0.0625
+            ),
         ),
     ),
     outputs.Event(

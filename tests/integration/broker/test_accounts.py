@@ -27,6 +27,7 @@ from nxai_common.contracts import topics
 from nxai_common.contracts.base import MAX_PAYLOAD_BYTES, Message
 from nxai_common.log_answers import log_answered
 from nxai_common.logs import RecentLines
+from nxai_common.restarts import restart_answered
 from nxai_common.runtime import Stop
 from nxai_common.settings import ServiceSettings, load
 from nxai_inference.__main__ import build as build_inference
@@ -55,6 +56,10 @@ TOPICS = {
     "detections": topics.DETECTIONS.build("box", camera="front"),
     "state": topics.STATE.build("box", camera="front"),
     "event": topics.EVENT.build("box", camera="front"),
+    "alarm": topics.ALARM.build("box", camera="front"),
+    "manifest": topics.PROCESSOR.build("box", processor="plates"),
+    "work": topics.WORK.build("box", processor="plates"),
+    "done": topics.DONE.build("box", processor="plates"),
     "test": topics.TEST.build("box", camera="front"),
     "snapshot": topics.SNAPSHOT.build("box", camera="front"),
     "model": topics.MODEL.build("box", model="nut"),
@@ -64,6 +69,15 @@ TOPICS = {
     "try": topics.COMMAND.build("box", service="inference", name="try"),
     "log of a worker": topics.COMMAND.build("box", service="inference-2", name="log"),
     "command to a worker": topics.COMMAND.build("box", service="inference-2", name="try"),
+    "restart": topics.COMMAND.build("box", service="capture", name="restart"),
+    "adjust": topics.COMMAND.build("box", service="manager", name="adjust"),
+    "snapshot command": topics.COMMAND.build("box", service="capture", name="snapshot"),
+    "upload": topics.COMMAND.build("box", service="cloud-sync", name="upload"),
+    "review": topics.COMMAND.build("box", service="cloud-sync", name="review"),
+    "unlink": topics.COMMAND.build("box", service="cloud-sync", name="unlink"),
+    "discovery": "homeassistant/device/nxai_box/config",
+    "entity": "nxai/v1/box/home-assistant/front/state",
+    "press": "nxai/v1/box/home-assistant/front/run/set",
     "answer": "nxai-replies/nxai-box-manager-1234abcd",
     **{f"status of {s}": topics.STATUS.build("box", service=s) for s in SERVICES},
     **{f"configuration of {s}": topics.CONFIGURATION.build("box", service=s) for s in SERVICES},
@@ -75,37 +89,62 @@ def of_all(what: str) -> set[str]:
     return {f"{what} {service}" for service in SERVICES}
 
 
+TO_CAPTURE = {"command to capture", "restart", "snapshot command"}
+TO_CLOUD_SYNC = {"command to cloud-sync", "upload", "review", "unlink"}
+TO_MANAGER = {"command to manager", "adjust"}
+
 WRITES = {
     "capture": {"frame", "sample", "preview", "snapshot", "status of capture", "answer"},
     "inference": {"result", "model", "answer"} | of_all("status of"),
-    "publisher": {"output", "detections", "state", "event", "test", "status of publisher"}
-    | {"answer"},
+    "publisher": {"output", "detections", "state", "event", "alarm", "test", "answer"}
+    | {"status of publisher", "work", "restart", "adjust", "snapshot command", "upload"}
+    | {"discovery", "entity", "press"},
     "manager": {"status of manager", "answer", "try", "log of a worker", "command to a worker"}
+    | TO_CAPTURE
+    | TO_CLOUD_SYNC
+    | TO_MANAGER
     | of_all("configuration of")
     | of_all("command to"),
     "cloud-sync": {"deployments", "deployment", "progress", "try", "answer"}
-    | {"status of cloud-sync", "command to cloud-sync"},
+    | {"status of cloud-sync"}
+    | TO_CLOUD_SYNC,
     "viewer": set[str](),
+    "operator": {"command to publisher", "log of a worker", "answer", "upload", "review"}
+    | TO_CAPTURE
+    | TO_MANAGER,
+    "home-assistant": {"discovery", "press"},
+    "processor": {"manifest", "done"},
     "pusher": {"picture"},
 }
+SHOWN = (
+    {"result", "output", "detections", "state", "event", "alarm", "snapshot", "preview", "sample"}
+    | {"model", "manifest", "deployments", "deployment", "progress"}
+    | of_all("status of")
+    | of_all("configuration of")
+)
 READS = {
-    "capture": {"result", "event", "picture", "model", "configuration of capture"}
-    | {"command to capture"}
+    "capture": {"result", "event", "alarm", "picture", "model", "configuration of capture"}
+    | TO_CAPTURE
     | of_all("status of"),
     "inference": {"frame", "model", "configuration of inference", "command to inference", "try"}
-    | {"log of a worker"},
-    "publisher": {"result", "state", "model", "configuration of publisher", "command to publisher"},
-    "manager": {"preview", "snapshot", "detections", "output", "state", "event", "test", "model"}
-    | {"answer", "deployments", "deployment", "progress", "command to manager"}
+    | {"log of a worker", "restart"},
+    "publisher": {"result", "state", "event", "model", "snapshot", "deployment", "progress"}
+    | {"command to publisher", "answer", "manifest", "done", "discovery", "entity", "press"}
+    | of_all("status of")
+    | of_all("configuration of"),
+    "manager": {"preview", "snapshot", "detections", "output", "state", "event", "alarm", "test"}
+    | {"model", "manifest", "answer", "deployments", "deployment", "progress"}
+    | TO_MANAGER
     | of_all("status of")
     | of_all("configuration of"),
     "cloud-sync": {"result", "sample", "deployments", "deployment", "progress", "answer"}
-    | {"configuration of cloud-sync", "command to cloud-sync"}
+    | {"configuration of cloud-sync"}
+    | TO_CLOUD_SYNC
     | of_all("status of"),
-    "viewer": {"result", "output", "detections", "state", "event", "snapshot", "preview"}
-    | {"sample", "model", "deployments", "deployment", "progress"}
-    | of_all("status of")
-    | of_all("configuration of"),
+    "viewer": SHOWN,
+    "operator": SHOWN | {"answer"},
+    "home-assistant": {"discovery", "entity", "press"},
+    "processor": {"manifest", "work"},
     "pusher": set[str](),
 }
 
@@ -276,7 +315,11 @@ def subscriptions_of(service: str, folder: Path, instance: str) -> list[str]:
     stop = Stop()
     stop.set()
     settings = load(settings_class, environment)
-    with NotingBus() as bus, log_answered(bus, settings.instance, RecentLines()):
+    with (
+        NotingBus() as bus,
+        log_answered(bus, settings.instance, RecentLines()),
+        restart_answered(bus, settings.instance, stop.set),
+    ):
         built = build(settings, bus, lambda: None)
         with built if isinstance(built, AbstractContextManager) else nullcontext(built) as ready:
             ready.run(stop)
@@ -290,7 +333,8 @@ def test_account_reads_all_that_its_service_subscribes_to(
     connect: Connect, service: str, instance: str, tmp_path: Path
 ) -> None:
     filters = subscriptions_of(service, tmp_path, instance)
-    assert topics.COMMAND.build("box", service=instance or service, name="log") in filters
+    for name in ("log", "restart"):
+        assert topics.COMMAND.build("box", service=instance or service, name=name) in filters
     client, auditor = connect(service), connect(AUDITOR)
     last = f"last/{service}"
     asked = {text.replace("+", "any") for text in filters}

@@ -14,8 +14,9 @@ import pytest
 
 from nxai_common.bus.mqtt import MqttBus
 from nxai_common.bus.ports import Subscription
-from nxai_common.contracts.commands import ReadLog
+from nxai_common.contracts.commands import ReadLog, RestartService
 from nxai_common.contracts.status import ServiceState, Status
+from nxai_common.runtime import EXIT_RESTART
 from support.broker import Broker
 from support.shared import ROOT
 from support.waiting import wait_for
@@ -137,6 +138,16 @@ def test_a_process_tells_what_it_logged_without_its_password(
         process.terminate()
         process.communicate(timeout=60)
     assert process.returncode == 0
+
+
+def test_a_process_ends_when_it_is_asked_to_be_started_anew(
+    tmp_path: Path, broker: Broker, outside: MqttBus
+) -> None:
+    with start(tmp_path, broker) as process:
+        list(states_until(outside, ServiceState.RUNNING, tmp_path))
+        assert outside.request(RestartService(service="capture"), 60).ok
+        process.communicate(timeout=60)
+    assert process.returncode == EXIT_RESTART
 
 
 def test_a_process_that_hangs_still_tells_what_it_logged(

@@ -229,8 +229,33 @@ def keys_of(schema: Any) -> set[str]:
 def test_of_all_settings_only_the_password_is_a_secret() -> None:
     keys = keys_of(settings_schema())
     assert {"id", "url", "image_threshold", "open_timeout_s"} < keys
-    assert [key for key in keys if secret_name(key)] == ["password"]
+    sounding = {key for key in keys if secret_name(key)}
+    assert sounding == {"password", "password_secret", "token_secret", "authority"}
     assert all(map(secret_name, PASSWORD_KEYS))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "seen"),
+    [
+        ("password_secret", "shop", True),
+        ("password_secret", "Hunter 2", False),
+        ("token_secret", "influx_token", True),
+        ("authority", "/secrets/ca.pem", True),
+        ("authority", "hunter2", False),
+        ("Authorization", "Bearer {{ secret.shop }}", True),
+        ("X-Api-Key", "{{secret.shop}}", True),
+        ("Authorization", "Bearer hunter2", False),
+        ("Authorization", "hunter2 {{ secret.shop }} hunter2", False),
+        ("token", 7, False),
+    ],
+)
+def test_what_only_names_a_secret_is_shown(key: str, value: object, seen: bool) -> None:
+    part = {"outputs": {"destinations": [{"type": "http", key: value}]}}
+    assert (hide_value(part) == part) is seen
+    elsewhere = {"cameras": [{key: value}]}
+    assert hide_value(elsewhere) != elsewhere
+    inside = {"outputs": {"token": {key: value}}}
+    assert hide_value(inside) != inside
 
 
 # -- in -------------------------------------------------------------------------------------------

@@ -42,6 +42,7 @@ from nxai_common.contracts.status import (
 )
 from nxai_common.errors import ConfigurationError
 from nxai_common.log_answers import log_answered
+from nxai_common.restarts import restart_answered
 from nxai_common.settings import (
     ServiceSettings,
     describe,
@@ -57,6 +58,9 @@ EXIT_OK: Final = 0
 EXIT_CRASHED: Final = 1
 EXIT_CONFIGURATION: Final = 2
 """A supervisor need not restart a process that ends with this: a person must act first."""
+
+EXIT_RESTART: Final = 3
+"""Somebody asked for a restart. Not 0: supervisors leave alone what ended well."""
 
 BEAT_INTERVAL_S: Final = 1.0
 """A loop may turn a thousand times a second; the file needs to be young, not exact."""
@@ -493,7 +497,12 @@ def run_service(
     stop = Stop()
     log.info("%s starts", settings.instance, extra={"device": settings.device})
     try:
-        with signals_set(stop), bus, log_answered(bus, settings.instance, recent):
+        with (
+            signals_set(stop),
+            bus,
+            log_answered(bus, settings.instance, recent),
+            restart_answered(bus, settings.instance, stop.set) as restart,
+        ):
             try:
                 serve(settings, bus, build, stop)
             except Exception:
@@ -507,7 +516,7 @@ def run_service(
         log.exception("%s crashed", settings.instance)
         return EXIT_CRASHED
     log.info("%s stopped", settings.instance)
-    return EXIT_OK
+    return EXIT_RESTART if restart.is_set() else EXIT_OK
 
 
 def _mqtt(settings: ServiceSettings) -> MqttBus:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
+from nxai_common.contracts.commands import AdjustCamera
 from nxai_common.contracts.configuration import CameraSource
 from nxai_common.errors import ConfigurationError, RejectedError
 from nxai_manager.core import editing
@@ -429,6 +430,17 @@ class SettingsDesk:
         """
         return self._edit(
             lambda d: editing.with_run(d, running=running, cameras=cameras), author, None, wait_s
+        )
+
+    def adjust(self, command: AdjustCamera, author: Author) -> View:
+        """Change what people change often of a camera.
+
+        Raises:
+            NoSuchCamera: there is none of this id.
+        """
+        wanted = command.model_dump(include={"enabled", "run", "collect", "threshold", "uncertain"})
+        return self._edit(
+            lambda d: editing.with_camera_adjusted(d, command.camera, **wanted), author, None, 0
         )
 
     def password_meant(self, camera: str, source: CameraSource, password: str) -> str:

@@ -15,7 +15,7 @@ from typing import Final
 
 from nxai_common import logs
 from nxai_common.bus.ports import Bus, Inbox, Subscription
-from nxai_common.contracts.commands import Reply, RunCameras
+from nxai_common.contracts.commands import AdjustCamera, Reply, RunCameras
 from nxai_common.contracts.deployments import Deployments
 from nxai_common.contracts.status import Problem
 from nxai_common.errors import ConfigurationError, NxaiError, TransientError
@@ -37,6 +37,7 @@ FIRST_WORD_S = 1.0
 """A broker that is there tells what it retains in milliseconds; a box without imported models may
 wait so long for nothing, once."""
 RUN: Final = {"service": "manager", "name": "run"}
+ADJUST: Final = {"service": "manager", "name": "adjust"}
 COMMAND: Final = Author(how=How.COMMAND)
 DISK_RETRY = RetryPolicy(first_s=1, factor=2, longest_s=60)
 
@@ -88,7 +89,11 @@ class Configurator:
 
     def run(self, stop: Stop) -> None:
         """Apply settings and deployments, and again whenever they change."""
-        wanted = (Subscription(Deployments), Subscription(RunCameras, RUN))
+        wanted = (
+            Subscription(Deployments),
+            Subscription(RunCameras, RUN),
+            Subscription(AdjustCamera, ADJUST),
+        )
         with closing(self._bus.subscribe(*wanted)) as inbox:
             self._recall(inbox)
             with self._store.watch(inbox.wake):
@@ -148,15 +153,18 @@ class Configurator:
                     self._apply()
                 with self._lock:
                     self._received += 1
-            case RunCameras() as command if delivery is not None:
-                delivery.reply(self._run_cameras(command))
+            case RunCameras() | AdjustCamera() as command if delivery is not None:
+                delivery.reply(self._change(command))
 
-    def _run_cameras(self, command: RunCameras) -> Reply:
+    def _change(self, command: RunCameras | AdjustCamera) -> Reply:
         """Change the settings as the command asks, and answer when they are in force."""
         try:
-            self._desk.run(
-                running=command.running, cameras=command.cameras, author=COMMAND, wait_s=0
-            )
+            if isinstance(command, AdjustCamera):
+                self._desk.adjust(command, COMMAND)
+            else:
+                self._desk.run(
+                    running=command.running, cameras=command.cameras, author=COMMAND, wait_s=0
+                )
         except NxaiError as error:
             return Reply(ok=False, reason=str(error))
         if self._store.changed():

@@ -52,6 +52,12 @@ class ReadLog(Command):
     """The newest of those."""
 
 
+class RestartService(Command):
+    """End the process of a service, so that whoever started it starts it anew."""
+
+    name: Literal["restart"] = "restart"
+
+
 class WatchCamera(Command):
     """Send previews of a camera for a while; ask again to go on watching."""
 
@@ -245,6 +251,21 @@ class RunCameras(Command):
     running: bool
     cameras: tuple[Level, ...] | None = None
     """None: the whole box."""
+
+
+class AdjustCamera(Command):
+    """Change what people change often of a camera, in settings.json; None: as it is."""
+
+    service: Literal["manager"] = "manager"
+    name: Literal["adjust"] = "adjust"
+    camera: Level
+    enabled: bool | None = None
+    run: bool | None = None
+    collect: bool | None = None
+    threshold: Fraction | None = None
+    """Lowest confidence of a detection, for every model that looks at it."""
+    uncertain: Fraction | None = None
+    """Below it a result counts as doubtful."""
 
 
 # -- cloud-sync -------------------------------------------------------------------------------

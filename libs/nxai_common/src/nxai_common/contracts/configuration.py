@@ -11,6 +11,7 @@ from pydantic import Field, PositiveInt, model_validator
 from pydantic_core import PydanticCustomError
 
 from nxai_common.contracts import topics
+from nxai_common.contracts.alarms import AlarmRule
 from nxai_common.contracts.base import Message, Policy, Value
 from nxai_common.contracts.collecting import (
     CollectPolicy,
@@ -22,7 +23,15 @@ from nxai_common.contracts.collecting import (
     UpdateOptions,
     UploadOptions,
 )
+from nxai_common.contracts.destinations import (
+    Certificate,
+    Destination,
+    OutboxOptions,
+    SecretReference,
+)
+from nxai_common.contracts.geometry import Polygon
 from nxai_common.contracts.models import InputScaling, ResizeMode, ResizeQuality, Task
+from nxai_common.contracts.processors import ProcessorOptions
 from nxai_common.contracts.topics import Level
 
 # Every number has an upper bound, so that no slip of a key (or of a unit) overflows a clock, a
@@ -170,10 +179,6 @@ class Watchdog(Value):
     frozen_timeout_s: SecondsOrOff = 0
     """The very same picture for so long: reconnect. 0: off, a still scene from a noiseless
     source is not a fault."""
-
-
-Polygon = Annotated[tuple[tuple[Fraction, Fraction], ...], Field(min_length=3, max_length=200)]
-"""Corners x, y in 0..1 of the picture."""
 
 
 class RegionOfInterest(Value):
@@ -375,6 +380,39 @@ class LoggerOptions(Value):
     """Oldest rows go first when the database is larger."""
 
 
+class OtherBroker(Value):
+    """The broker that Home Assistant uses, where it is not ours."""
+
+    url: str
+    """mqtt://HOST:PORT or mqtts://HOST:PORT, without user and password."""
+    username: str = ""
+    password_secret: SecretReference = ""
+    certificate: Certificate = "verify"
+    authority: str = ""
+    """File with the certificate (PEM) of the authority that signed the broker's; empty: those
+    that the system trusts."""
+
+
+class HomeAssistantOptions(Value):
+    """How the box appears in Home Assistant (MQTT discovery)."""
+
+    mode: Literal["device", "single", "off"] = "device"
+    """device: one message a device (Home Assistant 2024.11 and later). single: one an entity, for
+    older ones and for programs that know only that."""
+    prefix: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]+(/[a-zA-Z0-9_-]+){0,5}$")] = (
+        "homeassistant"
+    )
+    """Discovery prefix, as set in Home Assistant."""
+    broker: OtherBroker | None = None
+    """None: it is connected to the broker of this box."""
+    pictures: bool = True
+    """Show the picture of the last event."""
+    commands: bool = True
+    """Switches, numbers and buttons; without them Home Assistant only reads."""
+    page: str = ""
+    """Address of the page, for the "Visit" button, such as http://192.168.1.5:8081; empty: none."""
+
+
 class PublisherConfiguration(Message):
     """Desired outputs."""
 
@@ -390,6 +428,13 @@ class PublisherConfiguration(Message):
     state_every_s: Seconds = 10
     """Heartbeat of the retained camera state."""
     logger: LoggerOptions = LoggerOptions()
+    device_name: str = ""
+    """For people; empty: the device's topic name."""
+    alarms: tuple[AlarmRule, ...] = ()
+    processors: tuple[ProcessorOptions, ...] = ()
+    destinations: tuple[Destination, ...] = ()
+    outbox: OutboxOptions = OutboxOptions()
+    home_assistant: HomeAssistantOptions = HomeAssistantOptions()
 
 
 class CloudSyncCamera(Value):

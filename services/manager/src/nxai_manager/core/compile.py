@@ -145,6 +145,12 @@ def compile_settings(
                 events=settings.outputs.events,
                 state_every_s=settings.outputs.state_every_s,
                 logger=settings.logger,
+                device_name=settings.device.name,
+                alarms=settings.outputs.alarms,
+                processors=settings.outputs.processors,
+                destinations=settings.outputs.destinations,
+                outbox=settings.outputs.outbox,
+                home_assistant=settings.outputs.home_assistant,
             )
         ),
         cloud_sync=_revised(
@@ -202,7 +208,7 @@ def _assignments(settings: Settings, deployed: Deployed) -> Iterator[Assignment]
             yield Assignment(
                 camera=camera.id,
                 model=use.id,
-                threshold=use.threshold,
+                threshold=camera.threshold if use.threshold is None else use.threshold,
                 uncertain=rule if told else None,
                 collect=collect,
             )
@@ -211,6 +217,7 @@ def _assignments(settings: Settings, deployed: Deployed) -> Iterator[Assignment]
                 yield Assignment(
                     camera=camera.id,
                     model=model.model,
+                    threshold=camera.threshold,
                     uncertain=camera.uncertain,
                     collect=collect,
                 )

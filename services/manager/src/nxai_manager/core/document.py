@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_core import PydanticCustomError
 
+from nxai_common.contracts.alarms import AlarmRule
 from nxai_common.contracts.base import Value
 from nxai_common.contracts.collecting import (
     CollectPolicy,
@@ -25,11 +26,14 @@ from nxai_common.contracts.configuration import (
     DesiredModel,
     DetectionAreas,
     EventOptions,
+    HomeAssistantOptions,
     LoggerOptions,
     NxOutputOptions,
     Seconds,
     UncertainRule,
 )
+from nxai_common.contracts.destinations import Destination, OutboxOptions
+from nxai_common.contracts.processors import ProcessorOptions
 from nxai_common.contracts.topics import Level
 
 
@@ -75,6 +79,9 @@ class Camera(CameraOptions):
     run: bool = True
     """Whether its pictures go to inference. A camera that does not run is open all the same, for
     its preview and for tests; one that is not `enabled` is closed."""
+    threshold: Fraction | None = None
+    """Lowest confidence of a detection from this camera, for models without one of their own in
+    `models`, and for those imported from Edge Impulse. Left out: as each model says."""
     areas: DetectionAreas = DetectionAreas()
     """Where objects count; elsewhere they are left out of every result."""
     uncertain: UncertainRule | None = None
@@ -103,6 +110,14 @@ class Outputs(Value):
     events: EventOptions = EventOptions()
     state_every_s: Seconds = 10
     """Heartbeat of the retained camera state."""
+    home_assistant: HomeAssistantOptions = HomeAssistantOptions()
+    alarms: tuple[AlarmRule, ...] = ()
+    destinations: tuple[Destination, ...] = ()
+    """Where results go besides the broker of this box."""
+    outbox: OutboxOptions = OutboxOptions()
+    """What waits for destinations that are away."""
+    processors: tuple[ProcessorOptions, ...] = ()
+    """Programs that look at each result before it goes out."""
 
 
 class EdgeImpulse(Value):

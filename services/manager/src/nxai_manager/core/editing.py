@@ -98,6 +98,50 @@ def with_run(document: Document, *, running: bool, cameras: Collection[str] | No
     )
 
 
+def with_camera_adjusted(
+    document: Document,
+    name: str,
+    *,
+    enabled: bool | None = None,
+    run: bool | None = None,
+    collect: bool | None = None,
+    threshold: float | None = None,
+    uncertain: float | None = None,
+) -> Document:
+    """Return the document with what people change often of a camera; None: as it is.
+
+    What models have of their own on this camera gives way, or nothing would change.
+
+    Raises:
+        NoSuchCamera: there is none of this id.
+    """
+    patch: Document = {}
+    for key, wanted in (("enabled", enabled), ("run", run), ("threshold", threshold)):
+        if wanted is not None:
+            patch[key] = wanted
+    if collect is not None:
+        patch["collect"] = {"enabled": collect}
+    if uncertain is not None:
+        patch["uncertain"] = {"threshold": uncertain}
+    gone = {"threshold", "uncertain"} & patch.keys()
+    # A model's own rule goes before the camera's (`core.doubt`): it is overruled where it is used.
+    models = document.get("models", []) if "uncertain" in gone else []
+    ruled = {model["id"] for model in models if "uncertain" in model}
+
+    def adjusted(use: Any) -> Any:  # noqa: ANN401 - a name or an object
+        whole = {"id": use} if isinstance(use, str) else use
+        kept = {key: value for key, value in whole.items() if key not in gone}
+        if whole["id"] in ruled:
+            kept["uncertain"] = patch["uncertain"]
+        return use if kept == whole or (isinstance(use, str) and len(kept) == 1) else kept
+
+    def change(camera: Document) -> Document:
+        uses = [adjusted(use) for use in camera.get("models", [])]
+        return camera | {"models": uses} if uses else camera
+
+    return _with_each(with_camera_changed(document, name, patch), [name], change)
+
+
 def merged(value: Any, patch: Any) -> Any:  # noqa: ANN401 - any JSON
     """Return `value` with a JSON merge patch (RFC 7396) applied."""
     if not isinstance(patch, Mapping):

@@ -38,6 +38,14 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,15}://")
 _EQUALS = re.compile("=|%3[dD]")
 _NAME_BEFORE = re.compile(r"[\w%.\[\]+-]*\Z")
 _PLACE = re.compile(rf"({re.escape(PASSWORD_PLACE)}|{re.escape(USERNAME_PLACE)})(?![^\W_])")
+_REFERENCES: Final = {
+    "password_secret": re.compile(r"[a-z][a-z0-9_]{0,63}"),
+    "token_secret": re.compile(r"[a-z][a-z0-9_]{0,63}"),
+    "authority": re.compile(r"/[^\x00-\x1f]{1,1000}"),
+}
+"""Keys of destinations that sound like secrets, and how what they refer to is written."""
+_IN_TEMPLATE = re.compile(r"[A-Za-z]{0,20} ?\{\{ *secret\.[a-z][a-z0-9_]{0,63} *\}\}")
+"""``Bearer {{ secret.shop }}``: nothing of the secret itself."""
 _CONFUSING = re.compile(r"[\x00-\x20\x7f\\@#]")
 """Programs do not agree on what these mean in a URL."""
 _PLAIN_HOST = re.compile(r"[A-Za-z0-9._:\[\]-]+")
@@ -126,7 +134,8 @@ def hide_value(value: Any, path: Path = (), *, usernames: bool = False) -> Any: 
         return [hide_value(v, (*path, i), usernames=usernames) for i, v in enumerate(value)]
     if value is None or value == "":
         return value
-    if _secret_path(path) or (usernames and path and path[-1] == "username"):
+    named = usernames and path and path[-1] == "username"
+    if named or (_secret_path(path) and not _refers(value, path)):
         return PLACEHOLDER
     if isinstance(value, str) and _may_be_url(value, path):
         shown = _without_secrets(value)
@@ -155,7 +164,19 @@ def _shown(leaf: Leaf, *, usernames: bool) -> str | None:
 
 
 def _secret_path(path: Path) -> bool:
-    return any(isinstance(step, str) and secret_name(step) for step in path)
+    return any(map(_is_secret, path))
+
+
+def _refers(value: Any, path: Path) -> bool:  # noqa: ANN401 - any JSON
+    """Return whether what stands under the name of a secret only names it, or a file."""
+    if not isinstance(value, str) or path[0] != "outputs":
+        return False
+    form = _REFERENCES.get(str(path[-1]), _IN_TEMPLATE)
+    return form.fullmatch(value) is not None and not any(map(_is_secret, path[:-1]))
+
+
+def _is_secret(step: str | int) -> bool:
+    return isinstance(step, str) and secret_name(step)
 
 
 def _may_be_url(value: str, path: Path) -> bool:

@@ -18,10 +18,10 @@ from nxai_common.contracts.base import Message
 from nxai_common.contracts.collecting import Fraction
 from nxai_common.contracts.configuration import (
     CameraSource,
-    Polygon,
     RegionOfInterest,
     Watchdog,
 )
+from nxai_common.contracts.geometry import Polygon
 from nxai_common.contracts.models import InputSpec, ResizeMode, ResizeQuality
 from nxai_common.contracts.outputs import CameraState, Rehearsal, Snapshot
 from nxai_common.contracts.status import CameraStatus
