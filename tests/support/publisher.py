@@ -10,9 +10,11 @@ from typing import Any, TypeVar
 
 from nxai_common.bus.memory import MemoryBroker, MemoryBus
 from nxai_common.bus.ports import Inbox, Subscription
+from nxai_common.contracts.alarms import Alarm
 from nxai_common.contracts.base import Message
 from nxai_common.contracts.configuration import PublisherCamera, PublisherConfiguration
 from nxai_common.contracts.outputs import CameraState, Detections, Event, Output, Rehearsal
+from nxai_common.contracts.processors import Work
 from nxai_common.runtime import Report, Stop
 from nxai_publisher.adapters.group_commit import GroupCommit
 from nxai_publisher.adapters.query_desk import QueryDesk
@@ -114,7 +116,7 @@ def publisher(
             outside.subscribe(
                 *(
                     Subscription(kind)
-                    for kind in (Output, Detections, CameraState, Event, Rehearsal)
+                    for kind in (Output, Detections, CameraState, Event, Alarm, Rehearsal, Work)
                 )
             )
         ) as inbox,

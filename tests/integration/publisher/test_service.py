@@ -10,6 +10,7 @@ import pytest
 
 from nxai_common.bus.memory import MemoryBroker, MemoryBus
 from nxai_common.bus.ports import Subscription
+from nxai_common.contracts.alarms import Alarm, AlarmPhase, AlarmRule
 from nxai_common.contracts.base import Policy
 from nxai_common.contracts.configuration import (
     EventOptions,
@@ -25,6 +26,13 @@ from nxai_common.contracts.outputs import (
     EventPhase,
     Output,
     Rehearsal,
+)
+from nxai_common.contracts.processors import (
+    Done,
+    ProcessedObject,
+    ProcessorManifest,
+    ProcessorOptions,
+    Work,
 )
 from nxai_common.contracts.results import InferenceResult
 from nxai_common.retry import RetryPolicy
@@ -99,6 +107,98 @@ def test_a_result_is_acknowledged_once_it_is_stored(world: World) -> None:
     wait_for(lambda: len(world.stored()) == 101)
     assert world.counter("results") == 101
     assert world.report().problems == ()
+
+
+def test_a_rule_that_holds_is_an_alarm_until_it_does_not(tmp_path: Path) -> None:
+    rules = (
+        AlarmRule(id="two", name="Two nuts", count=2, clear_after_s=0.3),
+        AlarmRule(id="off", enabled=False),
+    )
+    with publisher(tmp_path, desired=configuration(alarms=rules, logger=NO_LOG)) as world:
+        world.send(result(0), *(result(n, [detection()] * 2) for n in range(1, 4)))
+        (start,) = world.wait_for(Alarm)
+        assert (start.alarm, start.rule_name, start.camera_name) == (
+            AlarmPhase.START,
+            "Two nuts",
+            "Front door",
+        )
+        assert (start.count, start.counts, len(start.objects)) == (2, {"nut": 2}, 2)
+        assert (start.stream, start.sequence, start.picture) == ("run-1", 1, True)
+        world.send(*(result(n) for n in range(4, 8)))
+        _, end = world.wait_for(Alarm, 2)
+        assert (end.alarm, end.id, end.count) == (AlarmPhase.END, start.id, 1)
+        assert (end.duration_s, end.objects, end.picture) == (0.2, (), False)
+        assert world.counter("alarms") == 2
+
+
+def test_an_alarm_ends_when_its_camera_falls_silent_or_its_rule_goes(tmp_path: Path) -> None:
+    rules = (AlarmRule(id="any"),)
+    events_off = EventOptions(enabled=False, end_after_s=0.1)
+    desired = configuration(alarms=rules, logger=NO_LOG, events=events_off)
+    with publisher(tmp_path, desired=desired, silence_s=0.3) as world:
+        world.send(result(0))
+        start, end = world.wait_for(Alarm, 2)
+        assert (start.alarm, end.alarm) == (AlarmPhase.START, AlarmPhase.END)
+        world.send(result(100))
+        world.wait_for(Alarm, 3)
+        world.send(configuration("2", logger=NO_LOG, events=events_off))
+        assert world.wait_for(Alarm, 4)[-1].alarm is AlarmPhase.END
+
+
+PLATES = ProcessorManifest(processor="plates", labels=("plate",))
+PLATE = ProcessedObject(label="plate", x=0.5, y=0.5, width=0.25, height=0.25)
+
+
+def test_a_result_goes_out_as_an_external_processor_wants_it(tmp_path: Path) -> None:
+    wanted = ProcessorOptions(id="plates", timeout_ms=5000, settings={"country": "NL"})
+    with publisher(tmp_path, desired=configuration(processors=(wanted,), logger=KEEP)) as world:
+        world.send(PLATES)
+        wait_for(lambda: world.report().problems == ())
+        world.send(result(0), result(1), result(0, camera="back", test="t1"))
+        first, second, tested = world.wait_for(Work, 3)
+        assert (first.camera_name, first.settings) == ("Front door", {"country": "NL"})
+        assert [item.label for item in first.objects] == ["nut"]
+        world.send(Done(processor="plates", id=second.id))
+        world.send(Done(processor="plates", id=tested.id, objects=(PLATE,)))
+        world.wait_for(Rehearsal)
+        assert world.seen(Detections) == []
+        world.send(Done(processor="plates", id=first.id, objects=(PLATE,)))
+        done, untouched = world.wait_for(Detections, 2)
+        assert done.counts == {"nut": 0, "bolt": 0, "plate": 1}
+        assert untouched.counts == {"nut": 1, "bolt": 0, "plate": 0}
+        wait_for(lambda: world.stored() == [("front", 0), ("front", 1)])
+        assert world.counter("processors_answered") == 3
+
+
+def test_an_external_processor_that_crashed_delays_a_few_results_and_loses_none(
+    tmp_path: Path,
+) -> None:
+    wanted = ProcessorOptions(id="plates", timeout_ms=50)
+    with publisher(tmp_path, desired=configuration(processors=(wanted,), logger=KEEP)) as world:
+        world.send(PLATES)
+        wait_for(lambda: world.report().problems == ())
+        for number in range(20):
+            world.send(result(number))
+            world.wait_for(Detections, number + 1)
+        assert world.counter("processors_late") == 3
+        (problem,) = world.report().problems
+        assert problem.about == "processor plates"
+        world.send(result(20, error="broken"), result(21, shadow_of="m5-nut"))
+        wait_for(lambda: world.has_stored(20))
+        assert [d.sequence for d in world.seen(Detections)] == list(range(20))
+        world.bus.clear(ProcessorManifest, processor="plates")
+        wait_for(lambda: "no manifest" in world.report().problems[0].reason)
+
+
+def test_what_waits_for_an_external_processor_goes_out_at_the_end(tmp_path: Path) -> None:
+    wanted = ProcessorOptions(id="plates", timeout_ms=5000)
+    with publisher(tmp_path, desired=configuration(processors=(wanted,), logger=KEEP)) as world:
+        world.send(PLATES)
+        wait_for(lambda: world.report().problems == ())
+        world.send(*(result(n) for n in range(5)))
+        world.wait_for(Work, 5)
+    assert [d.sequence for d in world.seen(Detections)] == list(range(5))
+    assert len(world.stored()) == 5
 
 
 def test_each_camera_says_zero_at_the_start(world: World) -> None:

@@ -15,6 +15,7 @@ from nxai_capture.reading import MOST_STUCK, STEADY_S
 from nxai_capture.sending import KEPT_AFTERWARDS, MOST_WATCHES
 from nxai_capture.service import MOST_HANGING, TooManyStuckDecoders
 from nxai_common.contracts import frames
+from nxai_common.contracts.alarms import Alarm
 from nxai_common.contracts.base import Message
 from nxai_common.contracts.commands import Reply, TakeSnapshot, TriggerCamera, WatchCamera
 from nxai_common.contracts.frames import Frame, Preview
@@ -31,6 +32,7 @@ from nxai_common.contracts.status import LinkState
 from nxai_common.errors import CameraUnavailable, ConfigurationError, InvalidPayload
 from nxai_common.retry import RetryPolicy
 from support.capture_line import SILENCE, Line, comment, encode, running, shown, take
+from support.golden import example
 from support.pictures import flat
 from support.waiting import wait_for
 
@@ -1234,6 +1236,12 @@ def test_no_sample_of_damaged_or_forgotten_pictures_nor_without_being_asked(line
     assert inbox.receive(SILENCE) is None
 
 
+def alarm(frame: Frame, *, picture: bool) -> Message:
+    return example(Alarm).model_copy(
+        update={"stream": frame.stream, "sequence": frame.sequence, "picture": picture}
+    )
+
+
 def test_an_event_becomes_a_snapshot_when_it_starts(line: Line) -> None:
     inbox = line.listen(Frame, Snapshot)
     line.offer("m")
@@ -1248,6 +1256,28 @@ def test_an_event_becomes_a_snapshot_when_it_starts(line: Line) -> None:
     assert bytes(take(inbox).attachment) == encode(flat())
     line.configure({"snapshots": False}, revision="2")
     line.outside.publish(event(EventPhase.START))
+    assert inbox.receive(SILENCE) is None
+
+
+def test_an_alarm_shows_the_frame_that_raised_it(line: Line) -> None:
+    inbox = line.listen(Frame, Snapshot)
+    line.offer("m")
+    line.configure({})
+    line.source().steps.put(flat(luma=50))
+    first = take(inbox)
+    assert isinstance(first, Frame)
+    line.answer(first)
+    line.source().steps.put(flat(luma=200))
+    take(inbox)
+    line.outside.publish(alarm(first, picture=True))
+    assert bytes(take(inbox).attachment) == encode(flat(luma=50))
+    line.outside.publish(alarm(first.model_copy(update={"sequence": 99}), picture=True))
+    assert bytes(take(inbox).attachment) == encode(flat(luma=200)), "the newest: that one is gone"
+    line.outside.publish(alarm(first, picture=False))
+    line.configure({"snapshots": False}, revision="2")
+    line.outside.publish(alarm(first, picture=True))
+    line.configure(revision="3")
+    line.outside.publish(alarm(first, picture=True))
     assert inbox.receive(SILENCE) is None
 
 

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from nxai_common.contracts.configuration import DetectionAreas
 from nxai_common.contracts.frames import Transform
+from nxai_common.contracts.geometry import holds
 from nxai_common.contracts.models import Task
-from nxai_inference.core.areas import Areas, Ground, Limit, holds
+from nxai_inference.core.areas import Areas, Ground, Limit
 from nxai_inference.core.decoding import Decoded, Decoder, FomoDecoder, decoder_for
 from support.decoding import manifest, raw
 from support.inference import frame

@@ -23,6 +23,7 @@ from nxai_capture.scouting import Scout
 from nxai_capture.stuck import StuckThreads
 from nxai_common.bus.ports import Bus, Cleared, Delivery, Inbox, Subscription
 from nxai_common.contracts import frames
+from nxai_common.contracts.alarms import Alarm
 from nxai_common.contracts.base import Message
 from nxai_common.contracts.commands import (
     FindCameras,
@@ -187,6 +188,7 @@ class CaptureService:
             Subscription(ListStreams, mine("streams")),
             Subscription(InferenceResult),
             Subscription(Event),
+            Subscription(Alarm),
             Subscription(frames.Picture),
             volatile=True,
             bound=INBOX_BOUND,
@@ -206,6 +208,8 @@ class CaptureService:
                 self._reroute()
             case Event() as event:
                 self._handle_event(event)
+            case Alarm() as alarm:
+                self._handle_alarm(alarm)
             case frames.Picture() as picture:
                 self._push_picture(picture.camera, bytes(picture.attachment))
             case WatchCamera() | TakeSnapshot() | TriggerCamera() as command:
@@ -234,6 +238,15 @@ class CaptureService:
         if event.event is not EventPhase.START or camera is None or not camera.options.snapshots:
             return
         picture = camera.sender.newest_sent_picture()
+        if picture is not None:
+            self._publish_snapshot(camera.options, picture)
+
+    def _handle_alarm(self, alarm: Alarm) -> None:
+        camera = self._cameras.get(alarm.camera)
+        if not alarm.picture or camera is None or not camera.options.snapshots:
+            return
+        key = FrameKey(alarm.stream, alarm.sequence)
+        picture = camera.sender.picture_of(key) or camera.sender.newest_sent_picture()
         if picture is not None:
             self._publish_snapshot(camera.options, picture)
 

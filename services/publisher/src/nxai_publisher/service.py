@@ -3,26 +3,30 @@
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from nxai_common.bus.ports import Bus, Delivery, Inbox, Subscription
+from nxai_common.bus.ports import Bus, Cleared, Delivery, Inbox, Subscription
+from nxai_common.contracts.alarms import Alarm, AlarmPhase
 from nxai_common.contracts.base import Message
 from nxai_common.contracts.commands import LogQuery, ShowLogger
 from nxai_common.contracts.configuration import PublisherCamera, PublisherConfiguration
 from nxai_common.contracts.outputs import CameraState, Event, Output
+from nxai_common.contracts.processors import Done, ProcessorManifest
 from nxai_common.contracts.results import InferenceResult
 from nxai_common.errors import InvalidPayload
 from nxai_common.runtime import Beat, Report, Stop
 from nxai_publisher.answers import QUESTIONS
-from nxai_publisher.core.detections import latency_ms, utc
+from nxai_publisher.core.alarms import AlarmChange, AlarmWatch
+from nxai_publisher.core.detections import latency_ms, objects_among, utc
 from nxai_publisher.core.events import MICROSECONDS, EventChange, EventTracker
 from nxai_publisher.core.frame_outputs import frame_detections, frame_output, rehearsal_of
 from nxai_publisher.core.gathering import Gathered
 from nxai_publisher.core.observation import Observation, contradiction, observe
+from nxai_publisher.core.processing import Asked, Processing
 from nxai_publisher.core.rows import logged
 from nxai_publisher.core.seen import SeenResults
 from nxai_publisher.core.state import CameraView
@@ -59,6 +63,7 @@ class _Lane:
     """One model on one camera."""
 
     tracker: EventTracker
+    alarms: AlarmWatch
     seen: SeenResults = field(default_factory=SeenResults)
     heard_at: float | None = None
     """Monotonic seconds of the last result; None: silent."""
@@ -74,7 +79,8 @@ class _Camera:
     def lane(self, model: str) -> _Lane:
         lane = self.lanes.get(model)
         if lane is None:
-            lane = self.lanes[model] = _Lane(EventTracker(self.settings.id, model))
+            camera = self.settings.id
+            lane = self.lanes[model] = _Lane(EventTracker(camera, model), AlarmWatch(camera, model))
         return lane
 
 
@@ -116,6 +122,7 @@ class Publisher:
         self._cameras: dict[str, _Camera] = {}
         self._left: dict[str, CameraState] = {}
         """States on the broker of cameras that do not run (any more)."""
+        self._processing: Processing[_Received] = Processing()
         self._counters: Counter[str] = Counter()
         self._rehearsed: deque[tuple[object, ...]] = deque(maxlen=REHEARSED)
         self._complained_at = float("-inf")
@@ -133,19 +140,28 @@ class Publisher:
             while not stop.is_set():
                 self._beat()
                 trouble = self._log.problem is not None
-                for delivery, live_only in early or intake.receive(trouble=trouble):
-                    if self._handle(delivery, live_only=live_only):
+                wait_s = self._patience_s()
+                for received in early or intake.receive(trouble=trouble, wait_s=wait_s):
+                    if self._handle(received):
                         intake.caught_up()
                 early = []
+                if self._let_go():
+                    intake.caught_up()
                 self._tick(earlier)
+            for result, (delivery, live_only) in self._processing.flush():
+                self._settle(result, delivery, live_only=live_only)
         self._say_goodbye()
 
     def report(self) -> Report:
         """Return how it goes."""
         stored = self._log.statistics
         problem = self._log.problem
+        processed = self._processing.counts
         return Report(
-            problems=() if problem is None else (problem,),
+            problems=(
+                *(() if problem is None else (problem,)),
+                *self._processing.problems(),
+            ),
             counters={
                 **{name: self._counters[name] for name in _COUNTERS},
                 "log_stored": stored.stored,
@@ -157,6 +173,11 @@ class Publisher:
                 "log_held": self._log.held,
                 "questions": self._desk.answered,
                 "questions_refused": self._desk.refused,
+                "processors_asked": processed.asked,
+                "processors_answered": processed.answered,
+                "processors_late": processed.late,
+                "processors_strange": processed.strange,
+                "processors_passed": processed.passed,
             },
             gauges=self._gauges(),
             configuration_revision=self._revision,
@@ -167,6 +188,7 @@ class Publisher:
         gauges: dict[str, int | float] = {
             "results_held": self._log.held,
             "questions_waiting": self._desk.waiting,
+            "processors_waiting": self._processing.held,
         }
         holding = self._log.holding
         if holding is not None:
@@ -176,12 +198,23 @@ class Publisher:
 
     # -- one result -----------------------------------------------------------------------------
 
-    def _handle(self, delivery: Delivery[Message], *, live_only: bool) -> bool:
-        """Emit what a result means; return whether it is the newest that anybody knows."""
+    def _handle(self, received: "_Received") -> bool:
+        """Take what came; return whether it was the newest result that anybody knows."""
+        delivery, live_only = received
         result = delivery.message
         if not isinstance(result, InferenceResult):
             self._take(delivery)
             return False
+        if self._goes_round(result):
+            asked = self._processing.put(result, received, self._clock.monotonic())
+            self._ask(asked)
+            return False
+        return self._settle(result, delivery, live_only=live_only)
+
+    def _settle(
+        self, result: InferenceResult, delivery: Delivery[Message], *, live_only: bool
+    ) -> bool:
+        """Emit what a result means; return whether it is the newest that anybody knows."""
         if result.test:
             self._rehearse(result)
         if result.test or not self._admit(result):
@@ -198,6 +231,41 @@ class Publisher:
         else:
             delivery.acknowledge()
         return newest
+
+    # -- external processors --------------------------------------------------------------------
+
+    def _goes_round(self, result: InferenceResult) -> bool:
+        """Tell whether a result goes to external processors first."""
+        return (
+            self._processing.minds(result.camera)
+            and not result.shadow_of
+            and not result.error
+            and not contradiction(result)
+        )
+
+    def _ask(self, questions: Iterable[Asked]) -> None:
+        for asked in questions:
+            camera = self._cameras.get(asked.result.camera)
+            self._publish("work", asked.work("" if camera is None else camera.settings.name))
+
+    def _patience_s(self) -> float:
+        """Return how long may be waited for what comes next."""
+        deadline = self._processing.deadline
+        if deadline is None:
+            return TICK_S
+        return min(TICK_S, max(0.0, deadline - self._clock.monotonic()))
+
+    def _let_go(self) -> bool:
+        """Emit the results that have been everywhere; as `_settle` returns."""
+        if not self._processing.held:
+            return False
+        self._ask(self._processing.late(self._clock.monotonic()))
+        newest = False
+        for result, (delivery, live_only) in self._processing.ready():
+            newest |= self._settle(result, delivery, live_only=live_only)
+        return newest
+
+    # -- what a result means ----------------------------------------------------------------------
 
     def _admit(self, result: InferenceResult) -> bool:
         """Count a result; tell whether the outputs and the data logger shall have it."""
@@ -317,6 +385,8 @@ class Publisher:
         )
         self._emit_events(camera.settings, result.model, changes)
         camera.view.show(result.model, seen.counts, lane.tracker.present)
+        alarms = lane.alarms.observe(result, self._configuration.alarms)
+        self._emit_alarms(camera.settings, result.model, alarms, result)
 
     def _emit_events(self, camera: PublisherCamera, model: str, changes: list[EventChange]) -> None:
         if not self._configuration.events.enabled:
@@ -339,6 +409,41 @@ class Publisher:
                     count=change.count,
                     max_count=change.max_count,
                     confidence=change.confidence,
+                ),
+            )
+
+    def _emit_alarms(
+        self,
+        camera: PublisherCamera,
+        model: str,
+        changes: list[AlarmChange],
+        result: InferenceResult | None = None,
+    ) -> None:
+        for change in changes:
+            begins = change.phase is AlarmPhase.START and result is not None
+            self._publish(
+                "alarms",
+                Alarm(
+                    alarm=change.phase,
+                    id=change.id,
+                    rule=change.rule.id,
+                    rule_name=change.rule.name or change.rule.id,
+                    device=self._bus.device,
+                    camera=camera.id,
+                    camera_name=camera.name,
+                    model=model,
+                    timestamp=utc(change.at_us),
+                    timestamp_ms=change.at_us // 1000,
+                    started_at=utc(change.started_at_us),
+                    duration_s=change.duration_s,
+                    count=change.sight.count,
+                    counts=dict(change.sight.counts),
+                    objects=objects_among(change.sight.detections, result)
+                    if begins and result is not None
+                    else (),
+                    stream=result.stream if result is not None else "",
+                    sequence=result.sequence if result is not None else 0,
+                    picture=begins and change.rule.picture,
                 ),
             )
 
@@ -405,6 +510,7 @@ class Publisher:
         lane.heard_at = None
         lane.seen.rest()
         self._emit_events(camera.settings, model, lane.tracker.end_all(now_us))
+        self._emit_alarms(camera.settings, model, lane.alarms.end_all(now_us))
         camera.view.fall_silent(model)
         if all(other.heard_at is None for other in camera.lanes.values()):
             self._send_gathered(camera)
@@ -414,6 +520,14 @@ class Publisher:
         for camera in self._cameras.values():
             for model, lane in camera.lanes.items():
                 self._emit_events(camera.settings, model, lane.tracker.end_all(now_us))
+
+    def _keep_alarms(self) -> None:
+        """End the alarms of rules that are gone."""
+        now_us = self._clock.wall_us()
+        for camera in self._cameras.values():
+            for model, lane in camera.lanes.items():
+                ended = lane.alarms.keep(self._configuration.alarms, now_us)
+                self._emit_alarms(camera.settings, model, ended)
 
     def _say_goodbye(self) -> None:
         """End what is under way: a retained state must not claim what nobody looks at."""
@@ -451,7 +565,7 @@ class Publisher:
                 )
                 self._log.configure(self._configuration.logger, prune=False)
                 break
-            for item in intake.receive(trouble=False):
+            for item in intake.receive(trouble=False, wait_s=TICK_S):
                 if isinstance(item[0].message, InferenceResult):
                     early.append(item)
                 else:
@@ -465,6 +579,12 @@ class Publisher:
                 self._apply(wanted)
             case LogQuery() | ShowLogger():
                 self._desk.ask(delivery)
+            case Done() as done:
+                self._ask(self._processing.answer(done, self._clock.monotonic()))
+            case ProcessorManifest() as manifest:
+                self._processing.introduce(manifest)
+            case Cleared(kind=kind, levels=levels) if kind is ProcessorManifest:
+                self._processing.dismiss(levels["processor"])
             case other:
                 log.error("no handler for %s", type(other).__name__)
 
@@ -477,6 +597,8 @@ class Publisher:
         self._configuration = wanted
         self._configured = True
         self._log.configure(wanted.logger)
+        self._processing.configure(wanted.processors)
+        self._keep_alarms()
         cameras = {camera.id: camera for camera in wanted.cameras if camera.enabled}
         for name in [name for name in self._cameras if name not in cameras]:
             self._left[name] = self._retire(self._cameras.pop(name))
@@ -535,6 +657,8 @@ _COUNTERS: Final = (
     "overtaken",
     "unknown_camera",
     "too_large",
+    "work",
+    "alarms",
     "detections",
     "outputs",
     "events",
@@ -590,6 +714,8 @@ class _Intake:
         self._usual = bus.subscribe(
             Subscription(PublisherConfiguration),
             Subscription(InferenceResult),
+            Subscription(ProcessorManifest, cleared=True),
+            Subscription(Done),
             *(Subscription(question) for question in QUESTIONS),
         )
         self._group = f"live-{instance}"
@@ -597,22 +723,22 @@ class _Intake:
         self._forgotten = False
         self._storing = True
 
-    def receive(self, *, trouble: bool) -> "list[_Received]":
-        """Return what is there, configuration first."""
+    def receive(self, *, trouble: bool, wait_s: float) -> "list[_Received]":
+        """Return what is there, configuration first; wait so long for the first."""
         self._storing = not trouble
         if not self._forgotten and self._bus.connected:
             self._forget_earlier()
         if trouble and self._live is None:
             self._live = self._open_live()
         if self._live is None:
-            return [(item, False) for item in self._usual.receive_many(BATCH, TICK_S)]
+            return [(item, False) for item in self._usual.receive_many(BATCH, wait_s)]
         usual = [
             (item, False)
             for item in self._usual.receive_many(BATCH, 0)
             # A result that is not owed is the live inbox's copy.
             if item.owed or not isinstance(item.message, InferenceResult)
         ]
-        live = self._live.receive_many(BATCH, 0 if usual else TICK_S)
+        live = self._live.receive_many(BATCH, 0 if usual else wait_s)
         return usual + [(item, True) for item in live]
 
     def caught_up(self) -> None:

@@ -36,13 +36,14 @@ class AlarmRule(Value):
     """at-most with `count` 0: when nothing is there (any more)."""
     count: int = Field(default=1, ge=0, le=MOST_OBJECTS)
     for_s: float = Field(default=0, ge=0, le=DAY_S)
-    """It must hold for so long without a break."""
+    """It must hold for so long."""
     clear_after_s: float = Field(default=2, ge=0, le=DAY_S)
-    """It must not hold for so long before the alarm ends."""
+    """Breaks that are shorter do not count, neither before an alarm nor at its end."""
     again_every_s: float = Field(default=0, ge=0, le=DAY_S)
     """Tell again while it holds; 0: only at the start and at the end."""
     picture: bool = True
-    """Publish a picture of the frame on the camera's `snapshot` topic when it starts."""
+    """Publish a picture of the frame on the camera's `snapshot` topic when it starts, unless the
+    camera publishes none at all (`snapshots`)."""
 
 
 class AlarmPhase(enum.StrEnum):

@@ -1,9 +1,10 @@
 """From a result to the flat JSON of topic `detections`."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from nxai_common.contracts.outputs import Detections
+from nxai_common.contracts.outputs import Detections, ObjectFound
 from nxai_common.contracts.results import Detection, InferenceResult
 from nxai_publisher.core.observation import Observation
 
@@ -43,14 +44,30 @@ def detections_of(
         picture_height=height,
         count=seen.total,
         counts=seen.counts,
-        objects=tuple(
-            _object_of(item, width, height)  # type: ignore[misc] # pydantic makes objects of them
-            for item in result.detections
-        ),
+        objects=objects_of(result),
         scores={item.label: item.confidence for item in result.classifications},
         uncertain=result.uncertain,
         latency_ms=latency_ms(captured_us, now_us),
         inference_ms=inference_ms(result),
+    )
+
+
+def objects_of(result: InferenceResult) -> tuple[ObjectFound, ...]:
+    """Return the objects of a result for a message, in 0..1 of the picture and in pixels.
+
+    They are the fields of `ObjectFound` only: the message makes objects of them.
+    """
+    return objects_among(result.detections, result)
+
+
+def objects_among(
+    detections: Iterable[Detection], result: InferenceResult
+) -> tuple[ObjectFound, ...]:
+    """Return some of the objects of a result, as `objects_of` does."""
+    width, height = result.source_width, result.source_height
+    return tuple(
+        _object_of(item, width, height)  # type: ignore[misc] # pydantic makes objects of them
+        for item in detections
     )
 
 
