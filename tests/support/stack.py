@@ -115,6 +115,7 @@ class Stack:
             "NXAI_CLOUD_SYNC_STATE_DIR": str(self.folder / "cloud-sync"),
             "NXAI_MANAGER_SETTINGS": str(self.folder / "settings.json"),
             "NXAI_MANAGER_SECRETS_DIR": str(self.folder / "secrets"),
+            "NXAI_MANAGER_OUTPUT_SECRETS_DIR": str(self.folder / "output-secrets"),
             "NXAI_MANAGER_STATE_DIR": str(self.folder),
             "NXAI_MANAGER_PORT": "0",
             "NXAI_MANAGER_HANDOVER_DIR": str(self.folder / "handover"),

@@ -23,6 +23,7 @@ from nxai_common.bus.memory import MemoryBroker, MemoryBus
 from nxai_common.errors import ConfigurationError
 from nxai_manager.adapters.accounts_file import AccountsFile
 from nxai_manager.adapters.certificate import Certificate
+from nxai_manager.adapters.output_secrets import OutputSecrets
 from nxai_manager.adapters.password_hash import TooManyAtOnceError
 from nxai_manager.adapters.secrets_directory import SecretsDirectory
 from nxai_manager.adapters.sessions_file import SessionsFile
@@ -206,6 +207,7 @@ def served(folder: Path, *, https: bool = False, trusted: tuple[str, ...] = ()) 
             settings=ManagerSettings(state_dir=folder, trusted_proxies=trusted),
             version="1.2.3",
             secrets=SecretsDirectory(folder / "secrets"),
+            output_secrets=OutputSecrets(folder / "secrets" / "output-secrets"),
             handover=None,
             pool=pool,
         )

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from nxai_common.bus.ports import Subscription
-from nxai_common.contracts.commands import Reply, RunCameras
+from nxai_common.contracts.commands import AdjustCamera, Reply, RunCameras
 from nxai_common.contracts.configuration import CaptureConfiguration, FileSource, RtspSource
 from nxai_common.errors import RejectedError, TransientError
 from nxai_manager import desk as desk_module
@@ -409,6 +409,21 @@ def test_command_runs_and_stops_and_answers_when_it_is_so(tmp_path: Path) -> Non
         assert story(box)[0] == "a command over MQTT"
         box.take_up("{")
         assert "has a mistake" in ask(running=True).reason
+
+
+def test_command_adjusts_a_camera(tmp_path: Path) -> None:
+    with running_desk(tmp_path, GOOD) as box:
+        box.settle()
+        reply = box.bus.request(AdjustCamera(camera="front", threshold=0.6, collect=True), 10)
+        assert reply.ok
+        camera = box.document()["cameras"][0]
+        assert (camera["threshold"], camera["collect"]) == (0.6, {"enabled": True})
+        assert story(box)[0] == "a command over MQTT"
+        refused = box.bus.request(AdjustCamera(camera="frnt", run=False), 10)
+        assert (refused.ok, refused.reason) == (
+            False,
+            "there is no camera 'frnt'; did you mean 'front'?",
+        )
 
 
 def test_command_that_cannot_be_followed_yet_says_so(tmp_path: Path) -> None:

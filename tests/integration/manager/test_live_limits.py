@@ -13,6 +13,7 @@ from aiohttp import ClientSession, WSMsgType, WSServerHandshakeError
 from nxai_common.bus.memory import MemoryBroker, MemoryBus
 from nxai_common.bus.ports import Inbox, Subscription
 from nxai_common.contracts.commands import WatchCamera
+from nxai_manager.adapters.output_secrets import OutputSecrets
 from nxai_manager.adapters.secrets_directory import SecretsDirectory
 from nxai_manager.core.accounts import Role, Scope, Who
 from nxai_manager.core.document import Settings
@@ -86,6 +87,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
             settings=ManagerSettings(state_dir=tmp_path),
             version="1",
             secrets=SecretsDirectory(tmp_path),
+            output_secrets=OutputSecrets(tmp_path / "output-secrets"),
             handover=None,
             pool=pool,
         )

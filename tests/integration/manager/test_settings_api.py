@@ -14,6 +14,7 @@ import pytest
 
 from nxai_common.contracts.deployments import Deployment, Phase, Version
 from nxai_manager.adapters.accounts_file import AccountsFile
+from nxai_manager.adapters.output_secrets import OutputSecrets
 from nxai_manager.adapters.secrets_directory import SecretsDirectory
 from nxai_manager.adapters.sessions_file import SessionsFile
 from nxai_manager.core.consistency import PLACEHOLDER
@@ -122,6 +123,7 @@ def served(folder: Path, document: dict[str, Any] | str | None = GOOD) -> Iterat
             settings=ManagerSettings(state_dir=folder),
             version="1.2.3",
             secrets=SecretsDirectory(folder / "secrets"),
+            output_secrets=OutputSecrets(folder / "secrets" / "output-secrets"),
             handover=None,
             pool=pool,
         )

@@ -15,6 +15,7 @@ from nxai_common.bus.ports import Subscription
 from nxai_common.contracts.commands import Reply, ShowSample
 from nxai_common.contracts.outputs import Snapshot
 from nxai_common.contracts.status import ServiceState, Status
+from nxai_manager.adapters.output_secrets import OutputSecrets
 from nxai_manager.adapters.secrets_directory import SecretsDirectory
 from nxai_manager.core.accounts import Role, Scope, Who
 from nxai_manager.settings import ManagerSettings
@@ -67,6 +68,7 @@ def box(tmp_path: Path) -> Iterator[tuple[MemoryBus, httpx.Client]]:
             settings=ManagerSettings(state_dir=tmp_path),
             version="1",
             secrets=SecretsDirectory(tmp_path),
+            output_secrets=OutputSecrets(tmp_path / "output-secrets"),
             handover=None,
             pool=pool,
         )

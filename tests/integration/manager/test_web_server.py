@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from nxai_common.bus.memory import MemoryBroker, MemoryBus
+from nxai_manager.adapters.output_secrets import OutputSecrets
 from nxai_manager.adapters.secrets_directory import SecretsDirectory
 from nxai_manager.core.accounts import Role, Scope, Who
 from nxai_manager.settings import ManagerSettings
@@ -58,6 +59,7 @@ def served(folder: Path, *doors: Door) -> Iterator[WebServer]:
             settings=ManagerSettings(state_dir=folder),
             version="1.2.3",
             secrets=SecretsDirectory(folder),
+            output_secrets=OutputSecrets(folder / "output-secrets"),
             handover=None,
             pool=pool,
         )

@@ -18,6 +18,7 @@ from nxai_manager.core.editing import (
     changed,
     merged,
     with_camera,
+    with_camera_adjusted,
     with_camera_changed,
     with_camera_replaced,
     with_run,
@@ -134,11 +135,54 @@ def test_box_and_cameras_run_and_stop() -> None:
     assert with_run(DOCUMENT, running=False, cameras=[]) == DOCUMENT
 
 
+def adjusted(camera: dict[str, Any], models: tuple[Any, ...] = (), **wanted: Any) -> dict[str, Any]:
+    """Return a camera of a document after an adjustment."""
+    document = {"models": list(models), "cameras": [BACK, camera]}
+    before = copy.deepcopy(document)
+    changed = with_camera_adjusted(document, camera["id"], **wanted)
+    assert document == before
+    assert changed["cameras"][0] == BACK
+    found: dict[str, Any] = changed["cameras"][1]
+    return found
+
+
+def test_what_people_change_often_of_a_camera() -> None:
+    assert adjusted(FRONT) == FRONT
+    assert adjusted(FRONT, enabled=False, run=False) == FRONT | {"enabled": False, "run": False}
+    assert adjusted(FRONT, collect=True) == FRONT | {"collect": {"enabled": True}}
+    on = FRONT | {"collect": {"enabled": True, "min_gap_s": 3}}
+    assert adjusted(on, collect=False) == on | {"collect": {"enabled": False, "min_gap_s": 3}}
+    assert adjusted(FRONT | {"collect": True}, collect=False)["collect"] == {"enabled": False}
+
+
+def test_a_threshold_holds_for_every_model_of_the_camera() -> None:
+    camera = FRONT | {
+        "models": ["nut", {"id": "bolt", "threshold": 0.9, "uncertain": {"threshold": 0.2}}]
+    }
+    found = adjusted(camera, threshold=0.6)
+    assert found["threshold"] == 0.6
+    assert found["models"] == ["nut", {"id": "bolt", "uncertain": {"threshold": 0.2}}]
+    only = FRONT | {"models": [{"id": "bolt", "threshold": 0.9}]}
+    assert adjusted(only, threshold=0.6)["models"] == [{"id": "bolt"}]
+    assert adjusted(only, run=True)["models"] == only["models"]
+
+
+def test_a_certainty_threshold_goes_before_what_a_model_says_itself() -> None:
+    models = ({"id": "nut", "uncertain": {"threshold": 0.1}}, {"id": "bolt"})
+    camera = FRONT | {"models": ["nut", {"id": "bolt", "uncertain": {"threshold": 0.9}}]}
+    found = adjusted(camera, models, uncertain=0.7)
+    assert found["uncertain"] == {"threshold": 0.7}
+    assert found["models"] == [{"id": "nut", "uncertain": {"threshold": 0.7}}, {"id": "bolt"}]
+    again = adjusted(found, models, uncertain=0.5)
+    assert again["models"] == [{"id": "nut", "uncertain": {"threshold": 0.5}}, {"id": "bolt"}]
+
+
 def test_camera_that_there_is_not_is_named_with_the_nearest() -> None:
     edits: list[Callable[[], Any]] = [
         lambda: with_camera_replaced(DOCUMENT, "frnt", {}),
         lambda: with_camera_changed(DOCUMENT, "frnt", {}),
         lambda: without_camera(DOCUMENT, "frnt"),
+        lambda: with_camera_adjusted(DOCUMENT, "frnt", run=True),
         lambda: with_run(DOCUMENT, running=True, cameras=["back", "frnt"]),
     ]
     for edit in edits:

@@ -20,12 +20,12 @@ from nxai_manager.core.hidden import (
     hide,
     hide_value,
     reveal,
-    secret_name,
     secrets_of,
 )
 from nxai_manager.core.loose_json import read_loosely
 from nxai_manager.core.problems import RefusedSettings, check_settings
 from nxai_manager.core.schema import settings_schema
+from nxai_manager.core.secret_names import secret_name
 
 MARKER = "zQj7WkXv0pLr4TnB"
 """In every secret here, and nowhere else."""

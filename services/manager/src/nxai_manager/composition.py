@@ -16,6 +16,7 @@ from nxai_manager.adapters.certificate import Certificate
 from nxai_manager.adapters.deployments_file import DeploymentsFile
 from nxai_manager.adapters.history_folder import HistoryFolder
 from nxai_manager.adapters.key_handover import KeyHandover
+from nxai_manager.adapters.output_secrets import OutputSecrets
 from nxai_manager.adapters.password_hash import Argon2Hasher
 from nxai_manager.adapters.secrets_directory import SecretsDirectory
 from nxai_manager.adapters.sessions_file import SessionsFile
@@ -99,6 +100,7 @@ def build(settings: ManagerSettings, bus: Bus, beat: Beat) -> Iterator[Configura
             settings=settings,
             version=version_of("manager"),
             secrets=secrets,
+            output_secrets=OutputSecrets(settings.output_secrets_dir),
             handover=KeyHandover(settings.handover_dir) if settings.handover_dir else None,
             pool=pool,
         )

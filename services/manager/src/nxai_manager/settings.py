@@ -19,6 +19,8 @@ class ManagerSettings(ServiceSettings):
     """The settings file. At the first start, one that runs the demo is written."""
     secrets_dir: Path = Path(".run/secrets")
     """Folder of the cameras' passwords; the same as NXAI_CAPTURE_SECRETS_DIR."""
+    output_secrets_dir: Path = Path(".run/output-secrets")
+    """Folder of the secrets of outputs; the same as NXAI_PUBLISHER_SECRETS_DIR."""
     state_dir: Path | None = None
     """Folder for accounts, history, the last good settings and deployments; unset: beside the
     settings file."""

@@ -235,17 +235,17 @@ def _masks(camera: Camera) -> Iterator[tuple[Path, str]]:
         if len(polygon) < MIN_CORNERS:
             yield ("masks", index), f"a polygon needs at least {MIN_CORNERS} corners"
         elif not has_inside(polygon):
-            yield ("masks", index), f"{_ON_ONE_LINE}: nothing would be masked"
+            yield ("masks", index), f"{ON_ONE_LINE}: nothing would be masked"
 
 
 def _areas(camera: Camera) -> Iterator[tuple[Path, str]]:
     for kind in ("include", "exclude"):
         for index, polygon in enumerate(getattr(camera.areas, kind)):
             if not has_inside(polygon):
-                yield ("areas", kind, index), f"{_ON_ONE_LINE}: no object is ever in it"
+                yield ("areas", kind, index), f"{ON_ONE_LINE}: no object is ever in it"
 
 
-_ON_ONE_LINE: Final = "its corners lie on one line"
+ON_ONE_LINE: Final = "its corners lie on one line"
 
 
 def has_inside(polygon: Sequence[tuple[float, float]]) -> bool:

@@ -6,11 +6,9 @@ whoever may write settings could have the password of a camera sent to a machine
 """
 
 import contextlib
-import difflib
 import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import unquote_plus, urlsplit
 
@@ -18,22 +16,15 @@ from nxai_manager.core.consistency import BULLET, PASSWORD_PLACE, PLACEHOLDER, U
 from nxai_manager.core.json_text import BadJson, Path, read_json
 from nxai_manager.core.loose_json import Leaf, read_loosely
 from nxai_manager.core.problems import Problem, shown_path
+from nxai_manager.core.secret_names import LONGEST_KEY, secret_name
 
 SHORTEST_KNOWN: Final = 4
 """A shorter secret stands in any text."""
 LONGEST_URL: Final = 4096
 """A longer one is hidden unread."""
-LONGEST_KEY: Final = 40
-"""No name of a secret has more characters."""
 
 PORTS: Final = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 
-_SECRET_NAME = re.compile(
-    r"pas|pwd|psw|kennwort|secret|token|auth|credential|signature|^sig$|(^|[_-])(api)?_?key$",
-    re.IGNORECASE,
-)
-_LIKE_PASSWORD: Final = 0.7
-"""Share of letters in common that makes a key a slip of "password"."""
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,15}://")
 _EQUALS = re.compile("=|%3[dD]")
 _NAME_BEFORE = re.compile(r"[\w%.\[\]+-]*\Z")
@@ -64,16 +55,6 @@ URL_AGAIN: Final = (
     f"{PLACEHOLDER} stands for a part that is kept here, and the rest of the URL changed; type "
     "the whole URL again"
 )
-
-
-def secret_name(key: str) -> bool:
-    """Return whether what stands under a key is a secret; slips of "password" are meant as well."""
-    return _SECRET_NAME.search(key) is not None or (len(key) <= LONGEST_KEY and _slip(key.lower()))
-
-
-@lru_cache(maxsize=4096)  # the same few keys, for every value of a large file
-def _slip(key: str) -> bool:
-    return difflib.SequenceMatcher(None, key, "password").ratio() >= _LIKE_PASSWORD
 
 
 # -- out ------------------------------------------------------------------------------------------

@@ -17,9 +17,18 @@ from nxai_common.errors import ConfigurationError
 from nxai_manager.core.consistency import inconsistencies, nearest
 from nxai_manager.core.document import Settings
 from nxai_manager.core.json_text import BadJson, JsonText, Path, read_json
+from nxai_manager.core.outputs import output_inconsistencies
 from nxai_manager.core.schema import TAGS, keys_at
+from nxai_manager.core.secret_names import secret_name
 
-SECRET_KEYS: Final = frozenset({"username", "password"})
+FORMS: Final[dict[str | int, str]] = {
+    "window": 'two local times, such as "22:00-06:00", or empty for always',
+    "password_secret": "the name of a secret: a-z, 0-9 and _, starting with a letter",
+    "token_secret": "the name of a secret: a-z, 0-9 and _, starting with a letter",
+    "root": "what topics begin with, such as plant/7; no spaces, + or #",
+    "prefix": "the discovery prefix of Home Assistant, such as homeassistant",
+}
+"""What texts with a pattern of their own look like."""
 SHOWN_CHARACTERS: Final = 60
 """Of a wrong value or key: enough to find it."""
 
@@ -37,8 +46,11 @@ TYPES: Final = {
 AXES: Final = ("x", "y")
 POINT: Final = "a point is two numbers [x, y], each in 0..1 of the picture"
 LINKED: Final = "does not belong here; nxai-cloud-sync link takes the project and its key"
+KEPT_APART: Final = 'does not belong here; keep it as a secret, and name that in "{}"'
 ELSEWHERE: Final = {
     ("cameras", "samples"): 'is no more; write "collect": true',
+    ("outputs", "password"): KEPT_APART.format("password_secret"),
+    ("outputs", "token"): KEPT_APART.format("token_secret"),
     ("edge_impulse", "api_key"): LINKED,
     ("edge_impulse", "key"): LINKED,
     ("edge_impulse", "project"): LINKED,
@@ -95,9 +107,16 @@ def check_settings(text: str) -> Settings:
         raise RefusedSettings(
             [_invalid(document, item) for item in _telling(error.errors(include_url=False))]
         ) from None  # pydantic's own text would show the values
+    cameras = {camera.id for camera in settings.cameras}
     problems = [
         Problem(document.line(path), shown_path(document.value, path), reason)
-        for path, reason in inconsistencies(settings)
+        for path, reason in (
+            *inconsistencies(settings),
+            *(
+                (("outputs", *path), reason)
+                for path, reason in output_inconsistencies(settings.outputs, cameras)
+            ),
+        )
     ]
     if problems:
         raise RefusedSettings(problems)
@@ -162,8 +181,14 @@ def _reason(path: Path, item: ErrorDetails) -> str:
             key = item["ctx"]["discriminator"].strip("'")
             tag, known = item["ctx"]["tag"], item["ctx"]["expected_tags"].strip("'").split("', '")
             return f"unknown {key} {_shown(tag)}; {nearest(tag, known)}"
-    got = "" if SECRET_KEYS & set(path) else f", not {_shown(item['input'])}"
+    hidden = any(isinstance(step, str) and _says_who(step) for step in path)
+    got = "" if hidden else f", not {_shown(item['input'])}"
     return f"{_wanted(item)}{got}"
+
+
+def _says_who(key: str) -> bool:
+    """Return whether what stands under a key is of nobody's business."""
+    return key == "username" or secret_name(key)
 
 
 def _incomplete(item: ErrorDetails) -> str:
@@ -173,6 +198,8 @@ def _incomplete(item: ErrorDetails) -> str:
             return POINT if isinstance(item["loc"][-1], int) else "is missing"
         case "too_short":
             return f"a polygon needs at least {item['ctx']['min_length']} corners"
+        case "too_long" if item["ctx"]["field_type"] == "Dictionary":
+            return f"may have at most {item['ctx']['max_length']} entries"
         case "too_long":
             most = item["ctx"]["max_length"]
             return POINT if most == len(AXES) else f"a polygon may have at most {most} corners"
@@ -183,8 +210,8 @@ def _wanted(item: ErrorDetails) -> str:
     kind, context = item["type"], item.get("ctx", {})
     if context.get("pattern") == LEVEL_PATTERN:
         return "must be 1 to 64 of a-z, 0-9, '_' and '-', starting with a letter or digit"
-    if kind == "string_pattern_mismatch" and item["loc"][-1] == "window":
-        return 'must be two local times, such as "22:00-06:00", or empty for always'
+    if kind == "string_pattern_mismatch" and item["loc"][-1] in FORMS:
+        return f"must be {FORMS[item['loc'][-1]]}"
     name = kind.removesuffix("_type").removesuffix("_from_float")
     if name in TYPES:
         return f"must be {TYPES[name]}"

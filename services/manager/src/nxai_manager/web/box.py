@@ -13,6 +13,7 @@ from nxai_common.contracts.commands import Command, Reply
 from nxai_common.contracts.status import ServiceState
 from nxai_common.errors import BrokerUnavailable
 from nxai_manager.adapters.key_handover import KeyHandover
+from nxai_manager.adapters.output_secrets import OutputSecrets
 from nxai_manager.adapters.secrets_directory import SecretsDirectory
 from nxai_manager.settings import ManagerSettings
 from nxai_manager.web.answer import Refused
@@ -45,6 +46,8 @@ class Box:
     settings: ManagerSettings
     version: str
     secrets: SecretsDirectory
+    """Of the cameras."""
+    output_secrets: OutputSecrets
     handover: KeyHandover | None
     """None: API keys are given on the command line alone."""
     pool: ThreadPoolExecutor

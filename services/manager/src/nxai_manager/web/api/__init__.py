@@ -10,6 +10,7 @@ from nxai_manager.web.api import (
     models,
     project,
     samples,
+    secrets,
     settings,
 )
 from nxai_manager.web.endpoint import Endpoint
@@ -25,6 +26,7 @@ def every_endpoint() -> tuple[Endpoint, ...]:
         *project.ENDPOINTS,
         *samples.ENDPOINTS,
         *data.ENDPOINTS,
+        *secrets.ENDPOINTS,
         *settings.ENDPOINTS,
         *health.ENDPOINTS,
         *live.ENDPOINTS,
