@@ -22,9 +22,10 @@ sys.path.insert(0, str(ROOT / "tools"))
 import asyncapi_document  # noqa: E402 - after the path above
 from pydantic import BaseModel  # noqa: E402 - after the path above
 
+from nxai_common.bus.cloud_events import attributes_by_name  # noqa: E402 - as above
 from nxai_common.contracts.base import AttachedMessage, Message, Policy, RawMessage  # noqa: E402
 from nxai_common.contracts.commands import Command, Reply  # noqa: E402 - after the path above
-from nxai_common.contracts.outputs import NxOutput, Output  # noqa: E402 - after the path above
+from nxai_common.contracts.outputs import Detections, NxOutput, Output  # noqa: E402 - after the path above
 from nxai_common.settings import ROLES, ServiceSettings, Variable, variables  # noqa: E402 - as above
 from nxai_manager.core.document import DEFAULT_TEXT  # noqa: E402 - as above
 from nxai_manager.core.schema import settings_schema  # noqa: E402 - as above
@@ -147,6 +148,7 @@ def _entries() -> Iterator[asyncapi_document.Entry]:
             text=_text(kind.__doc__),
             schema=None if issubclass(kind, RawMessage) else message_schema(kind),
             golden=golden.file_of(kind).read_bytes(),
+            golden_topic=golden.topic(golden.example(kind)),
         )
 
 
@@ -175,6 +177,8 @@ def messages_page() -> str:
             for policy, text in POLICIES.items()
         ),
         "",
+        *_cloud_events_section(),
+        "",
         "| topic | message | way | policy | payload |",
         "|---|---|---|---|---|",
     ]
@@ -187,6 +191,8 @@ def messages_page() -> str:
     for kind in kinds:
         lines += ["", f"## {kind.__name__}", "", _text(kind.__doc__), ""]
         lines.append(f"`{_topic(kind)}`, {_policy(kind)}; {_payload(kind)}.")
+        if kind.cloud_event is not None:
+            lines += ["", f"CloudEvents type `{kind.cloud_event}`."]
         if not issubclass(kind, RawMessage):
             schema = message_schema(kind)
             parts |= schema.get("$defs", {})
@@ -197,6 +203,24 @@ def messages_page() -> str:
         lines += ["", f"## {name}", "", _text(schema.get("description", "")), ""]
         lines += _values(schema) if "enum" in schema else _fields(schema)
     return "\n".join(lines) + "\n"
+
+
+def _cloud_events_section() -> list[str]:
+    told = [kind for kind in _in_order() if kind.cloud_event is not None]
+    names = ", ".join(f"[{kind.__name__}](#{kind.__name__.lower()})" for kind in told)
+    detections = golden.example(Detections)
+    read = attributes_by_name(detections, golden.topic(detections), detections.encode())
+    return [
+        f"{names} carry the attributes of [CloudEvents 1.0](https://cloudevents.io) as MQTT 5 user",
+        "properties (binary mode: the payload is as without them; who does not ask for them sees",
+        "none). `id` is the same for every copy of a message, also for one that is sent again",
+        "after a reconnect or a crash, so a reader may leave out what it has seen; `source` is the",
+        "camera, model or service that it tells of. Of one detection:",
+        "",
+        "```",
+        *(f"{name}: {value}" for name, value in read.items()),
+        "```",
+    ]
 
 
 def settings_page() -> str:

@@ -26,6 +26,11 @@ if [ "$1" = test ]; then
     command_of openssl openssl
     package postgresql
     package faketime
+    # They read the AsyncAPI document with the official parser, from npm.
+    command_of node nodejs
+    command_of npm npm
+    # It scrapes the services, and checks its own files in deploy/prometheus.
+    command_of promtool prometheus
     # The browser that looks at the page, and letters for it.
     command_of chromium chromium
     package fonts-noto-core

@@ -43,6 +43,15 @@ def test_every_kind_of_topic_has_one_depth() -> None:
         "DONE": 3,
         "DEPLOYMENTS": 3,
         "DEPLOYMENT": 2,
+        "HOME_BOX_AVAILABILITY": 3,
+        "HOME_BOX_ANNOUNCED": 3,
+        "HOME_BOX_STATE": 3,
+        "HOME_BOX_SET": 4,
+        "HOME_CAMERA_AVAILABILITY": 3,
+        "HOME_CAMERA_STATE": 3,
+        "HOME_CAMERA_EVENT": 3,
+        "HOME_CAMERA_PICTURE": 3,
+        "HOME_CAMERA_SET": 4,
     }  # fmt: skip - one line per depth would not read better
 
 
@@ -66,7 +75,7 @@ def test_parse_gives_back_what_build_was_given(
 def test_filter_matches_exactly_the_topics_with_its_levels(
     template: TopicTemplate, device: str, data: st.DataObject
 ) -> None:
-    fixed = data.draw(st.sets(st.sampled_from(template.names)))
+    fixed = {name for name in template.names if data.draw(st.booleans())}
     wanted = {name: data.draw(levels) for name in template.names}
     pattern = template.filter(device, **{name: wanted[name] for name in fixed})
     matcher = re.compile(re.escape(pattern).replace(r"\+", "[^/]+"))
@@ -129,3 +138,23 @@ def test_topic_of_another_shape_is_not_ours(topic: str) -> None:
 
 def test_message_class_filters_by_its_template() -> None:
     assert Frame.filter("box", camera="front") == "nxai/v1/box/cameras/front/frame/+"
+
+
+def test_discovery_messages_of_this_box_are_told_from_others() -> None:
+    topic = topics.discovery_topic("homeassistant", "device", "box", "_box")
+    assert topic == "homeassistant/device/nxai-box/_box/config"
+    assert topics.discovery_filter("homeassistant", "box") == "homeassistant/+/nxai-box/+/config"
+    assert topics.is_discovery(topic, "homeassistant", "box")
+    assert not topics.is_discovery(topic, "homeassistant", "box-2")
+    assert not topics.is_discovery(topic, "other", "box")
+    assert not topics.is_discovery(f"{topic}/more", "homeassistant", "box")
+    assert not topics.is_discovery("homeassistant/status", "homeassistant", "box")
+    deep = topics.discovery_topic("home/assistant", "sensor", "box", "front-Count")
+    assert topics.is_discovery(deep, "home/assistant", "box")
+    with pytest.raises(ValueError, match="device"):
+        topics.discovery_topic("homeassistant", "device", "box/+", "_box")
+
+
+def test_home_assistant_is_heard_whatever_the_prefix() -> None:
+    assert topics.births("homeassistant") == ("homeassistant/status",)
+    assert topics.births("ha/home") == ("ha/home/status", "homeassistant/status")

@@ -3,6 +3,8 @@
 import pytest
 from paho.mqtt.client import MQTTMessage, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion, MessageType, MQTTErrorCode
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from nxai_common.bus.lean_paho import Incoming, LeanClient
 
@@ -37,11 +39,53 @@ def test_a_publish_with_an_id(client: LeanClient) -> None:
     ]
 
 
-def test_a_publish_with_properties_goes_through_paho(client: LeanClient) -> None:
-    (message,) = handle(client, 0x00, b"\x00\x03a/b\x05\x02\x00\x00\x00\x07payload")
+@pytest.mark.parametrize("long", [0, 200])
+def test_a_publish_with_properties_keeps_them_for_whoever_asks(
+    client: LeanClient, long: int
+) -> None:
+    sent = Properties(PacketTypes.PUBLISH)
+    sent.MessageExpiryInterval = 7
+    sent.UserProperty = [("id", "x" * long)]
+    (message,) = handle(client, 0x00, b"\x00\x03a/b" + sent.pack() + b"payload")
     assert message.payload == b"payload"
     assert message.properties is not None
-    assert message.properties.json()["MessageExpiryInterval"] == 7
+    assert message.properties.json() == sent.json()
+
+
+def test_properties_that_cannot_be_read_are_none(client: LeanClient) -> None:
+    (message,) = handle(client, 0x00, b"\x00\x03a/b\x02\x7f\x7fpayload")
+    assert message.payload == b"payload"
+    assert message.properties is None
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        b"\x00\x03a/b\x05\x02\x00",  # cut off
+        b"\x00\x03a/b\xff\xff\xff\xff\x01payload",  # a length without an end
+        b"\x00\x03a/b\xff",  # as well
+    ],
+)
+def test_properties_that_do_not_fit_are_for_paho_to_refuse(
+    client: LeanClient, packet: bytes
+) -> None:
+    with pytest.raises(Exception):  # noqa: B017, PT011 - whatever paho makes of it: not ours
+        handle(client, 0x00, packet)
+    assert client.received == []  # type: ignore[attr-defined]  # the test's own list
+
+
+def test_a_publish_of_the_second_kind_goes_through_paho(client: LeanClient) -> None:
+    sent = Properties(PacketTypes.PUBLISH)
+    sent.ResponseTopic = "answers"
+    client._in_packet = {  # type: ignore[typeddict-item]  # the parts that the method reads
+        "command": MessageType.PUBLISH | 0x04,
+        "packet": bytearray(b"\x00\x03a/b\x00\x07" + sent.pack() + b"payload"),
+    }
+    client._handle_publish()
+    assert client.received == []  # type: ignore[attr-defined]  # kept until its release comes
+    client._from_paho(client, None, client._in_messages[7])
+    (message,) = client.received  # type: ignore[attr-defined]  # the test's own list
+    assert message.properties.json() == sent.json()
 
 
 def test_a_topic_that_is_not_text_goes_through_paho_and_is_its_to_refuse(

@@ -30,7 +30,7 @@ from pathlib import Path
 from types import FrameType, MappingProxyType
 from typing import Final, Protocol, TypeVar
 
-from nxai_common import logs
+from nxai_common import logs, tracing
 from nxai_common.bus.mqtt import MqttBus
 from nxai_common.bus.ports import Bus
 from nxai_common.contracts.status import (
@@ -42,6 +42,7 @@ from nxai_common.contracts.status import (
 )
 from nxai_common.errors import ConfigurationError
 from nxai_common.log_answers import log_answered
+from nxai_common.metrics import Seen, metrics_served
 from nxai_common.restarts import restart_answered
 from nxai_common.settings import (
     ServiceSettings,
@@ -173,6 +174,11 @@ class HeartbeatFile:
         """Why the file cannot be written, if so."""
         return self._problem
 
+    @property
+    def age_s(self) -> float:
+        """Seconds since the last beat that was written; infinite before the first."""
+        return self._clock() - self._written_at
+
     def beat(self) -> None:
         """Say that the loop turns; writes at most once a second and never raises OSError."""
         now = self._clock()
@@ -252,6 +258,7 @@ class StatusReporter:
         self._service: Service | None = None
         self._last: Status | None = None
         self._last_at = float("-inf")
+        self._newest = self._blank, time.monotonic()
         self._untold = False
         self._lock = threading.Lock()
 
@@ -259,10 +266,18 @@ class StatusReporter:
         """Report of `service` from now on: it runs."""
         self._service = service
 
+    def seen(self) -> Seen:
+        """Return what was seen at the last look; asks nobody and waits for nobody."""
+        status, at = self._newest
+        return Seen(
+            status, time.monotonic() - at, self._heartbeat.age_s, connected=self._bus.connected
+        )
+
     def look(self) -> None:
         """Publish when something changed or the heartbeat is due."""
         with self._lock:
             status = self._status()
+            self._newest = status, time.monotonic()
             due = time.monotonic() - self._last_at >= self._settings.heartbeat_s
             if due or self._last is None or _gist(status) != _gist(self._last):
                 self._publish(status)
@@ -313,6 +328,7 @@ class StatusReporter:
                 "problems": tuple(problems),
                 "counters": {
                     **report.counters,
+                    **tracing.counters(),
                     "bus_published": bus.published,
                     "bus_dropped": bus.dropped,
                     "bus_received": bus.received,
@@ -387,6 +403,8 @@ def serve(
     heartbeat.beat()
     try:
         with (
+            metrics_served(settings, reporter.seen),
+            tracing.traced(settings),
             _as_context(build(settings, bus, heartbeat.beat)) as service,
             _attended(reporter, service),
         ):

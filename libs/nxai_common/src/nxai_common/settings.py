@@ -83,6 +83,17 @@ class ServiceSettings(BaseModel):
     """Folder for the heartbeat file that `--healthy` reads; best in memory (/run)."""
     heartbeat_s: Annotated[float, Field(ge=0.1, le=3600)] = 5.0
     """Seconds between two status messages."""
+    metrics_port: Annotated[int, Field(ge=0, le=65_535)] = 0
+    """Port of `/metrics` for Prometheus; 0: none. Each service on one machine, and each of several
+    workers, needs one of its own."""
+    metrics_address: str = "127.0.0.1"
+    """Address of this machine at which `/metrics` answers, without a password: 0.0.0.0 (all) only
+    where a firewall or a container's network keeps strangers out."""
+    otel_endpoint: str = ""
+    """Where traces of frames go: http://HOST:4318 of an OpenTelemetry collector (OTLP over HTTP);
+    empty: nowhere."""
+    otel_ratio: Annotated[float, Field(ge=0, le=1)] = 0.01
+    """Share of the frames that are followed from capture to publisher; capture decides."""
 
     @model_validator(mode="before")
     @classmethod

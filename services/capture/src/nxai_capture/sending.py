@@ -19,6 +19,7 @@ from nxai_capture.core.ring import PictureRing
 from nxai_capture.core.routing import Route, Routes
 from nxai_capture.ports import Answer, Clock
 from nxai_capture.reading import Captured
+from nxai_common import tracing
 from nxai_common.bus.ports import Bus
 from nxai_common.contracts.base import explain
 from nxai_common.contracts.commands import Reply, WatchCamera
@@ -557,8 +558,19 @@ class FrameSender:
             window.take(key, self._clock.monotonic())
             self._ring.put(key, captured.picture)
         published = False
+        steps = tracing.begin("capture", since_us=captured.picture.captured_at_us, first="wait")
         try:
-            published = self._bus.publish(self._frame(captured, input_id, route))
+            steps.step("resize")
+            frame = self._frame(captured, input_id, route, traceparent=steps.traceparent)
+            steps.step("publish")
+            published = self._bus.publish(frame)
+            steps.close(
+                camera=self._id,
+                input=input_id,
+                stream=captured.stream,
+                sequence=captured.sequence,
+                published=published,
+            )
         except (NxaiError, ValidationError) as error:
             with self._changed:
                 if input_id in self._windows:  # else it was mended meanwhile
@@ -624,7 +636,15 @@ class FrameSender:
             },
         )
 
-    def _frame(self, captured: Captured, input_id: str, route: Route, test: str = "") -> Frame:
+    def _frame(
+        self,
+        captured: Captured,
+        input_id: str,
+        route: Route,
+        test: str = "",
+        *,
+        traceparent: str = "",
+    ) -> Frame:
         picture, spec = captured.picture, route.spec
         resizer = self._resizers.get(input_id)
         if resizer is None or (resizer.source_width, resizer.source_height) != (
@@ -648,6 +668,7 @@ class FrameSender:
             source_height=picture.height,
             transform=resizer.transform,
             test=test,
+            traceparent=traceparent,
             attachment=resizer(picture).reshape(-1).data,
         )
 

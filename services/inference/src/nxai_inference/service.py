@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from nxai_common import tracing
 from nxai_common.bus.ports import Bus, Inbox, Subscription
 from nxai_common.contracts.base import Message
 from nxai_common.contracts.commands import DetectPicture, TryModel
@@ -26,6 +27,7 @@ from nxai_common.contracts.results import InferenceResult
 from nxai_common.contracts.status import Problem
 from nxai_common.errors import NxaiError
 from nxai_common.runtime import Beat, Report, Stop
+from nxai_common.tracing import NOTHING, Steps
 from nxai_inference.core.answer import Answer, refusal, timing
 from nxai_inference.core.areas import Limit
 from nxai_inference.core.collecting import Collector, Subject
@@ -117,6 +119,8 @@ class InferenceService:
         self._manifests_seen: set[str] = set()
         self._count = Counter(dict.fromkeys(COUNTED, 0))
         self._next_tick = clock()
+        self._arrived: tuple[Frame, float] | None = None
+        """The frame in hand, and when it came (`time.monotonic`)."""
         self._inbox: Inbox = self._subscribe(frames=not share)
         self._shares_frames = not share
 
@@ -147,7 +151,9 @@ class InferenceService:
             return
         message = delivery.message
         if isinstance(message, Frame):
+            self._arrived = message, delivery.received_at
             self._look(message)
+            self._arrived = None
         elif isinstance(message, InferenceConfiguration):
             self._configure(message)
         elif isinstance(message, TryModel):
@@ -309,14 +315,22 @@ class InferenceService:
         if model is None or version is None:
             self._refuse(frame, name, self._no_version(frame, name), returns_credit=returns_credit)
             return
+        arrived = self._arrived
+        since = arrived[1] if arrived is not None and arrived[0] is frame else None
+        steps = tracing.go_on("inference", frame.traceparent, since=since, first="queue")
         try:
-            result = self._run(frame, model, version, queue_ms, returns_credit=returns_credit)
+            result = self._run(
+                frame, model, version, queue_ms, returns_credit=returns_credit, steps=steps
+            )
+            steps.step("publish")
             self._bus.publish(result)
         except Exception as error:  # noqa: BLE001 - told, counted; the other cameras go on
             model.errors += 1
             model.trouble = self._explain(error, frame, model)
             self._refuse(frame, name, model.trouble, returns_credit=returns_credit)
+            steps.close(camera=frame.camera, model=name, error=type(error).__name__)
             return
+        steps.close(camera=frame.camera, model=name, objects=len(result.detections))
         model.trouble = ""
         model.processed += 1
         model.uncertain += result.uncertain
@@ -331,18 +345,25 @@ class InferenceService:
         queue_ms: float,
         *,
         returns_credit: bool,
+        steps: Steps = NOTHING,
     ) -> InferenceResult:
         version.last_used = self._clock()
         answer = version.answers.get(frame.camera)
         if answer is None:
             answer = self._prepare(frame, model, version)
+        steps.step("run")
         began = time.perf_counter()
         outputs = version.engine.run(_pixels(frame))
         inferred = time.perf_counter()
+        steps.step("decode")
         decoded = version.decoder.decode(outputs, answer.threshold)
         done = time.perf_counter()
         spent = timing(queue_ms, (inferred - began) * 1000, (done - inferred) * 1000)
-        return answer.result(frame, outputs, decoded, spent=spent, returns_credit=returns_credit)
+        steps.step("answer")
+        result = answer.result(frame, outputs, decoded, spent=spent, returns_credit=returns_credit)
+        if steps.traceparent:
+            return result.model_copy(update={"traceparent": steps.traceparent})
+        return result
 
     def _prepare(self, frame: Frame, model: Model, version: Version) -> Answer:
         if len(version.answers) >= REMEMBERED_CAMERAS:

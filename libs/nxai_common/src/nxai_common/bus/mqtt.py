@@ -40,11 +40,17 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 from pydantic import ValidationError
 
+from nxai_common.bus.cloud_events import (
+    JSON,
+    attributes_of,
+    attributes_of_will,
+    whole_seconds,
+)
 from nxai_common.bus.lean_paho import Incoming, LeanClient
 from nxai_common.bus.mailbox import Mailbox, Parcel, nothing
 from nxai_common.bus.ports import BusStatistics, Inbox, Subscription
 from nxai_common.bus.routing import Filter, Router, wants_answer
-from nxai_common.bus.sending import Outgoing, SendQueue, expiring
+from nxai_common.bus.sending import Outgoing, SendQueue
 from nxai_common.contracts.base import MAX_PAYLOAD_BYTES, Message, Policy, explain, payload_of
 from nxai_common.contracts.commands import Command, Reply
 from nxai_common.errors import BrokerUnavailable, ConfigurationError, InvalidPayload
@@ -164,7 +170,8 @@ class MqttBus:
         self._answers: dict[bytes, tuple[threading.Event, list[Reply]]] = {}
         self._answer_topic = f"nxai-replies/{client_id}-{uuid.uuid4().hex[:8]}"
         self._thread = threading.Thread(target=self._look_after, name="bus", daemon=True)
-        self._client = self._build_client(client_id, username, password, will)
+        self._client = self._build_client(client_id, username, password)
+        self._will = will
         self._queue = SendQueue(self._client)
 
     # -- Bus port -------------------------------------------------------------------------
@@ -204,7 +211,14 @@ class MqttBus:
         lasts_s = message.expires_after_s
         expires_at = None if lasts_s is None else time.monotonic() + lasts_s
         return self._send(
-            Outgoing(topic, payload, message.policy, depth=message.depth, expires_at=expires_at)
+            Outgoing(
+                topic,
+                payload,
+                message.policy,
+                depth=message.depth,
+                attributes=attributes_of(message, topic, payload),
+                expires_at=expires_at,
+            )
         )
 
     @contextlib.contextmanager
@@ -411,6 +425,7 @@ class MqttBus:
         """Open the connection; the broker's answer arrives later in `_on_connect`."""
         with self._lock:
             self._queue.reconnecting()
+            self._declare_will()
         try:
             # Without the lock: this may take seconds and publishers must not wait for it.
             # While there is no connection nobody else touches paho.
@@ -425,6 +440,27 @@ class MqttBus:
             self._complain(f"no connection to the broker at {self._address}: {error}")
             return False
         return True
+
+    def _declare_will(self) -> None:
+        """Say what the broker shall tell of us; each connection that breaks is news of its own."""
+        will = self._will
+        if will is None:
+            return
+        topic = will.topic(self._device)
+        properties = Properties(PacketTypes.WILLMESSAGE)
+        if will.expires_after_s is not None:
+            properties.MessageExpiryInterval = whole_seconds(will.expires_after_s)
+        attributes = attributes_of_will(will, topic, uuid.uuid4().hex)
+        if attributes:
+            properties.ContentType = JSON
+            properties.UserProperty = attributes
+        self._client.will_set(
+            topic,
+            will.encode(),
+            qos=will.policy.qos,
+            retain=will.policy.retained,
+            properties=properties,
+        )
 
     def _turn(self, timeout: float | None, done: Callable[[], bool]) -> None:
         """Read and write the socket until `done()`, `timeout` seconds, or no connection."""
@@ -490,7 +526,7 @@ class MqttBus:
     # -- paho's callbacks (lock held; they only enqueue) -----------------------------------------
 
     def _build_client(
-        self, client_id: str, username: str | None, password: str | None, will: Message | None
+        self, client_id: str, username: str | None, password: str | None
     ) -> LeanClient:
         client = LeanClient(
             CallbackAPIVersion.VERSION2,
@@ -505,16 +541,6 @@ class MqttBus:
             client.username_pw_set(username, password)
         if self._address.tls:
             client.tls_set_context(ssl.create_default_context())
-        if will is not None:
-            client.will_set(
-                will.topic(self._device),
-                will.encode(),
-                qos=will.policy.qos,
-                retain=will.policy.retained,
-                properties=None
-                if will.expires_after_s is None
-                else expiring(PacketTypes.WILLMESSAGE, will.expires_after_s),
-            )
         client.on_socket_open = self._on_socket_open
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect

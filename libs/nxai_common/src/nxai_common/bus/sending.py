@@ -6,11 +6,11 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
-from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from nxai_common.bus.lean_paho import LeanClient
+from nxai_common.bus.cloud_events import Packed, expiry
+from nxai_common.bus.lean_paho import NO_PROPERTIES, LeanClient
 from nxai_common.contracts.base import MAX_PAYLOAD_BYTES, Policy
 
 log = logging.getLogger(__name__)
@@ -22,7 +22,8 @@ BACKLOG: Final = 1000
 
 
 ENVELOPE_BYTES: Final = 1024
-"""Room for what MQTT puts around a payload: header, lengths, properties (a few dozen bytes)."""
+"""Room for what MQTT puts around a payload: header, lengths, properties (some 600 bytes at most,
+with the longest names)."""
 COMPLAIN_EVERY_S: Final = 60.0
 """A camera would say the same thirty times a second."""
 
@@ -36,6 +37,8 @@ class Outgoing:
     policy: Policy
     properties: Properties | None = None
     depth: int = 1
+    attributes: bytes = b""
+    """Packed properties besides, see `cloud_events`."""
     expires_at: float | None = None
     """On the clock of `time.monotonic`: told again after a reconnect, a state is no younger."""
 
@@ -195,18 +198,24 @@ class SendQueue:
             return
         self.published += 1
         reliable = packet.policy.qos == 1
-        properties = packet.properties
+        properties: Properties | Packed | None = packet.properties
         if packet.expires_at is not None:
-            properties = expiring(PacketTypes.PUBLISH, packet.expires_at - time.monotonic())
-        if not reliable and properties is None:
-            self._client.publish_once(packet.topic, packet.payload, retain=packet.policy.retained)
+            left_s = packet.expires_at - time.monotonic()
+            properties = Packed(expiry(left_s), packet.attributes)
+        elif packet.attributes:
+            properties = Packed(packet.attributes)
+        if not reliable and not isinstance(properties, Properties):
+            packed = NO_PROPERTIES if properties is None else properties.pack()
+            self._client.publish_once(
+                packet.topic, packet.payload, retain=packet.policy.retained, packed=packed
+            )
             return
         info = self._client.publish(
             packet.topic,
             packet.payload,
             qos=packet.policy.qos,
             retain=packet.policy.retained,
-            properties=properties,
+            properties=properties,  # type: ignore[arg-type]  # paho asks it for `pack` alone
         )
         if not reliable:
             return
@@ -229,11 +238,3 @@ class SendQueue:
                 size,
                 self.largest,
             )
-
-
-def expiring(packet_type: int, after_s: float) -> Properties:
-    """Return the properties of a message or a will that the broker forgets after so long."""
-    properties = Properties(packet_type)
-    # MQTT takes whole seconds, and 0 as "never to be delivered late".
-    properties.MessageExpiryInterval = max(1, round(after_s))
-    return properties

@@ -9,7 +9,9 @@ On the wire a message is one of three:
 """
 
 import enum
+import operator
 import reprlib
+from datetime import datetime
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, GetPydanticSchema, ValidationError
@@ -76,7 +78,23 @@ class Message(Value):
     depth: ClassVar[int] = 1
     """LATEST only: how many of one topic may wait for a slow reader or socket; the oldest goes."""
 
+    cloud_event: ClassVar[str | None] = None
+    """CloudEvents type (`io.nxai-edge.WORD.v1`) of what the world outside reads; see
+    `bus.cloud_events`. None: it carries no attributes."""
+
     schema_version: Literal[1] = SCHEMA_VERSION
+
+    def occurrence(self) -> str:
+        """Return what tells this message from all others of its class and topic.
+
+        The same for every copy, also for one made anew from the same data; who reads can leave out
+        what it has seen. Empty: its payload does.
+        """
+        return ""
+
+    def occurred_at(self) -> datetime | None:
+        """Return when that happened of which the message tells; None: it does not say."""
+        return None
 
     def topic(self, device: str) -> str:
         """Return the topic this message is published on."""
@@ -151,6 +169,11 @@ class RawMessage(Message):
         message = cls(attachment=payload, **fields)
         message.check()
         return message
+
+
+TraceParent = Annotated[str, Field(exclude_if=operator.not_)]
+"""W3C `traceparent` of a frame that is followed through the services (`nxai_common.tracing`).
+Empty, and then not sent at all: it is not."""
 
 
 def payload_of(message: Message, topic: str) -> bytes:

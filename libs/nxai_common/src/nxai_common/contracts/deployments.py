@@ -120,6 +120,7 @@ class Deployment(Message):
 
     template: ClassVar = topics.DEPLOYMENT
     policy: ClassVar = Policy.STATE
+    cloud_event: ClassVar = "io.nxai-edge.deployment.v1"
 
     model: Level
     name: str = ""

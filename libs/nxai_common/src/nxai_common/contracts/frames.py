@@ -10,6 +10,7 @@ from nxai_common.contracts.base import (
     AttachedMessage,
     Policy,
     RawMessage,
+    TraceParent,
     Value,
 )
 from nxai_common.contracts.topics import Level
@@ -64,6 +65,7 @@ class Frame(AttachedMessage):
     transform: Transform
     test: str = ""
     """Of the `TriggerCamera` that asked for it; what comes of it is for the asker alone."""
+    traceparent: TraceParent = ""
 
     def check(self) -> None:
         """Refuse a frame whose byte count is not its shape."""

@@ -94,6 +94,7 @@ class ModelManifest(Message):
 
     template: ClassVar = topics.MODEL
     policy: ClassVar = Policy.STATE
+    cloud_event: ClassVar = "io.nxai-edge.model.v1"
 
     model: Level
     name: str = ""

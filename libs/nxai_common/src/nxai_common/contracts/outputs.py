@@ -5,7 +5,7 @@ and Unix milliseconds.
 """
 
 import enum
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, ClassVar, Self
 
 import orjson
@@ -38,6 +38,7 @@ class Detections(Message):
 
     template: ClassVar = topics.DETECTIONS
     policy: ClassVar = Policy.STREAM
+    cloud_event: ClassVar = "io.nxai-edge.detections.v1"
 
     timestamp: datetime
     timestamp_ms: int
@@ -62,12 +63,21 @@ class Detections(Message):
     """From the decoded picture to this message."""
     inference_ms: float
 
+    def occurrence(self) -> str:
+        """Return the frame and the model."""
+        return f"{self.stream}-{self.sequence}-{self.model}"
+
+    def occurred_at(self) -> datetime:
+        """Return when the picture was decoded."""
+        return self.timestamp
+
 
 class CameraState(Message):
     """What a camera sees now: on change and as a heartbeat; retained."""
 
     template: ClassVar = topics.STATE
     policy: ClassVar = Policy.STATE
+    cloud_event: ClassVar = "io.nxai-edge.camera-state.v1"
 
     timestamp: datetime
     timestamp_ms: int
@@ -84,6 +94,14 @@ class CameraState(Message):
     latency_ms: float = 0.0
     uncertain: int = 0
     """Uncertain frames since the start."""
+
+    def occurrence(self) -> str:
+        """Return the moment that it is of."""
+        return self.timestamp.isoformat()
+
+    def occurred_at(self) -> datetime:
+        """Return the moment that it is of."""
+        return self.timestamp
 
 
 class Outgoing(Value):
@@ -127,6 +145,7 @@ class Event(Message):
 
     template: ClassVar = topics.EVENT
     policy: ClassVar = Policy.RELIABLE
+    cloud_event: ClassVar = "io.nxai-edge.event.v1"
 
     event: EventPhase
     id: str
@@ -143,6 +162,15 @@ class Event(Message):
     max_count: int
     confidence: float
     """Highest so far."""
+
+    def occurrence(self) -> str:
+        """Return the event and its phase; of updates there are many."""
+        often = f"-{self.timestamp_ms}" if self.event is EventPhase.UPDATE else ""
+        return f"{self.id}-{self.event}{often}"
+
+    def occurred_at(self) -> datetime:
+        """Return when it was seen."""
+        return self.timestamp
 
 
 class Snapshot(RawMessage):
@@ -200,9 +228,23 @@ class Output(Message):
 
     template: ClassVar = topics.OUTPUT
     policy: ClassVar = Policy.STREAM
+    cloud_event: ClassVar = "io.nxai-edge.output.v1"
 
     camera: Level
     entries: tuple[NxOutput, ...]
+
+    def occurrence(self) -> str:
+        """Return the first and the last result in it."""
+        if len(self.entries) == 1:
+            return f"{self.entries[0].modelId}-{self.entries[0].timestamp}"
+        ends = (*self.entries[:1], *self.entries[-1:])
+        return "-".join(f"{entry.modelId}-{entry.timestamp}" for entry in ends)
+
+    def occurred_at(self) -> datetime | None:
+        """Return when the last picture was decoded."""
+        if not self.entries:
+            return None
+        return datetime.fromtimestamp(self.entries[-1].timestamp / 1000, UTC)
 
     def encode(self) -> bytes:
         """Return the JSON array (orjson: pydantic would print every value of a tensor alone)."""

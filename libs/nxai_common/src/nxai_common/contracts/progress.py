@@ -31,6 +31,7 @@ class Progress(Message):
 
     template: ClassVar = topics.PROGRESS
     policy: ClassVar = Policy.RELIABLE
+    cloud_event: ClassVar = "io.nxai-edge.progress.v1"
 
     service: Level
     job: str
@@ -45,3 +46,11 @@ class Progress(Message):
     at: datetime
     details: dict[str, str | int | float | bool | None] = Field(default_factory=dict)
     """With the last step: what came of it."""
+
+    def occurrence(self) -> str:
+        """Return the step of the job."""
+        return f"{self.job}-{self.state}-{self.done}-{self.at.isoformat()}"
+
+    def occurred_at(self) -> datetime:
+        """Return when the step was made."""
+        return self.at

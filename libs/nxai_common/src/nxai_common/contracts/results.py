@@ -5,7 +5,7 @@ from typing import ClassVar
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from nxai_common.contracts import topics
-from nxai_common.contracts.base import AttachedMessage, Policy, Value
+from nxai_common.contracts.base import AttachedMessage, Policy, TraceParent, Value
 from nxai_common.contracts.frames import Transform
 from nxai_common.contracts.models import Task
 from nxai_common.contracts.topics import Level
@@ -123,6 +123,7 @@ class InferenceResult(AttachedMessage):
     """True on the last result of a frame: capture may send another."""
     error: str = ""
     """Why the model could not look at this frame; such a result still returns the credit."""
+    traceparent: TraceParent = ""
     timing: Timing = Timing()
     tensors: tuple[Tensor, ...] = ()
     image: InputImage | None = None

@@ -106,6 +106,7 @@ class Status(Message):
 
     template: ClassVar = topics.STATUS
     policy: ClassVar = Policy.STATE
+    cloud_event: ClassVar = "io.nxai-edge.status.v1"
     expires_after_s: ClassVar = 86_400  # the status of a scrapped worker vanishes after a day
 
     service: Level
@@ -127,3 +128,11 @@ class Status(Message):
     """What is now: `memory_mb`, `disk_free_mb`, what waits in which queue ..."""
     cameras: tuple[CameraStatus, ...] = ()
     models: tuple[ModelStatus, ...] = ()
+
+    def occurrence(self) -> str:
+        """Return the moment that it is of, in the life of one process."""
+        return f"{self.host}-{self.pid}-{self.at.isoformat()}-{self.state}"
+
+    def occurred_at(self) -> datetime:
+        """Return the moment that it is of."""
+        return self.at

@@ -126,3 +126,52 @@ WORK = TopicTemplate("processors/{processor}/work")
 DONE = TopicTemplate("processors/{processor}/done")
 DEPLOYMENTS = TopicTemplate("services/{service}/deployments")
 DEPLOYMENT = TopicTemplate("deployments/{model}")
+
+# What Home Assistant's entities show, and what is asked for with them. No camera is called `_box`.
+HOME_BOX_AVAILABILITY = TopicTemplate("home-assistant/_box/availability")
+HOME_BOX_ANNOUNCED = TopicTemplate("home-assistant/_box/announced")
+HOME_BOX_STATE = TopicTemplate("home-assistant/_box/state")
+HOME_BOX_SET = TopicTemplate("home-assistant/_box/{entity}/set")
+HOME_CAMERA_AVAILABILITY = TopicTemplate("home-assistant/{camera}/availability")
+HOME_CAMERA_STATE = TopicTemplate("home-assistant/{camera}/state")
+HOME_CAMERA_EVENT = TopicTemplate("home-assistant/{camera}/event")
+HOME_CAMERA_PICTURE = TopicTemplate("home-assistant/{camera}/picture")
+HOME_CAMERA_SET = TopicTemplate("home-assistant/{camera}/{entity}/set")
+
+BIRTH: Final = "homeassistant/status"
+"""Where Home Assistant says that it is there, unless somebody changed that: whatever the prefix."""
+
+_NODE: Final = "nxai-"
+"""Begins the level that tells our discovery messages from others; the device follows."""
+
+
+def discovery_topic(prefix: str, kind: str, device: str, thing: str) -> str:
+    """Return where Home Assistant looks for a discovery message.
+
+    Args:
+        prefix: As it is set in Home Assistant.
+        kind: `device`, or the platform of an entity.
+        device: Name of this box.
+        thing: Name of the thing or entity, of `a-z`, `A-Z`, `0-9`, `_` and `-`.
+    """
+    return f"{prefix}/{kind}/{_NODE}{check_level(device, 'device')}/{thing}/config"
+
+
+def discovery_filter(prefix: str, device: str) -> str:
+    """Return a filter for all discovery messages of this box, of both forms."""
+    return discovery_topic(prefix, "+", device, "+")
+
+
+def is_discovery(topic: str, prefix: str, device: str) -> bool:
+    """Tell whether a topic is that of a discovery message of this box."""
+    levels = topic.removeprefix(f"{prefix}/").split("/")
+    return topic.startswith(f"{prefix}/") and levels[1:] == [
+        f"{_NODE}{device}",
+        *levels[2:3],
+        "config",
+    ]
+
+
+def births(prefix: str) -> tuple[str, ...]:
+    """Return where Home Assistant may say that it is there."""
+    return tuple(dict.fromkeys((f"{prefix}/status", BIRTH)))
