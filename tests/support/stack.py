@@ -80,7 +80,7 @@ class Stack:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             (self.folder / "broker").mkdir(parents=True)
-            self.broker = stack.enter_context(Broker(self.folder / "broker"))
+            self.broker = stack.enter_context(self.new_broker(self.folder / "broker"))
             stack.callback(self._stop_all)
             self.bus: MqttBus = stack.enter_context(self.broker.bus("test"))
             assert self.bus.wait_connected(10)
@@ -98,13 +98,21 @@ class Stack:
     ) -> None:
         self._cleanup.close()
 
+    def new_broker(self, folder: Path) -> Broker:
+        """Return the broker to run, in a folder of its own."""
+        return Broker(folder)
+
+    def account_of(self, service: str) -> dict[str, str]:  # noqa: ARG002 - here all have one
+        """Return the settings with which a service comes in at the broker."""
+        return self.broker.environment
+
     def start(self, service: str, instance: str) -> ServiceProcess:
         """Start one service process."""
         log = self.folder / f"{instance}.log"
         environment = {
             # A child needs PATH and the like, but no settings of the person who runs this.
             **{k: v for k, v in os.environ.items() if not k.startswith("NXAI_")},  # noqa: TID251
-            **self.broker.environment,
+            **self.account_of(service),
             "NXAI_DEVICE": DEVICE,
             "NXAI_INSTANCE": instance,
             "NXAI_RUN_DIR": str(self.folder),
