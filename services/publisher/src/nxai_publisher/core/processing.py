@@ -271,7 +271,7 @@ class Processing(Generic[T]):
         known = self._processors.get(held.processor)
         if known is None:
             return
-        if known.on_trial and known.on_trial != held.id:
+        if known.late >= LATE_IN_A_ROW and known.on_trial != held.id:
             return  # asked before it was left alone
         known.on_trial = ""
         known.late += 1
