@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, PositiveInt
 
 from nxai_common.contracts.base import Value
-from nxai_common.contracts.topics import Level
+from nxai_common.contracts.topics import ROOT, Level
 
 LONGEST_WAIT_S: Final = 3600
 """An hour of results gathered is what a database takes at once; more was meant otherwise."""
@@ -106,8 +106,8 @@ class MqttDestination(DestinationOptions):
     """mqtt://HOST:PORT or mqtts://HOST:PORT, without user and password."""
     username: str = ""
     password_secret: SecretReference = ""
-    root: Annotated[str, Field(pattern=r"^[^\s+#/\x00][^\s+#\x00]{0,199}$")] = "nxai/v1"
-    """What topics begin with there, instead of `nxai/v1`."""
+    root: Annotated[str, Field(pattern=r"^[^\s+#/\x00][^\s+#\x00]{0,199}$")] = ROOT
+    """What topics begin with there, instead of what they begin with here."""
     qos: int = Field(default=1, ge=0, le=1)
     certificate: Certificate = "verify"
     authority: str = ""

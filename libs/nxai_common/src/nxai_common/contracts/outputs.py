@@ -92,6 +92,11 @@ class CameraState(Message):
     fps: float = 0.0
     """Results a second, over the last heartbeat."""
     latency_ms: float = 0.0
+    """From the decoded picture to the outputs: mean since the last heartbeat."""
+    latency_p50_ms: float = 0.0
+    """Half of the pictures took no longer."""
+    latency_p95_ms: float = 0.0
+    """19 of 20 pictures took no longer."""
     uncertain: int = 0
     """Uncertain frames since the start."""
 
