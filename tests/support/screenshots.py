@@ -15,9 +15,11 @@ from typing import Any, Final
 from PIL import Image
 from playwright.sync_api import Browser, Page
 
+from nxai_common.contracts.processors import ProcessorManifest
 from support import browser as browsers
 from support.browser import THEMES, Size, Theme, visit
 from support.page import PageBox, page_box
+from support.receiver import receiver
 from support.shared import ROOT
 from support.waiting import wait_for
 
@@ -39,6 +41,9 @@ PLACES: Final[Mapping[str, str]] = {
     "areas": "input/demo/areas",
     "seen": "input/demo/models",
     "output": "output",
+    "destinations": "output/destinations",
+    "alarms": "output/alarms",
+    "home-assistant": "output/home-assistant",
     "data": "data",
     "gallery": "data/samples",
     "settings": "settings",
@@ -49,6 +54,11 @@ PLACES: Final[Mapping[str, str]] = {
     "reference": "reference",
 }
 """Name of the picture, and the place that it shows."""
+EDITORS: Final[Mapping[str, tuple[str, str]]] = {
+    "destination": ("output/destinations", "Edit Line control"),
+    "alarm": ("output/alarms", "Edit Jam on the belt"),
+}
+"""Name of the picture, the place, and the button there that opens what it shows."""
 
 SETTINGS: Final[dict[str, Any]] = {
     "version": 1,
@@ -85,6 +95,54 @@ SETTINGS: Final[dict[str, Any]] = {
 }
 
 
+PROCESSOR: Final = ProcessorManifest(
+    processor="pairs",
+    name="Pairs",
+    version="1.2",
+    description="Finds screws with their nuts",
+    labels=("pair",),
+)
+
+
+def outputs(control: str) -> dict[str, Any]:
+    """Return outputs of which one fares well, one not, and one is a file.
+
+    Args:
+        control: Address of a server that takes what comes.
+    """
+    return {
+        "destinations": [
+            {
+                "id": "control",
+                "name": "Line control",
+                "type": "http",
+                "url": f"{control}/results",
+                "what": ["events", "alarms"],
+                "headers": {"Authorization": "Bearer {{ secret.control_token }}"},
+            },
+            {
+                "id": "plant",
+                "name": "Plant broker",
+                "type": "mqtt",
+                "url": "mqtt://127.0.0.1:9",
+                "what": ["state"],
+                "cameras": ["demo"],
+            },
+            {"id": "lines", "name": "Archive", "type": "file", "path": "results.jsonl"},
+        ],
+        "alarms": [
+            {
+                "id": "jam",
+                "name": "Jam on the belt",
+                "cameras": ["demo"],
+                "area": [[0.3, 0.15], [0.78, 0.15], [0.78, 0.85], [0.3, 0.85]],
+                "clear_after_s": 10,
+            },
+            {"id": "empty", "name": "Belt empty", "compare": "at-most", "count": 0, "for_s": 60},
+        ],
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class Shot:
     """One picture."""
@@ -101,8 +159,23 @@ class Shot:
 @contextmanager
 def world(folder: Path) -> Iterator[PageBox]:
     """Run a box that has something to show."""
-    with page_box(folder, settings=SETTINGS, set_up=False) as box:
+    environment = {
+        "NXAI_PUBLISHER_SECRETS_DIR": str(folder / "output-secrets"),
+        "NXAI_PUBLISHER_FILES_DIR": str(folder / "files"),
+    }
+    with (
+        receiver() as control,
+        page_box(
+            folder,
+            settings={**SETTINGS, "outputs": outputs(control.url)},
+            environment=environment,
+            set_up=False,
+        ) as box,
+    ):
         box.set_up("Hall 2, packing")
+        secret = {"value": "only shown to its host", "hosts": ["127.0.0.1"]}
+        box.call("PUT", "/secrets/control_token", json=secret)
+        box.stack.bus.publish(PROCESSOR)
         wait_for(
             lambda: box.call("GET", "/samples/counts")["pictures"] >= PICTURES,
             120,
@@ -118,6 +191,17 @@ def take(browser: Browser, box: PageBox, theme: Theme, size: Size) -> Iterator[S
             window.go(place)
             settle(window.page)
             yield Shot(f"{name}-{size}-{theme}", window.page.screenshot())
+        for name, (place, button) in EDITORS.items():
+            window.go(place)
+            settle(window.page)
+            window.page.get_by_role("button", name=button).click()
+            dialog = window.page.get_by_role("dialog")
+            dialog.wait_for()
+            if name == "alarm":
+                dialog.locator(".areas__stage img").wait_for()
+            window.page.wait_for_load_state("networkidle")
+            yield Shot(f"{name}-{size}-{theme}", window.page.screenshot())
+            dialog.get_by_role("button", name="Cancel").click()
         # The dock's camera is away, which the pages say as they should.
         window.complaints.clear()
     with visit(browser, box, theme=theme, size=size, user=None) as window:
@@ -142,7 +226,7 @@ def settle(page: Page) -> None:
 
 def names() -> set[str]:
     """Return the files that docs must hold."""
-    pages = (*PLACES, "login")
+    pages = (*PLACES, *EDITORS, "login")
     return {f"{name}-{size}-{theme}.webp" for name in pages for size in SIZES for theme in THEMES}
 
 

@@ -244,6 +244,7 @@ def test_of_all_settings_only_the_password_is_a_secret() -> None:
         ("authority", "hunter2", False),
         ("Authorization", "Bearer {{ secret.shop }}", True),
         ("X-Api-Key", "{{secret.shop}}", True),
+        ("X-Signature", "sha1={{ secret.shop }}", True),
         ("Authorization", "Bearer hunter2", False),
         ("Authorization", "hunter2 {{ secret.shop }} hunter2", False),
         ("token", 7, False),

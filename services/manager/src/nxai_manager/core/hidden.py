@@ -35,8 +35,10 @@ _REFERENCES: Final = {
     "authority": re.compile(r"/[^\x00-\x1f]{1,1000}"),
 }
 """Keys of destinations that sound like secrets, and how what they refer to is written."""
-_IN_TEMPLATE = re.compile(r"[A-Za-z]{0,20} ?\{\{ *secret\.[a-z][a-z0-9_]{0,63} *\}\}")
-"""``Bearer {{ secret.shop }}``: nothing of the secret itself."""
+_IN_TEMPLATE = re.compile(
+    r"(?:[A-Za-z]{0,20} ?|[A-Za-z0-9-]{1,20}=)\{\{ *secret\.[a-z][a-z0-9_]{0,63} *\}\}"
+)
+"""``Bearer {{ secret.shop }}``, ``sha1={{ secret.shop }}``: nothing of the secret itself."""
 _CONFUSING = re.compile(r"[\x00-\x20\x7f\\@#]")
 """Programs do not agree on what these mean in a URL."""
 _PLAIN_HOST = re.compile(r"[A-Za-z0-9._:\[\]-]+")

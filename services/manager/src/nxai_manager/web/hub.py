@@ -16,12 +16,14 @@ from types import TracebackType
 from typing import Final, Self, TypeVar
 
 from nxai_common.bus.ports import Bus, Cleared, Inbox, Subscription
+from nxai_common.contracts.alarms import Alarm, AlarmPhase
 from nxai_common.contracts.base import Message
 from nxai_common.contracts.commands import WatchCamera
 from nxai_common.contracts.deployments import Deployment
 from nxai_common.contracts.frames import Preview
 from nxai_common.contracts.models import ModelManifest
 from nxai_common.contracts.outputs import CameraState, Detections, Event, Output, Rehearsal
+from nxai_common.contracts.processors import ProcessorManifest
 from nxai_common.contracts.progress import Progress
 from nxai_common.contracts.status import Status
 
@@ -36,6 +38,8 @@ RENEW_S: Final = 4.0
 """... which is repeated twice within that time, so that a lost one does no harm."""
 EVENTS_KEPT: Final = 200
 """For who comes later: a screenful, and some."""
+ALARMS_KEPT: Final = 200
+"""Alarms, not what is told of them: one that is told again every second is kept once."""
 JOBS_KEPT: Final = 100
 MOST_KNOWN: Final = 1000
 """Services, cameras, models: what is more was told by names that come and go, such as those of
@@ -54,6 +58,8 @@ class Kind(enum.StrEnum):
     MODELS = "models"
     DEPLOYMENTS = "deployments"
     EVENTS = "events"
+    ALARMS = "alarms"
+    PROCESSORS = "processors"
     PROGRESS = "progress"
     SETTINGS = "settings"
     DETECTIONS = "detections"
@@ -67,6 +73,8 @@ WORDS: Final = {
     Kind.MODELS: "model",
     Kind.DEPLOYMENTS: "deployment",
     Kind.EVENTS: "event",
+    Kind.ALARMS: "alarm",
+    Kind.PROCESSORS: "processor",
     Kind.PROGRESS: "progress",
     Kind.SETTINGS: "settings",
     Kind.DETECTIONS: "detections",
@@ -81,16 +89,30 @@ ALWAYS: Final = (
     Subscription(ModelManifest, cleared=True),
     Subscription(Deployment, cleared=True),
     Subscription(Event),
+    Subscription(Alarm),
+    Subscription(ProcessorManifest, cleared=True),
     Subscription(Progress),
     Subscription(Rehearsal),
 )
 """Small and seldom: read whether anybody looks or not."""
+KEPT: Final[Mapping[type[Message], tuple[Kind, str]]] = {
+    Status: (Kind.STATUS, "service"),
+    CameraState: (Kind.STATES, "camera"),
+    ModelManifest: (Kind.MODELS, "model"),
+    Deployment: (Kind.DEPLOYMENTS, "model"),
+    Alarm: (Kind.ALARMS, "id"),
+    ProcessorManifest: (Kind.PROCESSORS, "processor"),
+    Progress: (Kind.PROGRESS, "job"),
+}
+"""Of which the last of each key is known to who comes later, and the name of the key."""
 ON_DEMAND: Final[Mapping[Kind, type[Message]]] = {
     Kind.DETECTIONS: Detections,
     Kind.OUTPUT: Output,
 }
-QUEUED: Final = frozenset({Kind.EVENTS, Kind.PROGRESS, Kind.REHEARSAL})
+QUEUED: Final = frozenset({Kind.EVENTS, Kind.ALARMS, Kind.PROGRESS, Kind.REHEARSAL})
 """Each one matters to a viewer; of the others the newest of each key does."""
+MOST: Final[Mapping[Kind, int]] = {Kind.ALARMS: ALARMS_KEPT, Kind.PROGRESS: JOBS_KEPT}
+"""Of which fewer than `MOST_KNOWN` are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,10 +203,7 @@ class Hub:
         self._closed = threading.Event()
         self._lock = threading.Lock()
         """Guards what is known and what is handed over."""
-        self._known: dict[Kind, dict[str, Message]] = {
-            kind: {}
-            for kind in (Kind.STATUS, Kind.STATES, Kind.MODELS, Kind.DEPLOYMENTS, Kind.PROGRESS)
-        }
+        self._known: dict[Kind, dict[str, Message]] = {kind: {} for kind, _ in KEPT.values()}
         self._events: deque[Event] = deque(maxlen=EVENTS_KEPT)
         self._settings = "{}"
         self._pending_newest: dict[tuple[Kind | None, str], Told] = {}
@@ -370,38 +389,25 @@ class Hub:
                 return _told(Kind.EVENTS, message.camera, message)
             case Rehearsal():
                 return _told(Kind.REHEARSAL, message.camera, message)
-            case Status():
-                kind, key = Kind.STATUS, message.service
-            case CameraState():
-                kind, key = Kind.STATES, message.camera
-            case ModelManifest():
-                kind, key = Kind.MODELS, message.model
-            case Deployment():
-                kind, key = Kind.DEPLOYMENTS, message.model
-            case Progress():
-                kind, key = Kind.PROGRESS, message.job
-            case _:
-                return None
+        if type(message) not in KEPT:
+            return None
+        kind, name = KEPT[type(message)]
+        key: str = getattr(message, name)
         known = self._known[kind]
         known.pop(key, None)
         known[key] = message
-        if len(known) > (JOBS_KEPT if kind is Kind.PROGRESS else MOST_KNOWN):
-            del known[next(iter(known))]
+        if len(known) > MOST.get(kind, MOST_KNOWN):
+            del known[_least(known)]
         return _told(kind, key, message)
 
     def _forget(self, cleared: Cleared) -> Told | None:
-        kinds = {
-            CameraState: (Kind.STATES, "camera"),
-            ModelManifest: (Kind.MODELS, "model"),
-            Deployment: (Kind.DEPLOYMENTS, "model"),
-        }
-        for of, (kind, level) in kinds.items():
-            if cleared.kind is of:
-                key = cleared.levels[level]
-                self._known[kind].pop(key, None)
-                gone = f'{{"type":"{WORDS[kind]}","gone":"{key}"}}'
-                return Told(kind, key, gone)
-        return None
+        if cleared.kind not in KEPT:
+            return None
+        kind, level = KEPT[cleared.kind]
+        key = cleared.levels[level]
+        self._known[kind].pop(key, None)
+        gone = f'{{"type":"{WORDS[kind]}","gone":"{key}"}}'
+        return Told(kind, key, gone)
 
     def _read_on_demand(self) -> None:
         have: frozenset[tuple[Kind | None, str]] = frozenset()
@@ -462,6 +468,16 @@ class Hub:
         for viewer in self.viewers:
             for each in told:
                 viewer.offer(each, now)
+
+
+def _least(known: Mapping[str, Message]) -> str:
+    """Return which one matters least: the oldest, but of alarms first one that is over."""
+    ended = (
+        key
+        for key, message in known.items()
+        if isinstance(message, Alarm) and message.alarm is AlarmPhase.END
+    )
+    return next(ended, next(iter(known)))
 
 
 def _told(kind: Kind, key: str, message: Message) -> Told:

@@ -122,8 +122,8 @@ export function day(when) {
   return kept(Intl.DateTimeFormat, { dateStyle: "medium" }).format(new Date(moment(when)));
 }
 
-/** A reason as the box tells it, as a sentence begins: "no route to it" -> "No route to it". */
-export const sentence = (text) => (text ? text[0].toUpperCase() + text.slice(1) : text);
+/** A reason as the box tells it, as a sentence begins: "no route to it" -> "No route to it"; an address stays as it is. */
+export const sentence = (text) => (text && !/^\w+:\/\//.test(text) ? text[0].toUpperCase() + text.slice(1) : text);
 
 /** "a, b and c" in the language shown. */
 export const list = (items) => kept(Intl.ListFormat, { type: "conjunction" }).format(items);

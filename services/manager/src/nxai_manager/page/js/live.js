@@ -14,6 +14,8 @@ export const statuses = signal(new Map()); // service -> Status
 export const states = signal(new Map()); // camera -> CameraState
 export const manifests = signal(new Map()); // model -> ModelManifest: what inference offers
 export const deployments = signal(new Map()); // model -> Deployment
+export const alarms = signal(new Map()); // id -> what was last told of an Alarm, the newest last; MAX_ALARMS
+export const processors = signal(new Map()); // processor -> ProcessorManifest: what has introduced itself
 export const progress = signal(new Map()); // job -> Progress
 export const settingsNow = signal(null); // {revision, problems}
 export const events = signal([]); // newest first, MAX_EVENTS
@@ -21,6 +23,7 @@ export const events = signal([]); // newest first, MAX_EVENTS
 export const dropped = signal(0);
 
 const MAX_EVENTS = 500; // an hour of one event every 7 s; the data logger has them all
+const MAX_ALARMS = 200; // as many as the manager keeps
 const MAX_JOBS = 50;
 const PAUSE_AFTER_MS = 2000; // hidden for so long: a quick look at another tab costs no new start
 
@@ -123,6 +126,8 @@ export function stop() {
   states.value = new Map();
   manifests.value = new Map();
   deployments.value = new Map();
+  alarms.value = new Map();
+  processors.value = new Map();
   progress.value = new Map();
   events.value = [];
   settingsNow.value = null;
@@ -247,6 +252,7 @@ const KEPT = {
   state: [states, "camera"],
   model: [manifests, "model"],
   deployment: [deployments, "model"],
+  processor: [processors, "processor"],
 };
 
 function take(target, key) {
@@ -264,12 +270,16 @@ function receive({ type, data, ...rest }) {
   switch (type) {
     case "hello":
       if (rest.now_ms) clock.offset = rest.now_ms - Date.now();
+      alarms.value = new Map(); // one may have ended meanwhile; those that are known come again
       break;
     case "detections":
       // It was told at this time of the box, and has come since: the box's clock is at least there. The hello alone
       // would put it behind, by as long as it lay waiting while the page was being built.
       clock.offset = Math.max(clock.offset, data.timestamp_ms + data.latency_ms - Date.now());
       tell(`detections/${data.camera}`, data);
+      break;
+    case "alarm":
+      put(alarms, data.id, data, MAX_ALARMS);
       break;
     case "progress":
       put(progress, data.job, data, MAX_JOBS);

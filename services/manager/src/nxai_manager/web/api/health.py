@@ -210,6 +210,7 @@ async def list_topics(call: Call) -> TopicList:
             (topics.DETECTIONS, "Detections", False, 0),
             (topics.STATE, "CameraState", True, 1),
             (topics.EVENT, "Event", False, 1),
+            (topics.ALARM, "Alarm", False, 1),
             (topics.OUTPUT, "Output", False, 0),
             (topics.SNAPSHOT, "Snapshot", True, 1),
         )

@@ -13,16 +13,17 @@ const areaWords = (kind) =>
     exclude: t("Do not look here"),
     mask: t("Privacy mask"),
     roi: t("Region of interest"),
+    count: t("Count only here"),
   })[kind];
 
-const ICONS = { include: "eye", exclude: "eye-off", mask: "shield-check", roi: "rectangle-horizontal" };
+const ICONS = { include: "eye", exclude: "eye-off", mask: "shield-check", roi: "rectangle-horizontal", count: "crosshair" };
 const EDGE = 6; // pixels: so close to the picture's edge, the edge is meant
 const clamp = (value) => Math.min(1, Math.max(0, value));
 const along = (at, length) => (at < EDGE ? 0 : at > length - EDGE ? 1 : at / length);
 const rounded = (value) => Math.round(clamp(value) * 10_000) / 10_000;
 
 /**
- * {picture (URL or Blob), alt, areas: [{kind: "include"|"exclude"|"mask"|"roi", points: [[x, y], ...] 0..1}],
+ * {picture (URL or Blob), alt, areas: [{kind: "include"|"exclude"|"mask"|"roi"|"count", points: [[x, y], ...] 0..1}],
  * onInput(areas), kinds (those that can be added), most (areas, 32), disabled}
  */
 export function PolygonEditor({
@@ -206,6 +207,7 @@ export function PolygonEditor({
       event.preventDefault();
       insertAfter(index, at);
     } else if (event.key === "Escape") {
+      event.preventDefault(); // of a window around it, which would close
       event.stopPropagation();
       choose(-1);
       stage.current.focus();

@@ -7,15 +7,20 @@ import { to } from "../router.js";
 import { documentOf, filled, saver, schema } from "../settings_document.js";
 import { can, cameras, models, settings } from "../store.js";
 import { html, useEffect, useState } from "../view.js";
+import { Alarms } from "./output/alarms.js";
+import { Destinations } from "./output/destinations.js";
 import { Doubt } from "./output/doubt.js";
+import { HomeAssistant } from "./output/home_assistant.js";
 import { Logger } from "./output/logger.js";
 import { Messages } from "./output/messages.js";
+import { Processors } from "./output/processors.js";
+import { Sections } from "./output/sections.js";
 import { Sending } from "./output/sending.js";
 import { Topics } from "./output/topics.js";
 
-export default function Output() {
+export default function Output({ path: [section] }) {
   const [desk] = useState(saver);
-  useListen("status", "settings");
+  useListen("status", "settings", "alarms", "processors");
   useEffect(() => {
     for (const one of [settings, cameras, models]) one.load();
     schema.want();
@@ -53,6 +58,7 @@ export default function Output() {
         <p>${t("Nothing can be changed here until it is put right.")}</p>
       <//>`
     }
+    <${Sections} chosen=${section} />
     <${ErrorNote} error=${desk.error.value} />
     <div class="stack output__cards">
       ${
@@ -63,6 +69,10 @@ export default function Output() {
           : html`<${Topics} ...${shared} />`
       }
       <${Messages} ...${shared} />
+      <${Destinations} ...${shared} />
+      <${Alarms} ...${shared} />
+      <${HomeAssistant} ...${shared} />
+      <${Processors} ...${shared} />
       <${Logger} ...${shared} />
       <${Doubt} ...${shared} />
       <${Sending} ...${shared} />

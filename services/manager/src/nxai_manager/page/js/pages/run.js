@@ -10,6 +10,7 @@ import { recent, tick, useRecent } from "../recent.js";
 import { to } from "../router.js";
 import { cameras, can, models } from "../store.js";
 import { cls, html, useEffect, useState } from "../view.js";
+import { Alarms } from "./run/alarms.js";
 import { Events } from "./run/events.js";
 import { whyBlind } from "./run/facts.js";
 import { Large } from "./run/large.js";
@@ -88,7 +89,7 @@ function Overview({ cameras: all, boxRuns, error, onTest }) {
                   ${all.map((camera) => html`<${RunTile} key=${camera.id} camera=${camera} boxRuns=${boxRuns} wish=${wish} onTest=${onTest} />`)}
                 </ul>
               </section>
-              <div class="run__aside"><${Events} cameras=${all} boxRuns=${boxRuns} class="run__events" /></div>
+              <div class="run__aside stack"><${Alarms} cameras=${all} /><${Events} cameras=${all} boxRuns=${boxRuns} class="run__events" /></div>
             </div>`
     }
   </div>`;

@@ -6,30 +6,13 @@ import { Checkbox, Field } from "../../components/field.js";
 import { ErrorNote } from "../../components/panels.js";
 import { showError, toast } from "../../components/toast.js";
 import { t } from "../../i18n.js";
+import { free, slug } from "../../naming.js";
 import { go, to } from "../../router.js";
 import { cameras, models } from "../../store.js";
 import { html, useState } from "../../view.js";
 import { assign } from "./assign.js";
 import { elsewhere, focusWrong, tellSaved } from "./change.js";
 import { FIELDS, loginOf, missing, Probe, SourceForm } from "./source_form.js";
-
-/** "Front door" -> "front-door": what topics and addresses take. */
-export const slug = (name) =>
-  name
-    .toLowerCase()
-    .replaceAll("ß", "ss")
-    .normalize("NFKD")
-    .replace(/\p{Mark}/gu, "")
-    .replace(/[^a-z0-9]+/g, "-")
-    .replace(/^-+|-+$/g, "")
-    .slice(0, 60) || "camera";
-
-/** The id, or with a number where there is one already. */
-export function free(wanted, known) {
-  let id = wanted;
-  for (let n = 2; known.includes(id); n += 1) id = `${wanted}-${n}`;
-  return id;
-}
 
 export function AddCamera({ whole, known, onClose }) {
   const [name, setName] = useState("");
@@ -41,7 +24,7 @@ export function AddCamera({ whole, known, onClose }) {
   const [error, setError] = useState(null);
   const [busy, setBusy] = useState(false);
   const ready = (models.data.value?.models ?? []).filter(({ manifest, versions, source, shadow_of: shadow }) => !shadow && (manifest || versions?.length || source === "settings"));
-  const id = typedId ?? free(slug(name), known);
+  const id = typedId ?? free(slug(name, "camera"), known);
 
   const errors = (where) => {
     const field = where.split(".").at(-1);

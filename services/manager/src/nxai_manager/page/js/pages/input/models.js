@@ -11,7 +11,7 @@ import { html, useEffect, useState } from "../../view.js";
 import { resizeWord } from "../model/words.js";
 import { corners } from "./areas.js";
 import { assign, ownThreshold, setThreshold } from "./assign.js";
-import { useDraft } from "./change.js";
+import { change, useDraft } from "./change.js";
 import { hasPicture } from "./facts.js";
 import { Behind, SaveBar } from "./save_bar.js";
 import { Still } from "./still.js";
@@ -21,7 +21,7 @@ export function Models({ camera, may }) {
   const [under, setUnder] = useState(new Map()); // model -> what it shall be, until the box says so
   const told = models.data.value;
   const known = told?.models.filter(({ shadow_of: shadow, model }) => !shadow && model) ?? [];
-  const change = async (model, on) => {
+  const choose = async (model, on) => {
     setUnder((now) => new Map(now).set(model, on));
     try {
       await assign(model, camera.id, on);
@@ -44,12 +44,13 @@ export function Models({ camera, may }) {
                 ${known.map((one) => {
                   const on = under.get(one.model) ?? camera.models.includes(one.model);
                   return html`<li key=${one.model}>
-                    <${Checkbox} label=${one.name} checked=${on} disabled=${!may} onInput=${(checked) => change(one.model, checked)} help=${one.source === "settings" ? t("From settings.json") : t("Imported")} />
+                    <${Checkbox} label=${one.name} checked=${on} disabled=${!may} onInput=${(checked) => choose(one.model, checked)} help=${one.source === "settings" ? t("From settings.json") : t("Imported")} />
                     ${on && one.source === "settings" && camera.models.includes(one.model) && html`<${Threshold} camera=${camera} model=${one} may=${may} onError=${setError} />`}
                   </li>`;
                 })}
               </ul>`
       }
+      ${known.length > 0 && html`<${CameraThreshold} camera=${camera} may=${may} onError=${setError} />`}
     <//>
     ${camera.models.length > 0 && html`<${Seen} camera=${camera} may=${may} />`}
   </div>`;
@@ -66,6 +67,20 @@ function Threshold({ camera, model, may, onError }) {
   return html`<div class="input__threshold">
     <${Switch} label=${t("Own threshold on this camera")} checked=${own !== null} disabled=${!may} onInput=${(on) => set(on ? typed : null)} help=${own === null && usual !== undefined ? t("As the model says: {n}", { n: score(usual) }) : null} />
     ${own !== null && html`<${Slider} label=${t("Lowest confidence")} value=${typed} disabled=${!may} onInput=${setTyped} onCommit=${set} />`}
+  </div>`;
+}
+
+/** Of the camera as a whole: for models that say nothing of their own here, and for imported ones. */
+function CameraThreshold({ camera, may, onError }) {
+  const own = camera.settings.threshold ?? null;
+  const [typed, setTyped] = useState(own ?? 0.5);
+  useEffect(() => {
+    if (own !== null) setTyped(own);
+  }, [own]);
+  const set = (threshold) => change(camera.id, () => ({ threshold })).then(() => onError(null), onError);
+  return html`<div class="input__threshold input__threshold--camera">
+    <${Switch} label=${t("One threshold for this camera")} checked=${own !== null} disabled=${!may} onInput=${(on) => set(on ? typed : null)} help=${t("For imported models, and for those above without a threshold of their own. Home Assistant can move it, too.")} />
+    ${own !== null && html`<${Slider} label=${t("Lowest confidence on this camera")} value=${typed} disabled=${!may} onInput=${setTyped} onCommit=${set} />`}
   </div>`;
 }
 

@@ -51,6 +51,7 @@ export function Doubt({ whole, document, cameras, desk, may }) {
   return html`<${Card}
     title=${t("Upload images with low certainty")}
     icon="images"
+    id="output-pictures"
     lead=${t("Pictures that the model was unsure of make the next model better.")}
     actions=${html`<${Button} size="s" icon="images" href=${to("data", "samples")}>${t("Open the gallery")}<//>`}
     foot=${html`<div class="row row--end">

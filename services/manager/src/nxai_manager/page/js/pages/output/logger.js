@@ -21,6 +21,7 @@ export function Logger({ whole, document, desk, may }) {
   return html`<${Card}
     title=${t("Data logger")}
     icon="database"
+    id="output-logger"
     lead=${t("Every result is kept on this box, for charts, tables and downloads.")}
     actions=${html`<${Button} size="s" icon="chart-line" href=${to("data")}>${t("Open the data")}<//>`}
   >

@@ -11,7 +11,7 @@ export function Messages({ whole, document, outputs, desk, may }) {
   const { nx_output: nx, events } = outputs;
   const save = (changes) => desk.save({ outputs: changes });
   const off = !may;
-  return html`<${Card} title=${t("Messages")} icon="send" lead=${t("Saved as you change it; it is in force a moment later.")}>
+  return html`<${Card} title=${t("Messages")} icon="file-json" id="output-messages" lead=${t("Saved as you change it; it is in force a moment later.")}>
     <div class="output__options">
       <section class="output__option">
         <${Switch} label=${t("Detections")} checked=${outputs.detections} disabled=${off} onInput=${(on) => save({ detections: on })} help=${t("Flat JSON of every processed frame. The live view and most programs read it.")} />

@@ -17,7 +17,7 @@ export function Sending({ whole, document, desk, may }) {
   }, []);
   const save = (changes) => desk.save({ edge_impulse: { upload: changes } });
   const off = !may;
-  return html`<${Card} title=${t("Sending to Edge Impulse")} icon="upload" lead=${project?.link ? t("Project: {name}", { name: project.link.name }) : null}>
+  return html`<${Card} title=${t("Sending to Edge Impulse")} icon="upload" id="output-sending" lead=${project?.link ? t("Project: {name}", { name: project.link.name }) : null}>
     <div class="output__body">
     ${
       project &&

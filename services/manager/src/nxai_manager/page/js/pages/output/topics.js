@@ -13,6 +13,7 @@ const ABOUT = {
   Detections: { kind: "detections", type: "detections", text: () => t("Flat JSON: counts, boxes in 0..1 and pixels; every processed frame") },
   CameraState: { kind: "states", type: "state", text: () => t("Counts, what is present, frames a second; on change, retained") },
   Event: { kind: "events", type: "event", text: () => t("Start, update and end of what was seen, one id") },
+  Alarm: { kind: "alarms", type: "alarm", text: () => t("A rule holds, still holds, holds no more, one id") },
   Output: { kind: "output", type: "output", text: () => t("The Nx AI Manager's output array, field for field") },
   Snapshot: { text: () => t("JPEG of the last event, retained") },
 };
@@ -31,7 +32,7 @@ export function Topics({ cameras }) {
   const listed = told?.topics.filter((one) => one.camera === chosen) ?? [];
   const options = cameras.map(({ id, name }) => ({ value: id, label: name }));
 
-  return html`<${Card} title=${t("MQTT topics")} icon="radio-tower" lead=${t("Any program that may read the broker gets these: Home Assistant, Node-RED, your own.")}>
+  return html`<${Card} title=${t("MQTT topics")} icon="radio-tower" id="output-topics" lead=${t("Any program that may read the broker gets these: Home Assistant, Node-RED, your own.")}>
     ${
       options.length > 1 &&
       (options.length <= 4

@@ -9,6 +9,7 @@ import { useTitle } from "../../title.js";
 import { go, to } from "../../router.js";
 import { html, useLayoutEffect } from "../../view.js";
 import { CountTable, Lines } from "./counts.js";
+import { Alarms } from "./alarms.js";
 import { Events } from "./events.js";
 import { modelStatus, whyBlind } from "./facts.js";
 import { boxes, labels, pictures } from "./quality.js";
@@ -128,6 +129,7 @@ export function Large({ id, cameras, boxRuns, onTest }) {
           />
           <p class="run__link"><a class="small" href=${to("input", id)}>${t("Camera settings")}</a></p>
         <//>
+        <${Alarms} cameras=${cameras} only=${id} />
         <${Events} key=${id} cameras=${cameras} boxRuns=${boxRuns} only=${id} />
       </div>
     </div>
