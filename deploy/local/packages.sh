@@ -3,7 +3,7 @@
 # machine lacks.
 # Without root it says the one command to type instead.
 #
-#   packages.sh run|test|compose
+#   packages.sh run|test|compose|home-assistant
 set -euo pipefail
 
 export DEBIAN_FRONTEND=noninteractive
@@ -40,6 +40,11 @@ if [ "$1" = test ]; then
         gstreamer1.0-libav; do
         package "$name"
     done
+fi
+
+# The Debian that Home Assistant runs in.
+if [ "$1" = home-assistant ]; then
+    command_of debootstrap debootstrap
 fi
 
 # A machine where an engine answers needs none of these; elsewhere root starts its own.

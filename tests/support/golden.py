@@ -320,6 +320,8 @@ EXAMPLES: Final[tuple[Message, ...]] = (
         last_detection=AT,
         fps=15.0,
         latency_ms=4.2,
+        latency_p50_ms=4.1,
+        latency_p95_ms=7.9,
     ),
     outputs.Rehearsal(
         camera="front",

@@ -17,11 +17,16 @@ from nxai_common.contracts.outputs import CameraState, Detections, Event, Output
 from nxai_common.contracts.processors import Work
 from nxai_common.runtime import Report, Stop
 from nxai_publisher.adapters.group_commit import GroupCommit
+from nxai_publisher.adapters.outlets import outlets
 from nxai_publisher.adapters.query_desk import QueryDesk
+from nxai_publisher.adapters.secrets_directory import SecretsDirectory
 from nxai_publisher.adapters.sql_archive import SqlArchive
 from nxai_publisher.adapters.sql_database import database_url
 from nxai_publisher.adapters.sql_logger import SqlLogger
+from nxai_publisher.adapters.sqlite_outbox import SqliteOutbox
 from nxai_publisher.answers import Answers
+from nxai_publisher.despatch import Despatch
+from nxai_publisher.sending import Senders
 from nxai_publisher.service import Clock, Publisher
 from nxai_publisher.settings import PublisherSettings
 from support.waiting import wait_for
@@ -48,6 +53,7 @@ class World:
     inbox: Inbox
     service: Publisher
     database: Path
+    folder: Path
     received: list[Message] = field(default_factory=list)
 
     def send(self, *messages: Message) -> None:
@@ -105,6 +111,13 @@ def publisher(
     url = database_url(f"sqlite:///{database}")
     store, archive = SqlLogger(url), SqlArchive(url, readers=2, limit_s=10)
     stop = Stop()
+    outbox = SqliteOutbox(folder / "data" / "outbox.db", device="box")
+    open_outlet = outlets(
+        device="box",
+        secrets=SecretsDirectory(folder / "secrets"),
+        files=folder / "files",
+        durability="process-crash",
+    )
     subscribed = threading.Event()  # the first beat comes behind both subscriptions
     with (
         MemoryBus(broker) as outside,
@@ -112,6 +125,8 @@ def publisher(
         GroupCommit(store) as log,
         QueryDesk(Answers(archive, log).answer) as desk,
         archive,
+        GroupCommit(outbox, about="outbox", prune_every_s=0.05) as outbox_log,
+        Senders(outbox, open_outlet) as senders,
         closing(
             outside.subscribe(
                 *(
@@ -124,11 +139,17 @@ def publisher(
         if desired is not None:
             outside.publish(desired)
         service = Publisher(
-            PublisherSettings(**settings), bus, subscribed.set, log, desk, clock or Clock()
+            PublisherSettings(**settings),
+            bus,
+            subscribed.set,
+            log,
+            desk,
+            clock or Clock(),
+            despatch=Despatch(outbox, outbox_log, senders),
         )
         thread = threading.Thread(target=service.run, args=(stop,))
         thread.start()
-        world = World(broker, outside, inbox, service, database)
+        world = World(broker, outside, inbox, service, database, folder)
         try:
             wait_for(subscribed.is_set, what="subscriptions")
             if desired is not None:

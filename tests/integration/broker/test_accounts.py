@@ -130,6 +130,7 @@ READS = {
     | {"log of a worker", "restart"},
     "publisher": {"result", "state", "event", "model", "snapshot", "deployment", "progress"}
     | {"command to publisher", "answer", "manifest", "done", "discovery", "entity", "press"}
+    | {"alarm"}
     | of_all("status of")
     | of_all("configuration of"),
     "manager": {"preview", "snapshot", "detections", "output", "state", "event", "alarm", "test"}

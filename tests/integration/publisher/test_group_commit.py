@@ -3,6 +3,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 from sqlalchemy.engine import URL
@@ -20,6 +21,8 @@ from nxai_publisher.core.rows import LoggedResult, logged
 from nxai_publisher.ports import StorageUnavailable, Written
 from support.results import SECOND_US, START_US, result
 from support.waiting import wait_for
+
+ResultCommit: TypeAlias = GroupCommit[LoggedResult, LoggerOptions]
 
 ON = LoggerOptions(keep_days=36_500)
 OFF = LoggerOptions(enabled=False)
@@ -68,13 +71,13 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def running(url: URL, options: LoggerOptions = ON, bound: int = 1000) -> Iterator[GroupCommit]:
+def running(url: URL, options: LoggerOptions = ON, bound: int = 1000) -> Iterator[ResultCommit]:
     with GroupCommit(SqlLogger(url), bound=bound, wall_us=lambda: START_US) as log:
         log.configure(options)
         yield log
 
 
-def trouble(log: GroupCommit) -> Problem:
+def trouble(log: ResultCommit) -> Problem:
     problem = wait_for(lambda: log.problem)
     assert problem is not None
     return problem
@@ -214,7 +217,7 @@ def test_a_copy_that_comes_during_a_failing_commit_does_not_either(
 ) -> None:
     first, copy = Delivered(0), Delivered(0, owed=False)
     write = SqlLogger.write
-    logs: list[GroupCommit] = []
+    logs: list[ResultCommit] = []
 
     def fail_once(*_: object) -> Written:
         monkeypatch.setattr(SqlLogger, "write", write)

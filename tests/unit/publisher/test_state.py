@@ -2,7 +2,7 @@ from datetime import timedelta
 
 from nxai_common.contracts.outputs import CameraState
 from nxai_publisher.core.detections import utc
-from nxai_publisher.core.state import FORGET_AFTER, CameraView
+from nxai_publisher.core.state import FORGET_AFTER, LATENCIES, CameraView
 from support.results import SECOND_US, START_US
 
 EVERY_S = 10.0
@@ -59,6 +59,17 @@ def test_the_heartbeat_is_due_without_any_change() -> None:
     tell(view, 10.0)
     assert not view.due(19.9, EVERY_S)
     assert view.due(20.0, EVERY_S)
+
+
+def test_latency_is_told_as_mean_and_percentiles_of_the_last_ones() -> None:
+    view = CameraView("front", 0.0)
+    for number in range(LATENCIES + 100):
+        view.observe(START_US, latency_ms=max(0, number - 99), uncertain=False, found=True)
+    state = tell(view, EVERY_S)
+    assert (state.latency_ms, state.latency_p50_ms, state.latency_p95_ms) == (1000.5, 1001, 1900)
+    view.observe(START_US, latency_ms=7.0, uncertain=False, found=True)
+    state = tell(view, 2 * EVERY_S)
+    assert (state.latency_ms, state.latency_p50_ms, state.latency_p95_ms) == (7.0, 7.0, 7.0)
 
 
 def test_fps_and_latency_are_those_of_the_last_heartbeat() -> None:

@@ -1,7 +1,7 @@
 """Composition root of the publisher, and its command line.
 
 `nxai-publisher` runs the service; `nxai-publisher export` and `nxai-publisher counts` read the
-data logger.
+data logger, `nxai-publisher rejected` the outbox.
 """
 
 import argparse
@@ -14,6 +14,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Final
 
+import orjson
 from sqlalchemy.engine import URL
 
 from nxai_common.bus.ports import Bus
@@ -28,20 +29,30 @@ from nxai_common.runtime import (
 )
 from nxai_common.settings import load
 from nxai_publisher.adapters.group_commit import GroupCommit
+from nxai_publisher.adapters.outlets import outlets
 from nxai_publisher.adapters.query_desk import THREADS, QueryDesk
+from nxai_publisher.adapters.secrets_directory import SecretsDirectory
 from nxai_publisher.adapters.sql_archive import SqlArchive
 from nxai_publisher.adapters.sql_database import database_url, is_sqlite
 from nxai_publisher.adapters.sql_logger import SqlLogger
+from nxai_publisher.adapters.sqlite_outbox import SqliteOutbox, refused_in
 from nxai_publisher.answers import Answers
 from nxai_publisher.core.export import Format, counts_as_text, results_as_text
+from nxai_publisher.despatch import Despatch
+from nxai_publisher.home_assistant import HomeAssistant
 from nxai_publisher.ports import StorageUnavailable
+from nxai_publisher.sending import Senders
 from nxai_publisher.service import Publisher
 from nxai_publisher.settings import PublisherSettings
 
 COMMANDS: Final = {
     "export": "print the stored results, in the order of time",
     "counts": "print the stored counts per minute, camera, model and label",
+    "rejected": "print what destinations refused for good, and why, as lines of JSON",
 }
+OUTBOX_PRUNE_EVERY_S: Final = 1.0
+"""What all destinations have got goes, and how far they are is written down: a kill costs as much
+sent twice."""
 QUESTION_LIMIT_S: Final = 4.0
 """The page waits five seconds for an answer; one that says what to ask instead shall be in time."""
 END_OF_TIME_US: Final = 253_402_300_800_000_000
@@ -51,6 +62,8 @@ END_OF_TIME_US: Final = 253_402_300_800_000_000
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the service or a command; return the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments and arguments[0] == "rejected":
+        return read_rejected(arguments)
     if arguments and arguments[0] in COMMANDS:
         return read_log(arguments)
     return run_service(PublisherSettings, build, arguments, commands=COMMANDS)
@@ -62,12 +75,37 @@ def build(settings: PublisherSettings, bus: Bus, beat: Beat) -> Iterator[Service
     database = database_of(settings)
     store = SqlLogger(database, durability=settings.durability)
     archive = SqlArchive(database, readers=THREADS, limit_s=QUESTION_LIMIT_S)
+    outbox = SqliteOutbox(outbox_of(settings), device=bus.device, durability=settings.durability)
+    secrets = SecretsDirectory(settings.secrets_dir)
+    open_outlet = outlets(
+        device=bus.device,
+        secrets=secrets,
+        files=settings.files_dir or settings.run_dir / "data" / "files",
+        durability=settings.durability,
+    )
     with (
         GroupCommit(store, bound=settings.hold_results) as result_log,
         QueryDesk(Answers(archive, result_log).answer) as desk,
         archive,  # closed first: questions under way end, and the desk need not wait for them
+        GroupCommit(
+            outbox,
+            about="outbox",
+            bound=settings.hold_results,
+            prune_every_s=OUTBOX_PRUNE_EVERY_S,
+        ) as outbox_log,
+        Senders(outbox, open_outlet) as senders,
+        HomeAssistant(settings, bus, secrets.read) as home_assistant,
     ):
-        yield Publisher(settings, bus, beat, result_log, desk, folder=folder_of(database))
+        yield Publisher(
+            settings,
+            bus,
+            beat,
+            result_log,
+            desk,
+            despatch=Despatch(outbox, outbox_log, senders),
+            folder=folder_of(database),
+            besides=(home_assistant,),
+        )
 
 
 def database_of(settings: PublisherSettings) -> URL:
@@ -98,6 +136,11 @@ def database_of(settings: PublisherSettings) -> URL:
     return url.set(password=password)
 
 
+def outbox_of(settings: PublisherSettings) -> Path:
+    """Return where the file of the outbox lies."""
+    return (settings.outbox or settings.run_dir / "data" / "outbox.db").resolve()
+
+
 def folder_of(database: URL) -> Path | None:
     """Return where the data logger's file lies; None: it is on a server."""
     return Path(database.database or "").parent if is_sqlite(database) else None
@@ -114,6 +157,30 @@ def read_log(argv: Sequence[str]) -> int:
         )
         with SqlArchive(url) as archive:
             _print(options, archive)
+    except ConfigurationError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - a command's answer
+        return EXIT_CONFIGURATION
+    except StorageUnavailable as error:
+        print(error, file=sys.stderr)  # noqa: T201 - a command's answer
+        return EXIT_CRASHED
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the exit complains
+    return EXIT_OK
+
+
+def read_rejected(argv: Sequence[str]) -> int:
+    """Run `rejected`; return the exit code."""
+    parser = argparse.ArgumentParser(prog="nxai-publisher rejected", allow_abbrev=False)
+    parser.add_argument("--destination", help="only of this one")
+    parser.add_argument(
+        "--outbox", type=Path, metavar="FILE", help="default: as NXAI_PUBLISHER_OUTBOX says"
+    )
+    options = parser.parse_args(argv[1:])
+    try:
+        for one in refused_in(options.outbox or outbox_of(load(PublisherSettings))):
+            if options.destination in (None, one["destination"]):
+                sys.stdout.write(f"{orjson.dumps(one).decode()}\n")
+        sys.stdout.flush()
     except ConfigurationError as error:
         print(error, file=sys.stderr)  # noqa: T201 - a command's answer
         return EXIT_CONFIGURATION
@@ -143,6 +210,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="nxai-publisher", allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", required=True)
     for name, text in COMMANDS.items():
+        if name == "rejected":
+            continue  # it has a parser of its own
         command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
         command.add_argument(
             "--since",

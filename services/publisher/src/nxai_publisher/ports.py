@@ -1,8 +1,8 @@
 """What the publisher needs of the world outside, besides the bus."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias, TypeVar
 
 from nxai_common.bus.ports import Delivery
 from nxai_common.contracts.base import Message
@@ -10,12 +10,38 @@ from nxai_common.contracts.configuration import LoggerOptions
 from nxai_common.contracts.status import Problem
 from nxai_common.errors import RejectedError, TransientError
 from nxai_publisher.core.charts import Span
+from nxai_publisher.core.drafts import Posted
+from nxai_publisher.core.entries import Entry, Keeping, Refused, Wanted
+from nxai_publisher.core.groups import Grouping
 from nxai_publisher.core.questions import ResultQuery, Step
+from nxai_publisher.core.queues import Tally
 from nxai_publisher.core.rows import LoggedResult, Row
 
 
 class StorageUnavailable(TransientError):  # noqa: N818 - named for the state, as its siblings
-    """The data logger's database takes nothing for now; the message says why and what to do."""
+    """A database of ours takes nothing for now; the message says why and what to do."""
+
+
+class DestinationUnavailable(TransientError):  # noqa: N818 - named for the state, as its siblings
+    """A destination takes nothing for now; the message says why and what to do."""
+
+    def __init__(self, reason: str, retry_after_s: float | None = None) -> None:
+        """Say why.
+
+        Args:
+            reason: For a person.
+            retry_after_s: Set when it said how long to wait.
+        """
+        super().__init__(reason)
+        self.retry_after_s = retry_after_s
+
+
+class EntriesRefused(RejectedError):  # noqa: N818 - named for the thing refused
+    """A destination will never take what it was given together."""
+
+
+class SecretUnavailable(DestinationUnavailable):
+    """A secret cannot be read, or is not for this destination."""
 
 
 class QuestionTooLarge(RejectedError):  # noqa: N818 - named for the thing refused
@@ -44,16 +70,38 @@ class Pruned:
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """How much the data logger holds."""
+    """How much the data logger holds, or the outbox."""
 
     rows: int
-    """Results; at most a minute's of each camera too many."""
+    """Results (of the data logger at most a minute's of each camera too many)."""
     size_mb: float
     """Room that it takes on the disk, in millions of bytes."""
 
 
-class ResultStore(Protocol):
-    """Keeps results for good. Used by one thread.
+class Keyed(Protocol):
+    """What is stored together, once."""
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Identity; what is delivered again has the same."""
+        ...
+
+
+class Switch(Protocol):
+    """Options of a store."""
+
+    @property
+    def enabled(self) -> bool:
+        """Whether anything is to be stored."""
+        ...
+
+
+Item_contra = TypeVar("Item_contra", bound=Keyed, contravariant=True)
+Options_contra = TypeVar("Options_contra", bound=Switch, contravariant=True)
+
+
+class Store(Protocol[Item_contra, Options_contra]):
+    """Keeps things for good. Written to by one thread.
 
     Life: `open` (again after each StorageUnavailable), `write`, `prune` and `measure` any number
     of times, `close`.
@@ -67,10 +115,10 @@ class ResultStore(Protocol):
         """
         ...
 
-    def write(self, results: Sequence[LoggedResult]) -> Written:
+    def write(self, items: Sequence[Item_contra], /) -> Written:
         """Store all in one transaction; when it returns they survive a crash of this process.
 
-        A result that is stored already is left alone and not counted twice in the roll-ups.
+        What is stored already is left alone (a result is not counted twice in the roll-ups).
 
         Raises:
             StorageUnavailable: nothing, or everything, was stored. Writing the same again is
@@ -78,7 +126,7 @@ class ResultStore(Protocol):
         """
         ...
 
-    def prune(self, options: LoggerOptions, now_us: int) -> Pruned:
+    def prune(self, options: Options_contra, now_us: int) -> Pruned:
         """Delete one slice of what is too old or too much, oldest first.
 
         Takes tens of milliseconds, so that live results never wait long.
@@ -101,9 +149,12 @@ class ResultStore(Protocol):
         ...
 
 
+ResultStore: TypeAlias = Store[LoggedResult, LoggerOptions]
+
+
 @dataclass(frozen=True, slots=True)
 class LogStatistics:
-    """Ever-growing counts of the data logger."""
+    """Ever-growing counts of the data logger, or of the outbox."""
 
     stored: int = 0
     duplicates: int = 0
@@ -115,19 +166,19 @@ class LogStatistics:
     failures: int = 0
 
 
-class ResultLog(Protocol):
-    """Stores results in the background and acknowledges them when they are safe."""
+class Log(Protocol[Item_contra, Options_contra]):
+    """Stores things in the background and acknowledges them when they are safe."""
 
-    def offer(self, result: LoggedResult, delivery: Delivery[Message]) -> bool:
-        """Take a result; it is acknowledged once it is stored. False when too many are held."""
+    def offer(self, item: Item_contra, delivery: Delivery[Message], /) -> bool:
+        """Take an item; it is acknowledged once it is stored. False when too many are held."""
         ...
 
-    def configure(self, options: LoggerOptions, *, prune: bool = True) -> None:
+    def configure(self, options: Options_contra, *, prune: bool = True) -> None:
         """Change retention, start or stop storing.
 
         Args:
             options: What is wanted.
-            prune: False: delete nothing, for nobody has said yet how long results are kept.
+            prune: False: delete nothing, for nobody has said yet how long to keep it.
         """
         ...
 
@@ -138,7 +189,7 @@ class ResultLog(Protocol):
 
     @property
     def held(self) -> int:
-        """Results that wait to be stored."""
+        """Items that wait to be stored."""
         ...
 
     @property
@@ -148,13 +199,17 @@ class ResultLog(Protocol):
 
     @property
     def enabled(self) -> bool:
-        """Whether results are to be stored."""
+        """Whether anything is to be stored."""
         ...
 
     @property
     def holding(self) -> Holding | None:
-        """How much is stored, as it was a minute ago; None: not known yet."""
+        """How much is stored, as it was after the last round of retention; None: not known yet."""
         ...
+
+
+ResultLog: TypeAlias = Log[LoggedResult, LoggerOptions]
+OutboxLog: TypeAlias = Log[Posted, Keeping]
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,4 +310,112 @@ class Desk(Protocol):
     @property
     def refused(self) -> int:
         """Questions not looked into, because too many waited."""
+        ...
+
+
+class Besides(Protocol):
+    """What works beside the loop, from a thread of its own."""
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What a person should know."""
+        ...
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """Ever-growing counts."""
+        ...
+
+
+class Outbox(Protocol):
+    """What waits for destinations. Used by several threads."""
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is anything of it, also of an earlier run."""
+        ...
+
+    def choose(self, wanted: Sequence[Wanted]) -> None:
+        """Say who wants what from now on.
+
+        Who is new begins with what comes next; of who is left out nothing is known any more.
+        """
+        ...
+
+    def fetch(self, destination: str, limit: int, *, holding: bool) -> list[Entry]:
+        """Return the next entries for a destination, oldest first.
+
+        Only a part of the outbox is looked through; where it has none, and there is more, `wait`
+        returns at once.
+
+        Args:
+            destination: For whom.
+            limit: So many at most.
+            holding: Whether its sender has any in hand.
+
+        Raises:
+            StorageUnavailable: not now.
+        """
+        ...
+
+    def done(
+        self,
+        destination: str,
+        entries: Sequence[Entry],
+        refused: Sequence[Refused] = (),
+        *,
+        holding: bool,
+        now_us: int = 0,
+    ) -> None:
+        """Say that entries were sent, but for those refused.
+
+        Args:
+            destination: Of whom.
+            entries: In order, from the first that was fetched.
+            refused: Those of them that it will never take.
+            holding: Whether its sender has more of what it fetched.
+            now_us: Unix microseconds.
+        """
+        ...
+
+    def put_back(self, destination: str, entries: Sequence[Entry]) -> None:
+        """Say that entries, all that were fetched and are not done, could not be sent."""
+        ...
+
+    def wait(self, destination: str, timeout: float) -> None:
+        """Return when there may be something to fetch, or after `timeout` seconds."""
+        ...
+
+    def rouse(self) -> None:
+        """Let whoever waits look again."""
+        ...
+
+    def tally(self, destination: str) -> Tally:
+        """Return the counts of a destination."""
+        ...
+
+
+class Outlet(Protocol):
+    """The way to one destination. Used by one thread, but for `interrupt`."""
+
+    @property
+    def grouping(self) -> Grouping:
+        """What leaves together."""
+        ...
+
+    def send(self, entries: Sequence[Entry], /) -> Sequence[Refused]:
+        """Hand over; return those that will never be taken.
+
+        Raises:
+            DestinationUnavailable: nobody knows what arrived; the same is to be sent again.
+            EntriesRefused: none was taken, and all together never will be.
+        """
+        ...
+
+    def interrupt(self) -> None:
+        """Let a `send` that is under way end soon, from another thread."""
+        ...
+
+    def close(self) -> None:
+        """Hang up."""
         ...

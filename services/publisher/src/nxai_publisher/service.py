@@ -3,12 +3,13 @@
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from nxai_common import tracing
 from nxai_common.bus.ports import Bus, Cleared, Delivery, Inbox, Subscription
 from nxai_common.contracts.alarms import Alarm, AlarmPhase
 from nxai_common.contracts.base import Message
@@ -22,6 +23,7 @@ from nxai_common.runtime import Beat, Report, Stop
 from nxai_publisher.answers import QUESTIONS
 from nxai_publisher.core.alarms import AlarmChange, AlarmWatch
 from nxai_publisher.core.detections import latency_ms, objects_among, utc
+from nxai_publisher.core.drafts import Draft, occasional, of_frame
 from nxai_publisher.core.events import MICROSECONDS, EventChange, EventTracker
 from nxai_publisher.core.frame_outputs import frame_detections, frame_output, rehearsal_of
 from nxai_publisher.core.gathering import Gathered
@@ -30,7 +32,9 @@ from nxai_publisher.core.processing import Asked, Processing
 from nxai_publisher.core.rows import logged
 from nxai_publisher.core.seen import SeenResults
 from nxai_publisher.core.state import CameraView
-from nxai_publisher.ports import Desk, ResultLog
+from nxai_publisher.despatch import Despatch
+from nxai_publisher.joint import parts_of
+from nxai_publisher.ports import Besides, Desk, ResultLog
 from nxai_publisher.settings import PublisherSettings
 
 log = logging.getLogger(__name__)
@@ -87,7 +91,7 @@ class _Camera:
 class Publisher:
     """Implements the runtime's `Service`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that it works with
         self,
         settings: PublisherSettings,
         bus: Bus,
@@ -96,7 +100,9 @@ class Publisher:
         desk: Desk,
         clock: Clock = Clock(),
         *,
+        despatch: Despatch,
         folder: Path | None = None,
+        besides: Sequence[Besides] = (),
     ) -> None:
         """Prepare.
 
@@ -107,7 +113,9 @@ class Publisher:
             result_log: Stores results.
             desk: Answers questions to the data logger.
             clock: Where time comes from.
+            despatch: Sends to destinations.
             folder: Of the data logger, when it is a file: its disk is the one that may fill up.
+            besides: What works beside the loop, to be reported of.
         """
         self._settings = settings
         self._bus = bus
@@ -115,7 +123,11 @@ class Publisher:
         self._log = result_log
         self._desk = desk
         self._clock = clock
+        self._despatch = despatch
+        self._drafts: list[Draft] = []
+        """For destinations: what was said since the last were posted, but for what frames give."""
         self._folder = folder
+        self._besides = tuple(besides)
         self._configuration = PublisherConfiguration(revision="")
         self._configured = False
         self._revision = self._configuration.revision
@@ -139,7 +151,7 @@ class Publisher:
             early = self._await_configuration(stop, intake, earlier)
             while not stop.is_set():
                 self._beat()
-                trouble = self._log.problem is not None
+                trouble = self._log.problem is not None or self._despatch.stuck
                 wait_s = self._patience_s()
                 for received in early or intake.receive(trouble=trouble, wait_s=wait_s):
                     if self._handle(received):
@@ -148,9 +160,11 @@ class Publisher:
                 if self._let_go():
                     intake.caught_up()
                 self._tick(earlier)
+                self._post_loose()
             for result, (delivery, live_only) in self._processing.flush():
                 self._settle(result, delivery, live_only=live_only)
         self._say_goodbye()
+        self._post_loose()
 
     def report(self) -> Report:
         """Return how it goes."""
@@ -160,7 +174,9 @@ class Publisher:
         return Report(
             problems=(
                 *(() if problem is None else (problem,)),
+                *self._despatch.problems,
                 *self._processing.problems(),
+                *(problem for part in self._besides for problem in part.problems),
             ),
             counters={
                 **{name: self._counters[name] for name in _COUNTERS},
@@ -173,11 +189,13 @@ class Publisher:
                 "log_held": self._log.held,
                 "questions": self._desk.answered,
                 "questions_refused": self._desk.refused,
+                **self._despatch.counters,
                 "processors_asked": processed.asked,
                 "processors_answered": processed.answered,
                 "processors_late": processed.late,
                 "processors_strange": processed.strange,
                 "processors_passed": processed.passed,
+                **{name: n for part in self._besides for name, n in part.counters.items()},
             },
             gauges=self._gauges(),
             configuration_revision=self._revision,
@@ -189,6 +207,7 @@ class Publisher:
             "results_held": self._log.held,
             "questions_waiting": self._desk.waiting,
             "processors_waiting": self._processing.held,
+            **self._despatch.gauges,
         }
         holding = self._log.holding
         if holding is not None:
@@ -220,17 +239,48 @@ class Publisher:
         if result.test or not self._admit(result):
             delivery.acknowledge()
             return False
+        steps = tracing.go_on(
+            "publisher", result.traceparent, since=delivery.received_at, first="queue"
+        )
+        steps.step("decide")
         seen = observe(result)
         now_us = self._clock.wall_us()
+        steps.step("emit")
         newest = self._go_live(result, seen, now_us)
+        steps.step("log")
         if live_only:
+            self._post_loose()
             return False
-        if self._configuration.logger.enabled:
-            latency = latency_ms(result.captured_at_us, now_us)
-            self._log.offer(logged(result, seen, latency), delivery)
-        else:
-            delivery.acknowledge()
+        self._keep(result, seen, delivery, now_us)
+        steps.close(camera=result.camera, model=result.model, objects=seen.total)
         return newest
+
+    def _keep(
+        self, result: InferenceResult, seen: Observation, delivery: Delivery[Message], now_us: int
+    ) -> None:
+        """Hand a result to the data logger and to the outbox, as far as they want it."""
+        drafts, self._drafts = self._drafts, []
+        camera = self._camera(result.camera)
+        if camera is not None:
+            wants, device = self._despatch.wants, self._bus.device
+            wanted, settings = self._configuration, camera.settings
+            drafts[:0] = of_frame(
+                result, seen, wanted, settings, wants, device=device, now_us=now_us
+            )
+        stores = self._configuration.logger.enabled
+        parts = parts_of(delivery, stores + bool(drafts))
+        if stores:
+            latency = latency_ms(result.captured_at_us, now_us)
+            self._log.offer(logged(result, seen, latency), next(parts))
+        if drafts:
+            key = (result.camera, result.model, result.stream, result.sequence)
+            self._despatch.post(drafts, (*key, result.captured_at_us), next(parts))
+
+    def _post_loose(self) -> None:
+        """Hand to the outbox what was said for no result in hand."""
+        if self._drafts:
+            drafts, self._drafts = self._drafts, []
+            self._despatch.post_loose(drafts)
 
     # -- external processors --------------------------------------------------------------------
 
@@ -466,6 +516,9 @@ class Publisher:
             self._complain(str(error))
             return False
         self._counters[counter] += 1
+        draft = occasional(message, self._clock.wall_us(), self._despatch.wants)
+        if draft is not None:
+            self._drafts.append(draft)
         return True
 
     def _refuse(self, result: InferenceResult, reason: str) -> None:
@@ -597,6 +650,8 @@ class Publisher:
         self._configuration = wanted
         self._configured = True
         self._log.configure(wanted.logger)
+        self._post_loose()  # as they were configured when it was said
+        self._despatch.configure(wanted.destinations, wanted.outbox)
         self._processing.configure(wanted.processors)
         self._keep_alarms()
         cameras = {camera.id: camera for camera in wanted.cameras if camera.enabled}

@@ -1,7 +1,8 @@
-"""The logger's thread: takes all that waits, stores it in one transaction, then acknowledges.
+"""A thread that takes all that waits, stores it in one transaction, then acknowledges.
 
-While the database takes nothing, results are held unacknowledged (a bounded number) and tried
-again with back-off; whatever else the service does goes on.
+The data logger has one, and so has the outbox. While its database takes nothing, results are held
+unacknowledged (a bounded number) and tried again with back-off; whatever else the service does
+goes on.
 """
 
 import logging
@@ -11,21 +12,21 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Generic, Self, TypeVar
 
 from nxai_common.bus.ports import Delivery
 from nxai_common.contracts.base import Message
-from nxai_common.contracts.configuration import LoggerOptions
 from nxai_common.contracts.status import Problem
 from nxai_common.errors import ConfigurationError
 from nxai_common.retry import RetryPolicy
-from nxai_publisher.core.rows import LoggedResult
 from nxai_publisher.ports import (
     Holding,
+    Keyed,
     LogStatistics,
     Pruned,
-    ResultStore,
     StorageUnavailable,
+    Store,
+    Switch,
 )
 
 log = logging.getLogger(__name__)
@@ -45,41 +46,51 @@ GOODBYE_S: Final = 10.0
 """For the last commit when the service stops."""
 
 
+Item = TypeVar("Item", bound=Keyed)
+Options = TypeVar("Options", bound=Switch)
+
+
 @dataclass(slots=True)
-class _Held:
-    result: LoggedResult
+class _Held(Generic[Item]):
+    item: Item
     delivery: Delivery[Message]
 
 
-class GroupCommit:
-    """Hands results to a `ResultStore` from one thread of its own (context manager).
+class GroupCommit(Generic[Item, Options]):
+    """Hands items to a `Store` from one thread of its own (context manager).
 
-    The store is opened when the configuration says that the logger is on, and not before.
+    The store is opened when the configuration says that it is wanted, and not before.
     """
 
     def __init__(
         self,
-        store: ResultStore,
+        store: Store[Item, Options],
         *,
+        about: str = "data logger",
         bound: int = 10_000,
+        prune_every_s: float | None = None,
         rng: random.Random | None = None,
         wall_us: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
         """Prepare; the thread starts on entering.
 
         Args:
-            store: Where results go; used by our thread alone.
-            bound: Results held at most.
+            store: Where items go; written to by our thread alone.
+            about: What it is, for people.
+            bound: Items held at most.
+            prune_every_s: Between two rounds of retention; None: as for the data logger.
             rng: For the jitter of retries.
             wall_us: Unix microseconds.
         """
         self._store = store
-        self._options = LoggerOptions(enabled=False)
+        self._about = about
+        self._options: Options | None = None
         self._bound = bound
+        self._prune_every_s = prune_every_s
         self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
         self._wall_us = wall_us
-        self._waiting: dict[tuple[object, ...], _Held] = {}
-        """In order of arrival, each result once."""
+        self._waiting: dict[tuple[object, ...], _Held[Item]] = {}
+        """In order of arrival, each item once."""
         self._condition = threading.Condition()
         self._closing = False
         self._problem: Problem | None = None
@@ -88,7 +99,7 @@ class GroupCommit:
         self._holding: Holding | None = None
         self._may_prune = False
         self._prune_at = 0.0
-        self._thread = threading.Thread(target=self._run, name="logger", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=about, daemon=True)
 
     def __enter__(self) -> Self:
         """Start the thread."""
@@ -107,20 +118,20 @@ class GroupCommit:
             self._condition.notify()
         self._thread.join(GOODBYE_S)
 
-    def offer(self, result: LoggedResult, delivery: Delivery[Message]) -> bool:
-        """Take a result; it is acknowledged once it is stored. False when too many are held."""
-        key = result.key
+    def offer(self, item: Item, delivery: Delivery[Message], /) -> bool:
+        """Take an item; it is acknowledged once it is stored. False when too many are held."""
+        key = item.key
         with self._condition:
             if len(self._waiting) >= self._bound and key not in self._waiting:
                 self._statistics = replace(self._statistics, left_out=self._statistics.left_out + 1)
                 return False
-            _hold(self._waiting, _Held(result, delivery))
+            _hold(self._waiting, _Held(item, delivery))
             count = len(self._waiting)
             if count in (1, ENOUGH):  # the thread waits for the first, or lingers for a group
                 self._condition.notify()
         return True
 
-    def configure(self, options: LoggerOptions, *, prune: bool = True) -> None:
+    def configure(self, options: Options, *, prune: bool = True) -> None:
         """Change retention, start or stop storing."""
         with self._condition:
             self._options = options
@@ -135,13 +146,13 @@ class GroupCommit:
 
     @property
     def held(self) -> int:
-        """Results that wait to be stored."""
+        """Items that wait to be stored."""
         return len(self._waiting)
 
     @property
     def enabled(self) -> bool:
-        """Whether results are to be stored."""
-        return self._options.enabled
+        """Whether anything is to be stored."""
+        return self._options is not None and self._options.enabled
 
     @property
     def holding(self) -> Holding | None:
@@ -168,9 +179,9 @@ class GroupCommit:
                     self._pause(RETRY.delay(self._attempts, self._rng))
         except BaseException:
             self._problem = Problem(
-                about="data logger", reason="stopped by a fault of this program; see its log"
+                about=self._about, reason="stopped by a fault of this program; see its log"
             )
-            log.exception("the data logger stopped")
+            log.exception("the %s stopped", self._about)
             raise
         finally:
             self._store.close()
@@ -178,12 +189,12 @@ class GroupCommit:
     def _wanted(self) -> bool:
         """Wait until there is a reason to open the store; False when it is time to end."""
         with self._condition:
-            while not self._closing and not self._options.enabled and not self._waiting:
+            while not self._closing and not self.enabled and not self._waiting:
                 self._condition.wait()
             if self._closing:
                 # After a failure there is no time for another try: the broker keeps the results.
                 return bool(self._waiting) and self._problem is None
-            if self._options.enabled or self._problem is None:
+            if self.enabled or self._problem is None:
                 return True
             given_up, self._waiting = self._waiting, {}
         # It failed and was switched off: nobody wants what could not be stored.
@@ -199,7 +210,7 @@ class GroupCommit:
             if batch:
                 self._write(batch)
             if self._problem is not None:
-                log.info("the data logger works again; %d results waited", len(batch))
+                log.info("the %s works again; %d results waited", self._about, len(batch))
                 self._problem = None
                 self._attempts = 0
             if not batch and self._closing:
@@ -207,7 +218,7 @@ class GroupCommit:
             if time.monotonic() >= self._prune_at:
                 self._prune()
 
-    def _take_batch(self) -> list[_Held]:
+    def _take_batch(self) -> list[_Held[Item]]:
         with self._condition:
             if not self._waiting and not self._closing and self._problem is None:
                 self._condition.wait(max(0.0, self._prune_at - time.monotonic()))
@@ -216,9 +227,9 @@ class GroupCommit:
             keys = [key for key, _ in zip(self._waiting, range(LARGEST_BATCH), strict=False)]
             return [self._waiting.pop(key) for key in keys]
 
-    def _write(self, batch: list[_Held]) -> None:
+    def _write(self, batch: list[_Held[Item]]) -> None:
         try:
-            written = self._store.write([held.result for held in batch])
+            written = self._store.write([held.item for held in batch])
         except BaseException:
             self._put_back(batch)
             raise
@@ -231,10 +242,10 @@ class GroupCommit:
             refused=counts.refused + written.refused,
         )
 
-    def _put_back(self, batch: list[_Held]) -> None:
+    def _put_back(self, batch: list[_Held[Item]]) -> None:
         with self._condition:
             newer = self._waiting
-            self._waiting = {held.result.key: held for held in batch}
+            self._waiting = {held.item.key: held for held in batch}
             for held in newer.values():
                 _hold(self._waiting, held)
 
@@ -243,21 +254,24 @@ class GroupCommit:
         with self._condition:
             options = self._options
             may_prune = self._may_prune
-        pruned = self._store.prune(options, self._wall_us()) if may_prune else Pruned(0, more=False)
+        pruned = Pruned(0, more=False)
+        if may_prune and options is not None:
+            pruned = self._store.prune(options, self._wall_us())
         self._count(pruned=self._statistics.pruned + pruned.rows)
         if not pruned.more:
             self._holding = self._store.measure()
         with self._condition:
             if not pruned.more and options is self._options:
-                self._prune_at = time.monotonic() + PRUNE_EVERY_S
+                every_s = PRUNE_EVERY_S if self._prune_every_s is None else self._prune_every_s
+                self._prune_at = time.monotonic() + every_s
 
     def _fail(self, error: Exception) -> None:
         self._attempts += 1
         self._count(failures=self._statistics.failures + 1)
         reason = str(error)
         if self._problem is None or self._problem.reason != reason:
-            log.warning("nothing is stored: %s", reason)
-        self._problem = Problem(about="data logger", reason=reason)
+            log.warning("the %s stores nothing: %s", self._about, reason)
+        self._problem = Problem(about=self._about, reason=reason)
 
     def _pause(self, seconds: float) -> None:
         """Wait before the next try, or until the options change."""
@@ -276,11 +290,11 @@ class GroupCommit:
             self._statistics = replace(self._statistics, **changes)
 
 
-def _hold(waiting: dict[tuple[object, ...], _Held], new: _Held) -> None:
-    """Keep one delivery of each result: the newest of those that the broker waits for."""
-    old = waiting.get(new.result.key)
+def _hold(waiting: dict[tuple[object, ...], _Held[Item]], new: _Held[Item]) -> None:
+    """Keep one delivery of each item: the newest of those that the broker waits for."""
+    old = waiting.get(new.item.key)
     if old is None or new.delivery.owed:
-        waiting[new.result.key] = new
+        waiting[new.item.key] = new
         if old is not None:
             # The broker keeps the newer one. After a reconnect this says nothing; within one
             # connection (sent twice) it would wait for both.

@@ -18,6 +18,7 @@ from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from nxai_common.errors import ConfigurationError
+from nxai_publisher.adapters.sqlite_reasons import sqlite_reason
 from nxai_publisher.core.rows import CONFIDENCE_BINS, QUARTER_S
 from nxai_publisher.ports import StorageUnavailable
 
@@ -91,17 +92,6 @@ RESULT_QUARTERS: Final = _result_sums("result_quarters", "quarter_s")
 LABEL_MINUTES: Final = _label_sums("label_minutes", "minute_s")
 LABEL_QUARTERS: Final = _label_sums("label_quarters", "quarter_s")
 SUMS: Final = (RESULT_MINUTES, RESULT_QUARTERS, LABEL_MINUTES, LABEL_QUARTERS)
-
-_SQLITE_REASONS: Final = {
-    "SQLITE_FULL": "the disk is full; make room there",
-    "SQLITE_BUSY": "another program holds it locked; close that program",
-    "SQLITE_LOCKED": "another program holds it locked; close that program",
-    "SQLITE_CORRUPT": "it is damaged; move it away (a new one is made) or restore a backup",
-    "SQLITE_NOTADB": "this is not an SQLite database; move it away or set another path",
-    "SQLITE_READONLY": "it may not be written; check the owner and rights of file and folder",
-    "SQLITE_CANTOPEN": "it cannot be opened; check the folder and its rights",
-    "SQLITE_IOERR": "reading or writing the disk failed; check the disk",
-}
 
 
 def database_url(text: str) -> URL:
@@ -297,9 +287,8 @@ def pragma(connection: Connection, name: str) -> int:
 def _reason(error: Exception) -> str:
     """Say in one line what is wrong and what to do."""
     original = error.orig if isinstance(error, DBAPIError) else error
-    code = getattr(original, "sqlite_errorname", "")
-    for known, reason in _SQLITE_REASONS.items():
-        if code.startswith(known):
-            return reason
+    reason = sqlite_reason(original)
+    if reason:
+        return reason
     first, *_ = str(original).strip().splitlines() or [type(original).__name__]
     return first

@@ -4,7 +4,8 @@ Counts of two models that both know a label are not added: they look at the same
 larger one is the truth nearer at hand.
 """
 
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -20,6 +21,9 @@ FORGET_AFTER: Final = 6
 """Heartbeats that a model was silent while another spoke: a minute by default, in which one that
 is only loaded again is back."""
 
+LATENCIES: Final = 2000
+"""Half a minute of two models at 30 frames a second; of a longer heartbeat, the last ones."""
+
 _REMEMBERED: Final = ""
 """Stands for the models of an earlier run; no model has an empty id."""
 
@@ -28,6 +32,21 @@ _REMEMBERED: Final = ""
 class _ModelView:
     counts: Mapping[str, int] = field(default_factory=dict)
     present: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class _Latency:
+    mean_ms: float = 0.0
+    p50_ms: float = 0.0
+    p95_ms: float = 0.0
+
+
+def _latency_of(measured_ms: Collection[float]) -> _Latency:
+    ordered = sorted(measured_ms)
+    last = len(ordered) - 1
+    return _Latency(
+        sum(ordered) / len(ordered), ordered[round(0.5 * last)], ordered[round(0.95 * last)]
+    )
 
 
 class CameraView:
@@ -51,16 +70,16 @@ class CameraView:
         self._beat_at = now
         self._window_since = now
         self._results = 0
-        self._latency_sum_ms = 0.0
+        self._latencies_ms: deque[float] = deque(maxlen=LATENCIES)
         self._fps = 0.0
-        self._latency_ms = 0.0
+        self._latency = _Latency()
         self._uncertain = 0
         self._last_detection_us: int | None = None
 
     def observe(self, captured_us: int, *, latency_ms: float, uncertain: bool, found: bool) -> None:
         """Count a result of any model."""
         self._results += 1
-        self._latency_sum_ms += latency_ms
+        self._latencies_ms.append(latency_ms)
         if uncertain:
             self._uncertain += 1
         if found:
@@ -128,7 +147,9 @@ class CameraView:
             present={label: label in present for label in counts},
             last_detection=None if last is None else utc(last),
             fps=round(self._fps, 2),
-            latency_ms=round(self._latency_ms, 2),
+            latency_ms=round(self._latency.mean_ms, 2),
+            latency_p50_ms=round(self._latency.p50_ms, 2),
+            latency_p95_ms=round(self._latency.p95_ms, 2),
             uncertain=self._uncertain,
         )
 
@@ -138,12 +159,12 @@ class CameraView:
         beat = now - self._beat_at >= every_s
         if window >= SHORTEST_WINDOW_S or beat:
             self._fps = self._results / window if window > 0 else 0.0
-            if self._results:
-                self._latency_ms = self._latency_sum_ms / self._results
+            if self._latencies_ms:
+                self._latency = _latency_of(self._latencies_ms)
         if beat:
             self._beat_at = self._window_since = now
             self._results = 0
-            self._latency_sum_ms = 0.0
+            self._latencies_ms.clear()
             if self._models:  # all of them have had the time to speak for themselves
                 self._labels.pop(_REMEMBERED, None)
                 self._forget_silent()
