@@ -14,8 +14,8 @@ PORT ?= 1884
 PAGE ?= 8081
 SETTINGS ?=
 
-.PHONY: help run watch demo test check fmt unit shake coverage bench docs vendor screenshots demo-model images compose-test container-tests \
-	packages-run packages-test env-run env-dev clean
+.PHONY: help run watch demo test check fmt unit shake coverage bench docs site vendor screenshots demo-model images compose-test container-tests home-assistant-test \
+	passwords backup restore upgrade packages-run packages-test env-run env-dev clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -66,6 +66,9 @@ bench: env-dev ## measure speed and memory against a bare loop (many minutes)
 docs: env-dev ## write the generated pages of docs/ again
 	@$(PY) tools/generate_docs.py
 
+site: env-dev ## build the documentation as a site, into site/
+	@.venv/bin/zensical build --strict
+
 vendor: env-dev ## fetch the libraries of the page again (npm), as pinned in tools/vendor.py
 	@$(PY) tools/vendor.py $(ARGS)
 
@@ -78,9 +81,25 @@ demo-model: env-dev ## train the model of the demo camera again (PyTorch, minute
 images: ## build the container images
 	@docker-compose version > /dev/null 2>&1 && docker-compose build || docker compose build
 
-compose-test: env-dev ## bring docker-compose.yml up for real and wait for detections
+passwords: ## the accounts at the broker for programs outside; ROTATE=viewer gives one a new password
+	@tools/passwords.sh $(ROTATE)
+
+backup: ## containers: all data, passwords and .env into backups/ (or FILE=...)
+	@python3 tools/backup.py backup $(FILE)
+
+restore: ## containers: bring back what FILE=backups/... has; the present data is kept aside
+	@python3 tools/backup.py restore $(FILE)
+
+upgrade: ## containers: back up, build, start; back to what ran before if that fails
+	@python3 tools/upgrade.py
+
+compose-test: env-dev ## bring the containers up for real: every profile, every fault (ARGS="-k backup")
 	@deploy/local/packages.sh compose
-	@tools/docker/engine.sh tools/docker/compose_test.sh
+	@tools/docker/engine.sh tools/docker/compose_test.sh $(ARGS)
+
+home-assistant-test: env-dev ## the box in a real Home Assistant (root; installed once, 830 MB in the cache)
+	@deploy/local/packages.sh home-assistant
+	@NXAI_TEST_HOME_ASSISTANT=1 $(PY) -W error -m pytest -q tests/home_assistant $(ARGS)
 
 container-tests: env-dev ## the tests of broker and database, against those in containers
 	@deploy/local/packages.sh compose

@@ -11,6 +11,9 @@ if [ -n "$EDGE_SECRETS" ]; then
     export NXAI_BROKER_PASSWORD_FILE="$EDGE_SECRETS/$account/password"
 fi
 
+# ONNX Runtime's wheels would report to Microsoft.
+export ORT_DISABLE_TELEMETRY=1
+
 # One that crashes soon after its start waits: supervisor would start it again each second.
 if [ -n "${EDGE_STATE:-}" ]; then
     stamp=$EDGE_STATE/started-$(basename "$1")

@@ -65,6 +65,7 @@ class Options:
     seconds: float
     rounds: int
     minutes: float
+    results: int
     clips: "Clips"
 
 
@@ -282,6 +283,40 @@ def logger(options: Options, folder: Path) -> Iterator[Row]:
         )
 
 
+def outbox(options: Options, folder: Path) -> Iterator[Row]:
+    """The outbox: results a second in and out, and a backlog that drains while results come."""
+    from benchmarks.outbox_bench import measure as measure_outbox  # noqa: PLC0415 - slow to import
+
+    found = measure_outbox(folder, results=options.results, rounds=options.rounds)
+    for name, what, goal in (
+        ("in", "results a second in", 5000),
+        ("each", "results a second out over HTTP, each by itself", 2000),
+        ("batch", "results a second out over HTTP, 100 together", 2000),
+    ):
+        yield Row(
+            f"outbox: {what}",
+            f"{found[f'{name}_per_s']:.0f} ({found[f'{name}_ratio']:.2f} x a loop by hand)",
+            f"{goal}",
+            found[f"{name}_per_s"] >= goal,
+        )
+    queued = f"{options.results:,} queued results"
+    megabytes = found["bytes_a_result"]  # of a million
+    yield Row(
+        f"outbox: {queued}, on the disk",
+        f"{found['file_mb']:.0f} MB ({found['bytes_a_result']:.0f} bytes each)",
+        "1 GB a million",
+        megabytes < 1000,
+    )
+    yield Row(
+        f"outbox: {queued} drain in order, {found['drained_per_s']:.0f} a second; latency of live "
+        "results meanwhile, p99",
+        f"{found['live_ms_p99']:.0f} ms ({found['live_ms_p99_after']:.0f} ms after)",
+        "100 ms",
+        found["live_ms_p99"] < 100 and found["out_of_order"] == 0,
+        found,
+    )
+
+
 def data(options: Options, folder: Path) -> Iterator[Row]:
     """Every view of the Data page over ten million results, while results come in."""
     del options
@@ -450,18 +485,52 @@ def page(options: Options, folder: Path) -> Iterator[Row]:
         )
 
 
+def compose(options: Options, folder: Path) -> Iterator[Row]:
+    """The box in containers: its start, and what its containers take with four cameras."""
+    del folder
+    from benchmarks import compose_bench  # noqa: PLC0415 - needs a Docker engine
+
+    found = compose_bench.measure(options.seconds)
+    yield Row(
+        "containers: from `docker compose up` to the first detection",
+        f"{found.start_s:.1f} s",
+        "20 s",
+        found.start_s < 20,
+    )
+    total = sum(found.memory_mb.values())
+    yield Row(
+        "containers: memory with 4 demo cameras at 10 fps",
+        f"{total:.0f} MB",
+        "600 MB",
+        total <= 600,
+        {f"{name}_mb": value for name, value in found.memory_mb.items()},
+    )
+    yield Row(
+        "containers: CPU with 4 demo cameras at 10 fps",
+        f"{sum(found.cpu_percent.values()):.0f} % of a core, "
+        f"{found.results_per_s:.0f} results a second",
+        "",
+        None,
+        {f"{name}_percent": value for name, value in found.cpu_percent.items()},
+    )
+
+
 CASES: dict[str, Callable[[Options, Path], Iterator[Row]]] = {
     "throughput": throughput,
     "live": live,
     "overload": overload,
     "scale": scale,
     "logger": logger,
+    "outbox": outbox,
     "data": data,
     "collecting": collecting,
     "samples": samples,
     "upload": upload,
     "page": page,
+    "compose": compose,
 }
+ON_REQUEST = ("compose",)
+"""They need more than this checkout."""
 
 
 # -- report -----------------------------------------------------------------------------------
@@ -505,10 +574,12 @@ def quiet_machine() -> Iterator[None]:
 def main() -> int:
     """Run the chosen cases; print and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", default=",".join(CASES), help="cases, comma separated")
+    ordinary = ",".join(case for case in CASES if case not in ON_REQUEST)
+    parser.add_argument("--only", default=ordinary, help="cases, comma separated")
     parser.add_argument("--seconds", type=float, default=8.0, help="of each measurement")
     parser.add_argument("--rounds", type=int, default=3, help="of each comparison")
     parser.add_argument("--minutes", type=float, default=10.0, help="of the memory measurement")
+    parser.add_argument("--results", type=int, default=100_000, help="queued in the outbox")
     parser.add_argument("--write", action="store_true", help="write docs/benchmarks.*")
     arguments = parser.parse_args()
     if not SHARED.exists():
@@ -517,7 +588,13 @@ def main() -> int:
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="nxai-clips-") as name, quiet_machine():
         folder = Path(name)
-        options = Options(arguments.seconds, arguments.rounds, arguments.minutes, Clips(folder))
+        options = Options(
+            arguments.seconds,
+            arguments.rounds,
+            arguments.minutes,
+            arguments.results,
+            Clips(folder),
+        )
         for case in arguments.only.split(","):
             for row in CASES[case](options, folder):
                 rows.append(row)

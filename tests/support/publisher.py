@@ -103,15 +103,28 @@ def publisher(
     broker: MemoryBroker | None = None,
     desired: PublisherConfiguration | None = None,
     clock: Clock | None = None,
+    *,
+    outbox: Path | None = None,
+    hold: int = 10_000,
     **settings: Any,
 ) -> Iterator[World]:
-    """Run a publisher; by default with the configuration of `configuration()`."""
+    """Run a publisher; by default with the configuration of `configuration()`.
+
+    Args:
+        folder: For its files.
+        broker: Its broker; None: one of its own.
+        desired: Configuration to wait for.
+        clock: Of the service.
+        outbox: File of the outbox; None: beside the database.
+        hold: Results held at most while the outbox takes none.
+        settings: Of the service.
+    """
     broker = broker or MemoryBroker()
     database = folder / "data" / "nxai.db"
     url = database_url(f"sqlite:///{database}")
     store, archive = SqlLogger(url), SqlArchive(url, readers=2, limit_s=10)
     stop = Stop()
-    outbox = SqliteOutbox(folder / "data" / "outbox.db", device="box")
+    kept = SqliteOutbox(outbox or folder / "data" / "outbox.db", device="box")
     open_outlet = outlets(
         device="box",
         secrets=SecretsDirectory(folder / "secrets"),
@@ -125,8 +138,8 @@ def publisher(
         GroupCommit(store) as log,
         QueryDesk(Answers(archive, log).answer) as desk,
         archive,
-        GroupCommit(outbox, about="outbox", prune_every_s=0.05) as outbox_log,
-        Senders(outbox, open_outlet) as senders,
+        GroupCommit(kept, about="outbox", bound=hold, prune_every_s=0.05) as outbox_log,
+        Senders(kept, open_outlet) as senders,
         closing(
             outside.subscribe(
                 *(
@@ -145,7 +158,7 @@ def publisher(
             log,
             desk,
             clock or Clock(),
-            despatch=Despatch(outbox, outbox_log, senders),
+            despatch=Despatch(kept, outbox_log, senders),
         )
         thread = threading.Thread(target=service.run, args=(stop,))
         thread.start()

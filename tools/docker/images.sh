@@ -2,7 +2,9 @@
 # Builds all images, without a container registry: the base image is made by debootstrap, once,
 # and kept in the cache folder. With BASE_IMAGE set, that image is the base of all.
 #
-#   images.sh [mosquitto|capture|inference|publisher|manager|cloud-sync]...
+#   images.sh [mosquitto|capture|inference|publisher|manager|cloud-sync|emulator|postgres|prometheus]...
+#
+# Without names: those of the services. The last two stand in for the official images.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -61,6 +63,11 @@ if [ $# = 0 ]; then set -- mosquitto capture inference publisher manager cloud-s
 for name in "$@"; do
     if [ "$name" = mosquitto ]; then
         build nxai-mosquitto -f deploy/docker/mosquitto.Dockerfile
+    elif [ "$name" = emulator ]; then
+        build nxai-build:emulator -f deploy/docker/emulator.Dockerfile --target build > /dev/null
+        build nxai-edge-impulse-emulator -f deploy/docker/emulator.Dockerfile
+    elif [ "$name" = postgres ] || [ "$name" = prometheus ]; then
+        build "nxai-test-$name" -f "tests/support/$name.Dockerfile"
     else
         # The build stage has a name of its own, so that tidying up below leaves it for next time.
         build "nxai-build:$name" -f deploy/docker/Dockerfile --build-arg SERVICE="$name" \

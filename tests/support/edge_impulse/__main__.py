@@ -10,7 +10,7 @@ from pathlib import Path
 from support.edge_impulse.folder import __doc__ as about_folders
 from support.edge_impulse.folder import add_folder
 from support.edge_impulse.project import Emulator
-from support.edge_impulse.server import running
+from support.edge_impulse.server import HERE, running
 
 
 def main() -> None:
@@ -20,6 +20,7 @@ def main() -> None:
         description=about_folders,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--host", default=HERE, help="address to serve on")
     parser.add_argument("--port", type=int, default=4800, help="of Studio; 0: any free one")
     parser.add_argument("--ingestion-port", type=int, default=4810, help="0: any free one")
     parser.add_argument(
@@ -35,7 +36,10 @@ def main() -> None:
     for folder in arguments.project_folder:
         add_folder(emulator, folder)
     with running(
-        emulator, studio_port=arguments.port, ingestion_port=arguments.ingestion_port
+        emulator,
+        studio_port=arguments.port,
+        ingestion_port=arguments.ingestion_port,
+        host=arguments.host,
     ) as urls:
         sys.stdout.write(json.dumps(asdict(urls)) + "\n")
         sys.stdout.flush()

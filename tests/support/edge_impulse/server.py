@@ -37,14 +37,16 @@ class Urls:
 
 
 @contextmanager
-def running(emulator: Emulator, *, studio_port: int = 0, ingestion_port: int = 0) -> Iterator[Urls]:
+def running(
+    emulator: Emulator, *, studio_port: int = 0, ingestion_port: int = 0, host: str = HERE
+) -> Iterator[Urls]:
     """Serve until the end of the block, on free ports unless told which."""
     server = _Server(emulator)
     ready = threading.Event()
     with ExitStack() as stack:
         sockets = [
             stack.enter_context(socket.create_server(address, backlog=BACKLOG))
-            for address in ((HERE, studio_port), (HERE, ingestion_port), (ELSEWHERE, 0))
+            for address in ((host, studio_port), (host, ingestion_port), (ELSEWHERE, 0))
         ]
         thread = threading.Thread(
             target=lambda: asyncio.run(server.serve(sockets, ready)), name="edge-impulse"
