@@ -1,6 +1,9 @@
 """Both engines on files made here: choice, agreement, fallback, what they refuse."""
 
 import itertools
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -383,3 +386,24 @@ def test_an_empty_output_is_refused() -> None:
     content = onnx_model(nodes=nodes, out=(1, "n", 8, 8), initializers=[zero, first])
     with pytest.raises(ConfigurationError, match="output 'output0' has shape"):
         choose(content, "onnx")
+
+
+ASK = """
+import sys
+from nxai_inference.settings import InferenceSettings
+assert "onnxruntime" not in sys.modules
+import nxai_inference.adapters.onnx_engine, os
+print(os.environ["ORT_DISABLE_TELEMETRY"])
+"""
+
+
+def test_onnx_runtime_is_told_to_keep_what_happens_here_to_itself() -> None:
+    # In a process of its own: here it has been loaded long ago.
+    told = subprocess.run(
+        [sys.executable, "-c", ASK],
+        env={k: v for k, v in os.environ.items() if not k.startswith("ORT_")},  # noqa: TID251 - a child's
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stdout.strip() == "1"

@@ -7,14 +7,16 @@ from typing import Final, Self
 
 import numpy as np
 import onnx
-import onnxruntime
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from onnx import numpy_helper
-from onnxruntime.capi import onnxruntime_pybind11_state
 
 from nxai_common.contracts.models import InputScaling, TensorInfo
 from nxai_common.errors import ConfigurationError, RejectedError
+from nxai_inference.adapters.quiet_onnxruntime import (
+    onnxruntime,
+    onnxruntime_pybind11_state,
+)
 from nxai_inference.core.conversion import QUANTISATION_KEY
 from nxai_inference.core.model_facts import check_dimensions, input_geometry
 from nxai_inference.core.scaling import InputScaler
