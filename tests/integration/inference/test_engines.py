@@ -392,8 +392,11 @@ ASK = """
 import sys
 from nxai_inference.settings import InferenceSettings
 assert "onnxruntime" not in sys.modules
-import nxai_inference.adapters.onnx_engine, os
-print(os.environ["ORT_DISABLE_TELEMETRY"])
+import ctypes
+import nxai_inference.adapters.onnx_engine
+getenv = ctypes.CDLL(None).getenv  # as the library asks
+getenv.restype = ctypes.c_char_p
+print(getenv(b"ORT_DISABLE_TELEMETRY").decode())
 """
 
 

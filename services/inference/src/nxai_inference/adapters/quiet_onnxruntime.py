@@ -6,7 +6,7 @@ is loaded, and the call turns off what may be on all the same.
 
 import os
 
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # noqa: TID251 - another library's switch
+os.putenv("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state
