@@ -206,6 +206,7 @@ class _Container:
             .with_command(f"mosquitto -c {self.INSIDE}/mosquitto.conf")
             .with_volume_mapping(str(broker.folder), str(self.INSIDE), "rw")
             .with_bind_ports(1883, broker.port)
+            .with_kwargs(user="0")  # pytest's folder is nobody else's
         )
         self._created = False
 

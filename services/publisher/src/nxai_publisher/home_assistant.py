@@ -423,13 +423,15 @@ class _Presence:
 
     def _send(self, order: Order, errands: "_Errands") -> None:
         if not errands.take(order):
+            self._box.installations.pop(order.installs, None)
             reason = "too much is asked for at once; try again in a moment"
             self._conclude(order.what, ok=False, reason=reason)
 
     def _answer(self, result: _Result) -> None:
         job = result.details.get("job")
         if result.ok and result.order.fetches and isinstance(job, str):
-            self._box.installations[result.order.fetches] = Installation(job)
+            self._box.installations[result.order.fetches] = Installation(job, result.order.version)
+        self._box.installations.pop(result.order.installs, None)
         self._conclude(result.order.what, ok=result.ok, reason=result.reason)
 
     def _install(self, errands: "_Errands") -> None:

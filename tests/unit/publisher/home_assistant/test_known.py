@@ -206,13 +206,15 @@ def test_a_download_is_followed_to_its_end() -> None:
     box.installations["bolts"] = Installation("job-0")
     box.installations["nuts"] = Installation("job-1")
     box.learn(step(JobState.RUNNING, done=1, total=4), NOW)
-    assert box.installations["nuts"] == Installation("job-1", 25)
+    assert box.installations["nuts"] == Installation("job-1", percentage=25)
     box.learn(step(JobState.RUNNING, done=9, total=4), NOW)
-    assert box.installations["nuts"] == Installation("job-1", 100)
+    assert box.installations["nuts"] == Installation("job-1", percentage=100)
     box.learn(step(JobState.RUNNING), NOW)
-    assert box.installations["nuts"] == Installation("job-1", None)
+    assert box.installations["nuts"] == Installation("job-1")
     assert box.installed_by(step(JobState.RUNNING)) == ""
     assert box.installed_by(step(JobState.DONE, "another")) == ""
+    assert box.installed_by(step(JobState.DONE)) == "nuts"
+    assert "nuts" in box.installations, "until it is in force"
     assert box.installed_by(step(JobState.FAILED)) == "nuts"
     assert box.installations == {"bolts": Installation("job-0")}
 

@@ -87,8 +87,9 @@ def test_one_that_only_the_project_has_is_fetched_first() -> None:
     box = known_box()
     box.learn(deployment(offered="2026-11-22", name=""), 0)
     assert of_box("install", "nuts", box) == Order(
-        "Install nuts", (c.PullModel(model="nuts"),), fetches="nuts"
+        "Install nuts", (c.PullModel(model="nuts"),), fetches="nuts", version="2026-11-22"
     )
+    assert install_fetched("nuts").installs == "nuts"
     assert install_fetched("nuts").commands == (c.DeployModel(model="nuts", how="at-once"),)
 
 

@@ -186,8 +186,10 @@ def test_an_update_under_way_is_shown() -> None:
     box = known_box()
     starting = update_state(box, deployment(phase=Phase.STARTING))
     assert (starting["in_progress"], starting["update_percentage"]) == (True, None)
-    box.installations["nuts"] = Installation("job-1", 25)
-    assert update_state(box, deployment())["update_percentage"] == 25
+    box.installations["nuts"] = Installation("job-1", "4", 25)
+    shown = update_state(box, deployment())
+    assert (shown["update_percentage"], shown["latest_version"]) == (25, "4")
+    assert update_state(box, deployment(offered="5"))["latest_version"] == "5"
 
 
 def test_a_trial_and_a_reason_are_summed_up() -> None:

@@ -1,7 +1,7 @@
 """What is known of the box, gathered from the bus: nothing else is asked."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
@@ -21,7 +21,7 @@ from nxai_common.contracts.configuration import (
 from nxai_common.contracts.deployments import Deployment
 from nxai_common.contracts.models import ModelManifest
 from nxai_common.contracts.outputs import CameraState, Snapshot
-from nxai_common.contracts.progress import Progress
+from nxai_common.contracts.progress import JobState, Progress
 from nxai_common.contracts.status import CameraStatus, LinkState, Problem, ServiceState, Status
 
 ROLES: Final = ("capture", "inference", "publisher", "manager", "cloud-sync")
@@ -55,6 +55,8 @@ class Installation:
 
     job: str
     """Of cloud-sync."""
+    version: str = ""
+    """What is fetched, for a person."""
     percentage: int | None = None
     """None: nobody knows."""
 
@@ -152,15 +154,19 @@ class Box:
         for model, under_way in self.installations.items():
             if under_way.job == step.job:
                 share = min(100, 100 * step.done // step.total) if step.total else None
-                self.installations[model] = Installation(step.job, share)
+                self.installations[model] = replace(under_way, percentage=share)
 
     def installed_by(self, step: Progress) -> str:
-        """Return the model that a job which ended now was to bring; empty: none, or it goes on."""
+        """Return the model that a job which ended now was to bring; empty: none, or it goes on.
+
+        The installation of what was fetched goes on until it is in force.
+        """
         if not step.state.ended:
             return ""
         for model, under_way in self.installations.items():
             if under_way.job == step.job:
-                del self.installations[model]
+                if step.state is not JobState.DONE:
+                    del self.installations[model]
                 return model
         return ""
 

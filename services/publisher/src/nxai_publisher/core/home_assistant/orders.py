@@ -39,6 +39,10 @@ class Order:
     commands: tuple[Command, ...]
     fetches: str = ""
     """A model that is put in force once it is here."""
+    version: str = ""
+    """What is fetched, for a person."""
+    installs: str = ""
+    """A model that was fetched for that."""
 
 
 def order_of(box: Box, topic: str, payload: bytes) -> Order:
@@ -61,7 +65,8 @@ def order_of(box: Box, topic: str, payload: bytes) -> Order:
 
 def install_fetched(model: str) -> Order:
     """Return what puts a version in force that was fetched for it."""
-    return Order(f"Install {model}", (DeployModel(model=model, how="at-once"),))
+    deploy = DeployModel(model=model, how="at-once")
+    return Order(f"Install {model}", (deploy,), installs=model)
 
 
 def _for_box(box: Box, entity: str, text: str) -> Order:
@@ -129,7 +134,7 @@ def _install(box: Box, model: str) -> Order:
     if deployment.candidate is not None:
         return Order(what, (PromoteModel(model=model),))
     if deployment.offered:
-        return Order(what, (PullModel(model=model),), fetches=model)
+        return Order(what, (PullModel(model=model),), fetches=model, version=deployment.offered)
     latest = deployment.latest
     if latest is None or latest.digest == deployment.installed.digest:
         raise RejectedError(f"{what}: there is no newer version")

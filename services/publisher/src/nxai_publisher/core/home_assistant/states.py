@@ -108,9 +108,12 @@ def update_state(box: Box, deployment: Deployment) -> dict[str, Any]:
     under_way = box.installations.get(deployment.model)
     starting = deployment.phase is Phase.STARTING
     newest = deployment.latest or deployment.installed
+    # Between the fetching and the swap a newer version is neither offered nor the latest here; to
+    # say "up to date" for that moment would end the update in Home Assistant.
+    offered = deployment.offered or (under_way.version if under_way is not None else "")
     return UpdateState(
         installed_version=version_text(deployment.installed),
-        latest_version=cut(deployment.offered) if deployment.offered else version_text(newest),
+        latest_version=cut(offered) if offered else version_text(newest),
         title=cut(deployment.name or deployment.model),
         release_summary=cut(_summary(deployment)),
         in_progress=under_way is not None or starting,
