@@ -120,6 +120,7 @@ def environment_of(arguments: argparse.Namespace, state: Path) -> dict[str, str]
         "NXAI_MANAGER_SECRETS_DIR": str(state / "secrets"),
         "NXAI_CAPTURE_SECRETS_DIR": str(state / "secrets"),
         "NXAI_MANAGER_OUTPUT_SECRETS_DIR": str(state / "output-secrets"),
+        "NXAI_PUBLISHER_SECRETS_DIR": str(state / "output-secrets"),
         "NXAI_INFERENCE_MODELS_DIR": str(ROOT / "models"),
         "NXAI_INFERENCE_CATALOGUE_DIR": str(state / "catalogue"),
         "NXAI_CLOUD_SYNC_CATALOGUE_DIR": str(state / "catalogue"),

@@ -24,6 +24,7 @@ from nxai_publisher.adapters.sql_archive import SqlArchive
 from nxai_publisher.adapters.sql_database import database_url
 from nxai_publisher.adapters.sql_logger import SqlLogger
 from nxai_publisher.adapters.sqlite_outbox import SqliteOutbox
+from nxai_publisher.alarm_pictures import AlarmPictures
 from nxai_publisher.answers import Answers
 from nxai_publisher.despatch import Despatch
 from nxai_publisher.sending import Senders
@@ -140,6 +141,7 @@ def publisher(
         archive,
         GroupCommit(kept, about="outbox", bound=hold, prune_every_s=0.05) as outbox_log,
         Senders(kept, open_outlet) as senders,
+        AlarmPictures(bus, outbox_log.offer) as pictures,
         closing(
             outside.subscribe(
                 *(
@@ -158,7 +160,7 @@ def publisher(
             log,
             desk,
             clock or Clock(),
-            despatch=Despatch(kept, outbox_log, senders),
+            despatch=Despatch(kept, outbox_log, senders, pictures),
         )
         thread = threading.Thread(target=service.run, args=(stop,))
         thread.start()

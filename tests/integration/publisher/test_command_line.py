@@ -50,7 +50,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 def test_commands_are_listed_and_the_nearest_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
-    assert "\n  export  print the stored results, in the order of" in capsys.readouterr().out
+    assert "\n  export    print the stored results, in the order of" in capsys.readouterr().out
     with pytest.raises(SystemExit) as ended:
         main(["exprt"])
     assert ended.value.code == 2

@@ -1,5 +1,6 @@
 import sqlite3
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from nxai_publisher.adapters.group_commit import GroupCommit
 from nxai_publisher.adapters.sql_logger import SqlLogger
 from nxai_publisher.core.observation import observe
 from nxai_publisher.core.rows import LoggedResult, logged
-from nxai_publisher.ports import StorageUnavailable, Written
+from nxai_publisher.ports import Holding, Pruned, StorageUnavailable, Written
 from support.results import SECOND_US, START_US, result
 from support.waiting import wait_for
 
@@ -330,3 +331,53 @@ def test_a_fault_of_the_program_is_told_and_ends_the_thread(
         assert not delivery.acknowledged
         assert log.held == 1
     assert "the data logger stopped" in caplog.text
+
+
+class Numbered:
+    """An item whose copies differ."""
+
+    key = ("same",)
+
+    def __init__(self, content: str) -> None:
+        self.content = content
+
+
+class Remembering:
+    """A store that fails until it is told not to."""
+
+    def __init__(self) -> None:
+        self.works = threading.Event()
+        self.written: list[str] = []
+
+    def open(self) -> None:
+        if not self.works.is_set():
+            raise StorageUnavailable("not now")
+
+    def write(self, items: Sequence[Numbered], /) -> Written:
+        self.written += [item.content for item in items]
+        return Written(len(items), 0)
+
+    def prune(self, options: LoggerOptions, now_us: int) -> Pruned:
+        del options, now_us
+        return Pruned(0, more=False)
+
+    def measure(self) -> Holding:
+        return Holding(0, 0)
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def test_of_what_comes_again_the_first_counts() -> None:
+    """An outbox gets the events of a result with it, and not again when it comes again."""
+    store = Remembering()
+    first, again = Delivered(0), Delivered(0)
+    with GroupCommit(store, about="x") as log:
+        log.configure(ON)
+        wait_for(lambda: log.problem)
+        log.offer(Numbered("with its events"), first)
+        log.offer(Numbered("without"), again)
+        store.works.set()
+        wait_for(lambda: again.acknowledged)
+    assert store.written == ["with its events"]
+    assert first.acknowledged

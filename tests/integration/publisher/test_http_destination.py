@@ -230,18 +230,66 @@ def test_a_secret_in_the_address_is_in_no_message(server: Receiver, secrets: Pat
     assert "abcDEF" not in str(gone.value)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:1{{ camera }}/x",
+        "http://127.0.0.1{{ camera }}:80/{{ secret.shop }}",
+        "http://{{ camera }}/{{ secret.shop }}",
+        "{{ camera }}",
+    ],
+)
+def test_a_host_is_no_template(secrets: Path, url: str) -> None:
+    with pytest.raises(ConfigurationError, match="its host cannot be a template"):
+        outlet(url, secrets)
+
+
 def test_a_label_cannot_lead_a_secret_elsewhere(server: Receiver, secrets: Path) -> None:
     (secrets / "shop").write_text("S3CRET")
-    port = server.port
-    for url in (
-        f"http://127.0.0.1:{port}{{{{ camera }}}}/x",
-        f"http://127.0.0.1{{{{ camera }}}}:{port}/{{{{ secret.shop }}}}",
-        f"http://{{{{ camera }}}}:{port}/{{{{ secret.shop }}}}",
-    ):
-        with pytest.raises((EntriesRefused, DestinationUnavailable)) as caught:
-            send(url, secrets, [entry(1, camera="@evil.example")])
-        assert "S3CRET" not in str(caught.value)
-    assert server.requests == []
+    url = server.url + "/{{ camera }}/{{ secret.shop }}"
+    send(url, secrets, [entry(1, camera="@evil.example:80/..//x")])
+    assert server.requests[0].path == "/@evil.example:80/..//x/S3CRET"
+
+
+@pytest.mark.parametrize(
+    ("value", "fields"),
+    [
+        ("two\nlines", {"headers": {"X-Key": "{{ secret.shop }}"}}),
+        ("with space", {"path": "/{{ secret.shop }}"}),
+    ],
+)
+def test_a_secret_that_does_not_fit_costs_no_result(
+    server: Receiver, secrets: Path, value: str, fields: dict[str, Any]
+) -> None:
+    (secrets / "shop").write_text(value)
+    with pytest.raises(SecretUnavailable) as caught:
+        send(server.url + fields.pop("path", ""), secrets, **fields)
+    assert value not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"headers": {"X Key": "x"}},
+        {"headers": {"X-Key\r\nY": "x"}},
+        {"content_type": "a\nb"},
+        {"url": "http://"},
+    ],
+)
+def test_what_cannot_be_sent_at_all_refuses_no_result(
+    server: Receiver, secrets: Path, fields: dict[str, Any]
+) -> None:
+    with pytest.raises(ConfigurationError):
+        outlet(fields.pop("url", server.url), secrets, **fields)
+
+
+def test_headers_of_any_alphabet_and_in_place_of_ours(server: Receiver, secrets: Path) -> None:
+    headers = {"X-Name": "Tür", "content-type": "text/csv", "IDEMPOTENCY-KEY": "mine-{{ id }}"}
+    send(server.url, secrets, headers=headers)
+    (request,) = server.requests
+    assert request.headers["x-name"].encode("utf-8", "surrogateescape") == "Tür".encode()
+    assert request.headers["content-type"] == "text/csv"
+    assert request.key == "mine-box-front-detections-1"
 
 
 # -- answers ----------------------------------------------------------------------------------

@@ -82,6 +82,13 @@ def test_a_token_that_is_not_there(server: Receiver, folder: Path) -> None:
         send(server, folder, entries(folder, 1), token_secret="other")
 
 
+def test_a_token_of_two_lines_costs_no_result(server: Receiver, folder: Path) -> None:
+    (folder / "secrets" / "influx").write_text("T0KEN\nX-Other: 1")
+    with pytest.raises(DestinationUnavailable, match="Authorization cannot hold a line break"):
+        send(server, folder, entries(folder, 1))
+    assert server.requests == []
+
+
 def test_lines_that_are_refused_by_their_numbers(server: Receiver, folder: Path) -> None:
     said = {
         "error": "partial write of line protocol occurred",

@@ -4,7 +4,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from nxai_common.contracts.destinations import Destination
-from nxai_publisher.core.entries import CONTENTS, Entry, Wanted, unique_id, wanted_by
+from nxai_publisher.core.entries import CONTENTS, Entry, Wanted, pictured_by, unique_id, wanted_by
 
 pytestmark = pytest.mark.unit
 
@@ -55,3 +55,16 @@ def test_what_is_wanted(
 def test_an_id_of_two_cameras_or_boxes_is_two() -> None:
     one = Entry(1, "events", "front", "m5", 0, "event-7", b"{}", 2)
     assert unique_id(one, "box") == "box-front-event-7"
+
+
+def test_pictures_are_for_those_that_get_alarms() -> None:
+    found = pictured_by(
+        (
+            destination("all", what=("alarms", "events"), picture=True, cameras=("front",)),
+            destination("off", what=("alarms",), picture=True, enabled=False),
+            destination("without", what=("alarms",)),
+            destination("events", what=("events",), picture=True),
+            destination("disk", type="file", path="x", what=("alarms",)),
+        )
+    )
+    assert found == (Wanted("all", frozenset({"alarms", "events"}), frozenset({"front"})),)

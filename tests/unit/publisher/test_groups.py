@@ -95,6 +95,10 @@ def test_a_clock_that_was_set_back_holds_nothing_up() -> None:
     assert grouping.take([*entries(*"aa"), *early], 0, 0) == 2
 
 
+def test_an_interval_of_nothing_is_one_by_one() -> None:
+    assert groups(Grouping("interval", 10, 1e-9), entries(*"abc"), 10**9, 0) == ["a", "b", "c"]
+
+
 @given(
     st.sampled_from(["each", "batch", "loop", "interval"]),
     st.integers(1, 7),

@@ -137,7 +137,7 @@ def unescaped(text: str, at: str) -> list[str]:
             current = ""
         else:
             current += character
-        escaped = character == "\\" and not escaped
+        escaped = character == "\\"  # a pair of them is two, and the second escapes
     return [*parts, current]
 
 

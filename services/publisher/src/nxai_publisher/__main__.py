@@ -36,6 +36,7 @@ from nxai_publisher.adapters.sql_archive import SqlArchive
 from nxai_publisher.adapters.sql_database import database_url, is_sqlite
 from nxai_publisher.adapters.sql_logger import SqlLogger
 from nxai_publisher.adapters.sqlite_outbox import SqliteOutbox, refused_in
+from nxai_publisher.alarm_pictures import AlarmPictures
 from nxai_publisher.answers import Answers
 from nxai_publisher.core.export import Format, counts_as_text, results_as_text
 from nxai_publisher.despatch import Despatch
@@ -94,6 +95,7 @@ def build(settings: PublisherSettings, bus: Bus, beat: Beat) -> Iterator[Service
             prune_every_s=OUTBOX_PRUNE_EVERY_S,
         ) as outbox_log,
         Senders(outbox, open_outlet) as senders,
+        AlarmPictures(bus, outbox_log.offer) as pictures,
         HomeAssistant(settings, bus, secrets.read) as home_assistant,
     ):
         yield Publisher(
@@ -102,7 +104,7 @@ def build(settings: PublisherSettings, bus: Bus, beat: Beat) -> Iterator[Service
             beat,
             result_log,
             desk,
-            despatch=Despatch(outbox, outbox_log, senders),
+            despatch=Despatch(outbox, outbox_log, senders, pictures),
             folder=folder_of(database),
             besides=(home_assistant,),
         )

@@ -268,11 +268,12 @@ class Publisher:
                 result, seen, wanted, settings, wants, device=device, now_us=now_us
             )
         stores = self._configuration.logger.enabled
-        parts = parts_of(delivery, stores + bool(drafts))
+        kept = self._despatch.active
+        parts = parts_of(delivery, stores + kept)
         if stores:
             latency = latency_ms(result.captured_at_us, now_us)
             self._log.offer(logged(result, seen, latency), next(parts))
-        if drafts:
+        if kept:
             key = (result.camera, result.model, result.stream, result.sequence)
             self._despatch.post(drafts, (*key, result.captured_at_us), next(parts))
 

@@ -9,9 +9,11 @@ from nxai_common.settings import ServiceSettings
 
 
 class PublisherSettings(ServiceSettings):
-    """Turns results into MQTT outputs, camera states and events, and keeps the data logger.
+    """Turns results into MQTT outputs, camera states and events, keeps the data logger, and sends
+    results on to destinations.
 
-    `nxai-publisher export` and `nxai-publisher counts` read the data logger.
+    `nxai-publisher export` and `nxai-publisher counts` read the data logger, `nxai-publisher
+    rejected` what destinations refused.
     """
 
     role: ClassVar[str] = "publisher"

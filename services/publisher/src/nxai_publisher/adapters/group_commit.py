@@ -291,10 +291,13 @@ class GroupCommit(Generic[Item, Options]):
 
 
 def _hold(waiting: dict[tuple[object, ...], _Held[Item]], new: _Held[Item]) -> None:
-    """Keep one delivery of each item: the newest of those that the broker waits for."""
+    """Keep one delivery of each item: the newest of those that the broker waits for.
+
+    Of the item itself the first counts: what comes again gives no events, which it did before.
+    """
     old = waiting.get(new.item.key)
     if old is None or new.delivery.owed:
-        waiting[new.item.key] = new
+        waiting[new.item.key] = new if old is None else _Held(old.item, new.delivery)
         if old is not None:
             # The broker keeps the newer one. After a reconnect this says nothing; within one
             # connection (sent twice) it would wait for both.

@@ -108,6 +108,11 @@ class HttpClient:
         Raises:
             DestinationUnavailable: there was none; nobody knows whether it arrived.
         """
+        for name, value in headers.items():
+            if not value.isprintable():  # of a secret: all else was looked at before
+                raise DestinationUnavailable(
+                    f"{target.shown}: header {name} cannot hold a line break; check its secret"
+                )
         deadline = time.monotonic() + self._timeout_s
         kept = self._reusable(target)
         connection = self._connect(target, deadline)
@@ -151,7 +156,8 @@ class HttpClient:
         body: bytes,
         headers: Mapping[str, str],
     ) -> HttpAnswer:
-        connection.request(method, target.path, body, dict(headers))
+        written = {name: value.encode() for name, value in headers.items()}
+        connection.request(method, target.path, body, written)
         with connection.getresponse() as response:
             said = b""
             # The status has come: a server that hangs up behind it has said what matters.

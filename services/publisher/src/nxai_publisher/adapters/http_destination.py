@@ -1,6 +1,7 @@
 """A destination behind HTTP: a web hook, Elasticsearch, Node-RED."""
 
 import base64
+import re
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Final
@@ -14,11 +15,12 @@ from nxai_publisher.adapters.secrets_directory import SecretsDirectory
 from nxai_publisher.core.entries import Entry, Refused, unique_id
 from nxai_publisher.core.groups import Grouping
 from nxai_publisher.core.http_answers import Verdict, reason, verdict
-from nxai_publisher.core.templates import BadTemplate, Filling
-from nxai_publisher.ports import DestinationUnavailable, EntriesRefused
+from nxai_publisher.core.templates import BadTemplate, Filled, Filling
+from nxai_publisher.ports import DestinationUnavailable, EntriesRefused, SecretUnavailable
 
 LARGEST_TOGETHER: Final = 8 * 1024 * 1024
 """Bytes of one array of several results."""
+_HEADER: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 
 
 class HttpOutlet:
@@ -34,11 +36,19 @@ class HttpOutlet:
 
         Raises:
             BadTemplate: one of its templates cannot be read.
+            ConfigurationError: its address or one of its headers cannot be used.
         """
         self._options = options
         self._device = device
         self._secrets = secrets
         self._client = HttpClient(options.timeout_s, options.certificate)
+        self._host = _host_of(options.url)
+        """Where it goes, and for whom secrets are read; no template."""
+        for name in options.headers:
+            if not _HEADER.fullmatch(name):
+                raise ConfigurationError(f"{name!r} is not the name of a header")
+        if not options.content_type.isprintable():
+            raise ConfigurationError("content_type cannot hold a line break")
         self._url = Filling(options.url, "the url")
         self._body = Filling(options.body, "the body") if options.body else None
         self._headers = [
@@ -52,7 +62,7 @@ class HttpOutlet:
     def send(self, entries: Sequence[Entry], /) -> Sequence[Refused]:
         """Send one request."""
         together = self.grouping.kind != "each"
-        size = sum(len(entry.payload) for entry in entries)
+        size = sum(len(entry.payload) + len(entry.picture) for entry in entries)
         if len(entries) > 1 and size > LARGEST_TOGETHER:
             raise EntriesRefused("larger than one request may be")  # it comes again in halves
         try:
@@ -75,35 +85,46 @@ class HttpOutlet:
         self, entries: Sequence[Entry], *, together: bool
     ) -> tuple[Target, Mapping[str, str], bytes]:
         variables = self._variables(entries, together=together) if self._templates else {}
-        # The host is no template, and a secret may be meant for one host alone.
-        host = Target.parse(self._options.url.partition("{")[0]).host
-        used: set[str] = set()
-
-        def fill(filling: Filling) -> str:
-            filled = filling.fill(variables, lambda name: self._secrets.read(name, host))
-            used.update(filled.secrets)
-            return filled.text
-
-        target = Target.parse(fill(self._url))
-        if used and target.host != host:
-            raise ConfigurationError("its host cannot be a template")
-        headers = self._plain_headers(entries, together=together, host=host)
+        target = self._target(variables)
+        headers = self._plain_headers(entries, together=together)
         for name, filling in self._headers:
-            value = fill(filling)
-            if not value.isprintable():
-                raise BadTemplate(f"header {name}: cannot hold a line break")
-            headers[name] = value
+            filled = self._fill(filling, variables)
+            if not filled.text.isprintable():
+                reason = f"header {name}: cannot hold a line break"
+                raise SecretUnavailable(reason) if filled.secrets else BadTemplate(reason)
+            headers = {n: v for n, v in headers.items() if n.lower() != name.lower()}
+            headers[name] = filled.text
         if self._body is not None:
-            body = fill(self._body).encode(errors="replace")
+            body = self._fill(self._body, variables).text.encode(errors="replace")
         elif together:
-            body = b"[" + b",".join(entry.payload for entry in entries) + b"]"
+            body = b"[" + b",".join(self._payload(entry) for entry in entries) + b"]"
         else:
-            body = entries[0].payload
+            body = self._payload(entries[0])
         return target, headers, body
 
-    def _plain_headers(
-        self, entries: Sequence[Entry], *, together: bool, host: str
-    ) -> dict[str, str]:
+    def _fill(self, filling: Filling, variables: Mapping[str, Any]) -> Filled:
+        return filling.fill(variables, lambda name: self._secrets.read(name, self._host))
+
+    def _target(self, variables: Mapping[str, Any]) -> Target:
+        filled = self._fill(self._url, variables)
+        try:
+            target = Target.parse(filled.text)
+        except ConfigurationError as error:
+            if filled.secrets:  # perhaps its fault, and then not the result's
+                raise SecretUnavailable(f"{error}; or check the secret in it") from None
+            raise
+        if target.host != self._host:
+            raise BadTemplate("the url: its host cannot be a template")
+        return target
+
+    def _payload(self, entry: Entry) -> bytes:
+        """Return the JSON of an entry; of an alarm with its picture, where that is wanted."""
+        if entry.content != "alarms" or not self._options.picture:
+            return entry.payload
+        picture = base64.b64encode(entry.picture).decode()
+        return orjson.dumps(orjson.loads(entry.payload) | {"picture": picture})
+
+    def _plain_headers(self, entries: Sequence[Entry], *, together: bool) -> dict[str, str]:
         options = self._options
         headers = {
             "Content-Type": options.content_type,
@@ -116,14 +137,14 @@ class HttpOutlet:
             headers["X-Nxai-Camera"] = entry.camera
         if options.username:
             secret = options.password_secret
-            password = self._secrets.read(secret, host) if secret else ""
+            password = self._secrets.read(secret, self._host) if secret else ""
             pair = f"{options.username}:{password}".encode()
             headers["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"
         return headers
 
     def _variables(self, entries: Sequence[Entry], *, together: bool) -> dict[str, Any]:
         """Return what a template can name."""
-        messages = [orjson.loads(entry.payload) for entry in entries]
+        messages = [orjson.loads(self._payload(entry)) for entry in entries]
         ids = [unique_id(entry, self._device) for entry in entries]
         common = {"messages": messages, "ids": ids, "device": self._device}
         if together:
@@ -138,6 +159,18 @@ class HttpOutlet:
             "id": ids[0],
             "camera": entry.camera,
         }
+
+
+def _host_of(url: str) -> str:
+    """Return the host of a URL that may hold templates behind it.
+
+    Raises:
+        ConfigurationError: there is none, or it is a template.
+    """
+    plain, template, _ = url.partition("{")
+    if template and not re.match(r"https?://[^/?#]+[/?]", plain, re.IGNORECASE):
+        raise ConfigurationError("its host cannot be a template")
+    return Target.parse(plain).host
 
 
 def grouping_of(options: HttpDestination) -> Grouping:

@@ -52,7 +52,8 @@ _TABLES: Final = """
 CREATE TABLE edition (id TEXT NOT NULL);
 CREATE TABLE entries (
     number INTEGER PRIMARY KEY, content TEXT NOT NULL, camera TEXT NOT NULL, model TEXT NOT NULL,
-    at_us INTEGER NOT NULL, id TEXT NOT NULL, objects INTEGER NOT NULL, payload BLOB NOT NULL
+    at_us INTEGER NOT NULL, id TEXT NOT NULL, objects INTEGER NOT NULL, payload BLOB NOT NULL,
+    picture BLOB
 );
 CREATE TABLE destinations (id TEXT PRIMARY KEY, cursor INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE refused (
@@ -62,7 +63,9 @@ CREATE TABLE refused (
 );
 """
 
-_Row = tuple[int, Content, str, str, int, str, bool, bytes]
+_Row = tuple[int, Content, str, str, int, str, bool, bytes, bytes | None]
+_INSERT: Final = "INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_SIZE: Final = "length(payload) + coalesce(length(picture), 0)"
 
 
 class SqliteOutbox:
@@ -151,10 +154,10 @@ class SqliteOutbox:
             with self._transaction() as transaction:
                 self._settle(transaction)
                 self._note(transaction)
-                transaction.executemany("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?)", new)
+                transaction.executemany(_INSERT, new)
             self._count_in(new)
             self._more.notify_all()
-        return Written(len(items), len(drafts) - len(new))
+        return Written(len(new), len(drafts) - len(new))
 
     def prune(self, options: Keeping, now_us: int) -> Pruned:
         """Write places down; delete a slice of what all have got, or of what is too much."""
@@ -212,7 +215,7 @@ class SqliteOutbox:
             upto = min(self._end, queue.fetched + SLICE)
             condition, values = _condition(queue.wanted)
             rows = connection.execute(
-                "SELECT number, content, camera, model, at_us, id, payload FROM entries"  # noqa: S608 - no value in it
+                "SELECT number, content, camera, model, at_us, id, payload, picture FROM entries"  # noqa: S608 - no value in it
                 f" WHERE number > ? AND number <= ? AND {condition} ORDER BY number LIMIT ?",
                 (queue.fetched, upto, *values, limit),
             ).fetchall()
@@ -358,7 +361,7 @@ class SqliteOutbox:
         """Count what a destination wants between two numbers: entries and bytes."""
         condition, values = _condition(queue.wanted)
         count, size = transaction.execute(
-            "SELECT count(*), coalesce(sum(length(payload)), 0) FROM entries"  # noqa: S608 - no value in it
+            f"SELECT count(*), coalesce(sum({_SIZE}), 0) FROM entries"  # noqa: S608 - no value in it
             f" WHERE number > ? AND number <= ? AND {condition}",
             (after, last, *values),
         ).fetchone()
@@ -381,6 +384,7 @@ class SqliteOutbox:
             name,
             draft.objects,
             pack(payload),
+            draft.picture or None,
         )
 
     def _new(self, rows: Sequence[_Row]) -> Iterator[_Row]:
@@ -396,18 +400,19 @@ class SqliteOutbox:
 
     def _count_in(self, rows: Sequence[_Row]) -> None:
         """Take note of what was stored."""
-        for number, content, camera, _model, _at_us, name, objects, payload in rows:
+        for number, content, camera, _model, _at_us, name, objects, payload, picture in rows:
+            size = len(payload) + len(picture or b"")
             self._end = number
             self._recent[camera, name] = None
             for queue in self._queues.values():
                 if queue.wanted.wants(content, camera, objects=objects):
-                    queue.stored(number, len(payload))
+                    queue.stored(number, size)
         self._rows += len(rows)
         for key in list(self._recent)[: max(0, len(self._recent) - RECENT)]:
             del self._recent[key]
 
     def _entry(self, row: tuple[Any, ...], destination: str) -> Entry:
-        number, content, camera, model, at_us, name, packed = row
+        number, content, camera, model, at_us, name, packed, picture = row
         try:
             payload = unpack(packed)
         except ValueError as error:
@@ -415,8 +420,10 @@ class SqliteOutbox:
                 f"{self._path}: entry {number} for {destination} cannot be read: {error}; "
                 "move the file away (a new one is made)"
             ) from error
+        picture = picture or b""
+        size = len(packed) + len(picture)
         return Entry(
-            number, content, camera, model, at_us, name, payload, len(packed), self._edition
+            number, content, camera, model, at_us, name, payload, size, picture, self._edition
         )
 
     # -- limits -----------------------------------------------------------------------------------

@@ -37,6 +37,8 @@ class Draft:
     """When it was said, in Unix microseconds."""
     frame: str = ""
     """Of an Nx output: which frame and model it is of (it does not say)."""
+    picture: bytes = b""
+    """Of an alarm: JPEG of its frame."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,8 @@ class Entry:
     """JSON, as it travels over MQTT."""
     size: int
     """Bytes that it takes in the outbox."""
+    picture: bytes = b""
+    """Of an alarm: JPEG of its frame, for those that want it."""
     edition: int = 0
     """Of the outbox: another file numbers anew."""
 
@@ -77,6 +79,12 @@ def wanted_by(destinations: Iterable[Destination]) -> tuple[Wanted, ...]:
         if one.enabled
     }
     return tuple(reversed(found.values()))
+
+
+def pictured_by(destinations: Iterable[Destination]) -> tuple[Wanted, ...]:
+    """Return who of those that are enabled wants alarms with pictures."""
+    with_picture = (one for one in destinations if getattr(one, "picture", False))
+    return tuple(one for one in wanted_by(with_picture) if "alarms" in one.contents)
 
 
 def unique_id(entry: Entry, device: str) -> str:

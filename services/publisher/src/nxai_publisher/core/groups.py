@@ -80,7 +80,7 @@ class Grouping:
     def _interval(self, waiting: Sequence[Entry], now_us: int, waited_s: float) -> int:
         """Those of so many seconds, by their own time: also when they come late, all at once."""
         first_us = waiting[0].at_us
-        end_us = first_us + int(self.patience_s * MICROSECONDS)
+        end_us = first_us + max(1, int(self.patience_s * MICROSECONDS))
         count = 0
         for entry in waiting[: self.size]:
             # A clock that was set back: what was said before the first one does not belong to it.
