@@ -9,8 +9,7 @@ from nxai_common.settings import ServiceSettings
 
 
 class PublisherSettings(ServiceSettings):
-    """Turns results into MQTT outputs, camera states and events, keeps the data logger, and sends
-    results on to destinations.
+    """Turns results into MQTT outputs, states and events, logs them, and feeds destinations.
 
     `nxai-publisher export` and `nxai-publisher counts` read the data logger, `nxai-publisher
     rejected` what destinations refused.
