@@ -306,7 +306,7 @@ def tls_broker(folder: Path) -> Broker:
     return broker
 
 
-def test_tls_is_checked_unless_it_shall_not(tmp_path: Path) -> None:
+def test_over_tls_its_certificate_is_checked_unless_it_shall_not(tmp_path: Path) -> None:
     with tls_broker(tmp_path) as broker:
         url = broker.url.replace("mqtt:", "mqtts:")
         with OutsideBroker(url, "us", USERNAME, PASSWORD) as link:

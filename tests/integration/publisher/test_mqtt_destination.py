@@ -142,7 +142,7 @@ def test_what_is_not_acknowledged_comes_again(
     way.close()
 
 
-def test_what_it_refuses_is_told_one_by_one(tmp_path: Path, folder: Path) -> None:
+def test_what_the_broker_refuses_is_told_one_by_one(tmp_path: Path, folder: Path) -> None:
     (tmp_path / "broker").mkdir()
     with Broker(tmp_path / "broker") as broker:
         acl = tmp_path / "acl"
