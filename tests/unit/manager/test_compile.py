@@ -254,6 +254,34 @@ def test_imported_model_is_doubtful_as_the_camera_says(threshold: float) -> None
     assert found["front", "parts"].uncertain == UncertainRule(threshold=threshold)
 
 
+def test_threshold_of_a_camera_is_for_models_without_one_there() -> None:
+    cameras = [CAMERAS[0] | {"threshold": 0.6}, CAMERAS[1]]
+    found = assignments(deployed=(TRIED,), cameras=cameras)
+    assert {key: a.threshold for key, a in found.items()} == {
+        ("front", "m5-nut"): 0.6,
+        ("front", "m5-washer"): 0.75,
+        ("front", "parts"): 0.6,
+        ("front", "parts-new"): 0.6,
+        ("back", "m5-nut"): None,
+    }
+
+
+def test_publisher_gets_all_outputs_and_the_name_of_the_box() -> None:
+    outputs = {
+        "alarms": [{"id": "jam", "count": 5}],
+        "destinations": [{"id": "disk", "type": "file", "path": "a.jsonl"}],
+        "outbox": {"keep_days": 3},
+        "processors": [{"id": "plates"}],
+        "home_assistant": {"prefix": "ha"},
+    }
+    publisher = compiled(outputs=outputs, device={"name": "Hall 7"}).publisher
+    wanted = settings(outputs=outputs).outputs
+    for name in outputs:
+        assert getattr(publisher, name) == getattr(wanted, name), name
+        assert getattr(publisher, name) != getattr(compiled().publisher, name), name
+    assert publisher.device_name == "Hall 7"
+
+
 def test_no_secret_is_in_any_document() -> None:
     for part in compiled().parts:
         assert b"hunter2" not in part.encode()

@@ -195,8 +195,8 @@ def _desired(model: DeployedModel, name: str, digest: str) -> DesiredModel:
 def _assignments(settings: Settings, deployed: Deployed) -> Iterator[Assignment]:
     """Yield for each model on each camera what is its own there, and what is collected.
 
-    A candidate has none: what it finds is for the comparison alone, and the model in force asks
-    for the same pictures.
+    A candidate has the threshold of the camera alone, so that it is compared as it would run: what
+    it finds is for the comparison, and the model in force asks for the same pictures.
     """
     own = {model.id: model for model in settings.models}
     for camera in settings.cameras:
@@ -221,6 +221,10 @@ def _assignments(settings: Settings, deployed: Deployed) -> Iterator[Assignment]
                     uncertain=camera.uncertain,
                     collect=collect,
                 )
+                if model.candidate_model is not None:
+                    yield Assignment(
+                        camera=camera.id, model=model.candidate_model, threshold=camera.threshold
+                    )
 
 
 def _says_something(assignment: Assignment) -> bool:
