@@ -1,5 +1,6 @@
 """Fixtures of all suites, and the marker of each suite from its folder."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,10 @@ MARKERS = {
     "benchmarks": "bench",
     "fuzz": "fuzz",
 }
+
+# Who starts the tests in the background of a script lets them ignore Ctrl-C, and the processes that
+# they start as well: those of which a test asks what they do then.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Never gate on wall-clock speed.
 settings.register_profile("box", deadline=None, suppress_health_check=[HealthCheck.too_slow])
