@@ -16,6 +16,7 @@ from nxai_common import tracing
 from nxai_common.errors import ConfigurationError
 from nxai_common.otlp import Outbox
 from nxai_common.settings import ServiceSettings
+from nxai_common.spans import NOTHING
 from support.broker import free_port
 from support.otlp_receiver import OtlpReceiver
 from support.waiting import wait_for
@@ -56,12 +57,12 @@ def test_off_nothing_is_told_and_nothing_loaded() -> None:
     )
     assert done.stdout == "False\n"
     with tracing.traced(Settings()):
-        assert tracing.begin("capture", since_us=now_us(), first="wait") is tracing.NOTHING
-        assert tracing.go_on("x", f"00-{TRACE}-{SPAN}-01", first="q") is tracing.NOTHING
+        assert tracing.begin("capture", since_us=now_us(), first="wait") is NOTHING
+        assert tracing.go_on("x", f"00-{TRACE}-{SPAN}-01", first="q") is NOTHING
         assert tracing.counters() == {}
-    tracing.NOTHING.step("any")
-    tracing.NOTHING.close(camera="front")
-    assert tracing.NOTHING.traceparent == ""
+    NOTHING.step("any")
+    NOTHING.close(camera="front")
+    assert NOTHING.traceparent == ""
 
 
 def test_a_frame_is_told_from_service_to_service(receiver: OtlpReceiver) -> None:
@@ -98,7 +99,7 @@ def test_a_frame_is_told_from_service_to_service(receiver: OtlpReceiver) -> None
 def test_one_frame_in_so_many_is_followed(receiver: OtlpReceiver) -> None:
     with tracing.traced(Settings(otel_endpoint=receiver.url, otel_ratio=0.25)):
         begun = [tracing.begin("capture", since_us=1, first="wait") for _ in range(2000)]
-    followed = sum(steps is not tracing.NOTHING for steps in begun)
+    followed = sum(steps is not NOTHING for steps in begun)
     assert 350 < followed < 650  # 500; ten standard deviations
     assert receiver.spans == []  # none of them was closed
 
@@ -118,12 +119,12 @@ def test_one_frame_in_so_many_is_followed(receiver: OtlpReceiver) -> None:
 )
 def test_what_is_no_trace_is_not_followed(receiver: OtlpReceiver, traceparent: str) -> None:
     with tracing.traced(Settings(otel_endpoint=receiver.url)):
-        assert tracing.go_on("inference", traceparent, first="queue") is tracing.NOTHING
+        assert tracing.go_on("inference", traceparent, first="queue") is NOTHING
 
 
 def test_a_service_without_frames_has_nothing_to_tell(receiver: OtlpReceiver) -> None:
     with tracing.traced(OtherSettings(otel_endpoint=receiver.url, otel_ratio=1)):
-        assert tracing.begin("x", since_us=1, first="x") is tracing.NOTHING
+        assert tracing.begin("x", since_us=1, first="x") is NOTHING
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,6 @@ from nxai_common.contracts.status import (
     ServiceState,
     Status,
 )
-from nxai_common.metrics import Seen
 from nxai_common.prometheus import (
     CAMERA_COUNTS,
     GOES_DOWN,
@@ -29,6 +28,7 @@ from nxai_common.prometheus import (
     StatusCollector,
     metric_name,
 )
+from nxai_common.scrapes import Seen
 from support import golden
 
 Key = tuple[str, tuple[tuple[str, str], ...]]

@@ -3,24 +3,10 @@
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
-from nxai_common.contracts.status import Status
 from nxai_common.errors import ConfigurationError
+from nxai_common.scrapes import Seen
 from nxai_common.settings import ServiceSettings
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What a scrape shows."""
-
-    status: Status
-    age_s: float
-    """Since the status was looked at."""
-    heartbeat_age_s: float
-    """Since the service's loop last said that it turns; infinite before it first did."""
-    connected: bool
-    """To the broker."""
 
 
 @contextlib.contextmanager

@@ -30,7 +30,7 @@ from opentelemetry.trace import (
 )
 
 from nxai_common.settings import ServiceSettings
-from nxai_common.tracing import NOTHING, SAMPLED, Steps, Told
+from nxai_common.spans import NOTHING, SAMPLED, Steps, Told
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ GOODBYE_S: Final = 3.0
 
 
 class OtlpTracer:
-    """Begins and continues traces, and sends them (implements `nxai_common.tracing.Tracer`)."""
+    """Begins and continues traces, and sends them (implements `nxai_common.spans.Tracer`)."""
 
     def __init__(
         self, settings: ServiceSettings, endpoint: str, rng: random.Random | None = None
@@ -111,7 +111,7 @@ class OtlpTracer:
 
 
 class SpanSteps:
-    """The steps of one frame that is followed (implements `nxai_common.tracing.Steps`)."""
+    """The steps of one frame that is followed (implements `nxai_common.spans.Steps`)."""
 
     def __init__(self, tracer: Tracer, span: Span, since_ns: int, first: str) -> None:
         self._tracer = tracer

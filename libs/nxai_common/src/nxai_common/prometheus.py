@@ -24,7 +24,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from nxai_common.contracts.status import CameraStatus, LinkState, ModelStatus, ServiceState
-from nxai_common.metrics import Seen
+from nxai_common.scrapes import Seen
 from nxai_common.vitals import MIB
 
 PATH: Final = "/metrics"

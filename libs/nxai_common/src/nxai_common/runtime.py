@@ -42,8 +42,9 @@ from nxai_common.contracts.status import (
 )
 from nxai_common.errors import ConfigurationError
 from nxai_common.log_answers import log_answered
-from nxai_common.metrics import Seen, metrics_served
+from nxai_common.metrics import metrics_served
 from nxai_common.restarts import restart_answered
+from nxai_common.scrapes import Seen
 from nxai_common.settings import (
     ServiceSettings,
     describe,

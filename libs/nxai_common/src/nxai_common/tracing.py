@@ -17,71 +17,18 @@ import contextlib
 import re
 import time
 from collections.abc import Iterator, Mapping
-from typing import Final, Protocol
+from typing import Final
 from urllib.parse import urlsplit
 
 from nxai_common.errors import ConfigurationError
 from nxai_common.settings import ServiceSettings
+from nxai_common.spans import NOTHING, SAMPLED, Steps, Tracer
 
 TRACED: Final = ("capture", "inference", "publisher")
 """Roles through which frames pass; the others have nothing to tell."""
 
 TRACEPARENT: Final = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 """Version, trace, span, flags: https://www.w3.org/TR/trace-context/"""
-SAMPLED: Final = 0x01
-
-Told = str | int | float | bool
-"""What a span may say of itself."""
-
-
-class Steps(Protocol):
-    """What a service does with one frame, one step after the other."""
-
-    @property
-    def traceparent(self) -> str:
-        """For the message that goes on to the next service; empty: this frame is not followed."""
-        ...
-
-    def step(self, name: str) -> None:
-        """Begin a step; the one before is done."""
-        ...
-
-    def close(self, **told: Told) -> None:
-        """End; tell what of."""
-        ...
-
-
-class _Nothing:
-    """Stands for the steps of all those frames that are not followed."""
-
-    traceparent = ""
-
-    def step(self, name: str) -> None:
-        """Return at once."""
-
-    def close(self, **told: Told) -> None:
-        """Return at once."""
-
-
-NOTHING: Final[Steps] = _Nothing()
-
-
-class Tracer(Protocol):
-    """Begins and continues traces, and sends what was told."""
-
-    def begin(self, name: str, since_ns: int, first: str) -> Steps:
-        """Begin a trace, or not: `NOTHING`."""
-        ...
-
-    def go_on(self, name: str, trace: str, span: str, since_ns: int, first: str) -> Steps:
-        """Continue the trace of another process."""
-        ...
-
-    @property
-    def counters(self) -> Mapping[str, int]:
-        """Spans sent and dropped."""
-        ...
-
 
 _tracer: Tracer | None = None
 

@@ -27,7 +27,7 @@ from nxai_common.contracts.results import InferenceResult
 from nxai_common.contracts.status import Problem
 from nxai_common.errors import NxaiError
 from nxai_common.runtime import Beat, Report, Stop
-from nxai_common.tracing import NOTHING, Steps
+from nxai_common.spans import NOTHING, Steps
 from nxai_inference.core.answer import Answer, refusal, timing
 from nxai_inference.core.areas import Limit
 from nxai_inference.core.collecting import Collector, Subject
