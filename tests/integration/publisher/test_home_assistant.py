@@ -200,7 +200,10 @@ def world(broker: Broker, bus: MemoryBus, onlooker: Onlooker, tmp_path: Path) ->
 
 @contextmanager
 def answering(
-    bus: MemoryBus, kind: type[c.Command], *replies: c.Reply
+    bus: MemoryBus,
+    kind: type[c.Command],
+    *replies: c.Reply,
+    first: Callable[[], object] = lambda: None,
 ) -> Iterator[list[c.Command]]:
     """Answer commands as a service does, each with the next reply."""
     levels = {"service": "publisher"} if kind is c.RestartService else {}
@@ -214,6 +217,7 @@ def answering(
                 return
             assert isinstance(delivery.message, c.Command)
             asked.append(delivery.message)
+            first()
             delivery.reply(reply)
 
     thread = threading.Thread(target=answer)
@@ -556,9 +560,40 @@ def test_a_model_is_fetched_and_then_installed(world: World) -> None:
         world.onlooker.wait(
             lambda: world.onlooker.json(models)["models"]["nuts"]["update_percentage"] == 50
         )
-        world.tell(step(JobState.DONE))
+        world.tell(step(JobState.DONE, details={"model": "nuts", "digest": NEW}))
         world.onlooker.wait(lambda: "goes in force" in answer_of(world))
-    assert deployed == [c.DeployModel(model="nuts", how="at-once")]
+    assert deployed == [c.DeployModel(model="nuts", digest=NEW, how="at-once")]
+
+
+def test_an_update_is_not_over_before_it_began(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What becomes of an order can be told before it is answered."""
+    told = threading.Event()
+
+    def with_the_old_one_alone(box: Box, now: float) -> dict[str, Shown]:
+        if not box.deployments["nuts"].offered:
+            told.set()
+        return states_of(box, now)
+
+    def before_the_answer() -> None:
+        world.tell(deployment())
+        assert told.wait(10)
+
+    def latest() -> str:
+        shown = world.onlooker.json(f"{HERE}/_box/state")["models"]["nuts"]["latest_version"]
+        return str(shown)
+
+    world.settled()
+    world.tell(deployment(offered="2026-11-22"))
+    world.onlooker.wait(lambda: latest() == "2026-11-22")
+    monkeypatch.setattr(home_assistant, "ANSWER_S", 10.0)
+    monkeypatch.setattr(home_assistant, "states_of", with_the_old_one_alone)
+    refusal = c.Reply(ok=False, reason="the disk is full")
+    with answering(world.bus, c.PullModel, refusal, first=before_the_answer):
+        world.onlooker.say(f"{HERE}/_box/install/set", b"nuts")
+        world.onlooker.wait(lambda: latest() != "2026-11-22")
+        assert answer_of(world) == "Install Nuts: the disk is full"
 
 
 def test_why_a_model_could_not_be_fetched_is_told(world: World) -> None:

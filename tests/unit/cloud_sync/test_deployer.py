@@ -129,6 +129,10 @@ class Box:
         return next(told for told in self.deployer.told() if told.model == "nuts")
 
     @property
+    def latest(self) -> str:
+        return "" if self.told.latest is None else self.told.latest.digest
+
+    @property
     def wanted(self) -> Deployments:
         """What the manager reads."""
         (found,) = retained(self.outside, Deployments)
@@ -354,6 +358,24 @@ def test_an_offer_is_told_and_taken_back(box: Box) -> None:
     assert box.told.offered == "2026-12-01"
     box.deployer.offer("nuts", "")
     assert box.told.offered == ""
+
+
+def test_what_was_offered_is_the_latest_once_it_is_here(box: Box) -> None:
+    both = box.shelf.held
+    box.shelf.lose(NEW)
+    box.runs()
+    box.deployer.offer("nuts", "2026-12-01")
+    assert box.latest == OLD
+    box.shelf.held = both  # imported since the last look into the catalogue
+    box.deployer.offer("nuts", "")
+    assert (box.told.offered, box.latest) == ("", NEW)
+
+
+def test_an_offer_is_told_of_a_catalogue_that_cannot_be_read(box: Box) -> None:
+    box.runs()
+    box.shelf.trouble = StorageUnavailable("the disk is gone")
+    box.deployer.offer("nuts", "2026-12-01")
+    assert box.told.offered == "2026-12-01"
 
 
 # -- what must stay -------------------------------------------------------------------------------

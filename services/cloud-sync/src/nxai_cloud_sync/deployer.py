@@ -362,6 +362,9 @@ class Deployer:
     def offer(self, model: str, version: str) -> None:
         """Note that the project has a newer version of a model; empty: it has not."""
         self._offers[model] = version
+        # What is offered no longer was imported just now: whoever is told that alone, and the
+        # latest version as of the last look into the catalogue, takes the old one for the latest.
+        self._read_catalogue()
         if self._recalling is None:
             self._tell()
 
@@ -487,9 +490,12 @@ class Deployer:
         self._results_of = cameras
 
     def _look_at_catalogue(self) -> None:
-        """Look through the catalogue now and then; one that cannot be read is as it was."""
-        if self._clock() - self._shelf.read_at < CATALOGUE_EVERY_S:
-            return
+        """Look through the catalogue now and then."""
+        if self._clock() - self._shelf.read_at >= CATALOGUE_EVERY_S:
+            self._read_catalogue()
+
+    def _read_catalogue(self) -> None:
+        """Look through the catalogue; one that cannot be read is as it was."""
         try:
             self._versions()
         except StorageUnavailable as error:

@@ -426,13 +426,18 @@ class _Presence:
             self._box.installations.pop(order.installs, None)
             reason = "too much is asked for at once; try again in a moment"
             self._conclude(order.what, ok=False, reason=reason)
+        elif order.fetches:
+            # Its answer and how it goes come by different ways, the answer not always first.
+            self._box.installations[order.fetches] = Installation("", order.version)
 
     def _answer(self, result: _Result) -> None:
-        job = result.details.get("job")
-        if result.ok and result.order.fetches and isinstance(job, str):
-            self._box.installations[result.order.fetches] = Installation(job, result.order.version)
-        self._box.installations.pop(result.order.installs, None)
-        self._conclude(result.order.what, ok=result.ok, reason=result.reason)
+        order, job = result.order, result.details.get("job")
+        if result.ok and order.fetches and isinstance(job, str):
+            self._box.installations[order.fetches] = Installation(job, order.version)
+        else:
+            self._box.installations.pop(order.fetches, None)
+        self._box.installations.pop(order.installs, None)
+        self._conclude(order.what, ok=result.ok, reason=result.reason)
 
     def _install(self, errands: "_Errands") -> None:
         """Put in force what was fetched for that."""
@@ -442,7 +447,9 @@ class _Presence:
                 continue
             del self._ended[job]
             if step.state is JobState.DONE:
-                self._send(install_fetched(model), errands)
+                digest = step.details.get("digest")
+                fetched = digest if isinstance(digest, str) else None
+                self._send(install_fetched(model, fetched), errands)
             else:
                 self._conclude(f"Install {model}", ok=False, reason=step.text)
 

@@ -89,8 +89,10 @@ def test_one_that_only_the_project_has_is_fetched_first() -> None:
     assert of_box("install", "nuts", box) == Order(
         "Install nuts", (c.PullModel(model="nuts"),), fetches="nuts", version="2026-11-22"
     )
-    assert install_fetched("nuts").installs == "nuts"
-    assert install_fetched("nuts").commands == (c.DeployModel(model="nuts", how="at-once"),)
+    for digest in (NEW, None):
+        order = install_fetched("nuts", digest)
+        assert order.installs == "nuts"
+        assert order.commands == (c.DeployModel(model="nuts", digest=digest, how="at-once"),)
 
 
 @pytest.mark.parametrize(

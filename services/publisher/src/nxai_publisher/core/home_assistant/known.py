@@ -54,7 +54,7 @@ class Installation:
     """A newer model that is fetched, because a person asked for it."""
 
     job: str
-    """Of cloud-sync."""
+    """Of cloud-sync; empty: it has not answered yet."""
     version: str = ""
     """What is fetched, for a person."""
     percentage: int | None = None

@@ -63,9 +63,15 @@ def order_of(box: Box, topic: str, payload: bytes) -> Order:
     raise RejectedError(f"{_short(topic)} is nothing that can be set")
 
 
-def install_fetched(model: str) -> Order:
-    """Return what puts a version in force that was fetched for it."""
-    deploy = DeployModel(model=model, how="at-once")
+def install_fetched(model: str, digest: str | None) -> Order:
+    """Return what puts a version in force that was fetched for it.
+
+    Args:
+        model: Which model.
+        digest: Which version; one that did not pass its test is refused, and that is the answer.
+            None: the newest one that did.
+    """
+    deploy = DeployModel(model=model, digest=digest, how="at-once")
     return Order(f"Install {model}", (deploy,), installs=model)
 
 
