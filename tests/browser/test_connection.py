@@ -59,3 +59,29 @@ def test_what_is_gone_is_told_and_found_again(browser: Browser, tmp_path: Path) 
 
         box.stack.start("publisher", "publisher")
         expect(well).to_be_visible(timeout=STARTS_MS)
+
+
+def test_an_alarm_that_holds_is_known_after_the_manager_was_away(
+    browser: Browser, tmp_path: Path
+) -> None:
+    with page_box(tmp_path) as box, visit(browser, box) as person:
+        page = person.page
+        rule = {"id": "any", "name": "Belt is not empty", "clear_after_s": 3600}
+        box.call("PATCH", "/settings", json={"changes": {"outputs": {"alarms": [rule]}}})
+        alarms = page.get_by_role("region", name="Alarms", exact=True)
+        person.go("run")
+        expect(alarms).to_contain_text("holds for", timeout=STARTS_MS)
+
+        person.excuse("WebSocket connection")
+        box.stack.processes["manager"].kill()
+        expect(page.get_by_text("What is shown may be old.")).to_be_visible()
+        box.stack.start("manager", "manager")
+        expect(page.get_by_text("What is shown may be old.")).to_have_count(0, timeout=STARTS_MS)
+        expect(alarms).to_contain_text("Belt is not empty", timeout=STARTS_MS)
+        expect(alarms).to_contain_text("holds for")
+        person.go("output/alarms")
+        expect(page.get_by_text("Holds now", exact=True)).to_be_visible()
+
+        box.call("PATCH", "/settings", json={"changes": {"outputs": {"alarms": []}}})
+        person.go("run")
+        expect(page.get_by_role("main")).not_to_contain_text("holds for")

@@ -317,6 +317,15 @@ EXAMPLES: Final[tuple[Message, ...]] = (
         count=1,
         counts={"nut": 1, "washer": 0},
         present={"nut": True, "washer": False},
+        alarms=(
+            outputs.HeldAlarm(
+                id="busy-front-m5-nut-mr5d1a2b",
+                rule="busy",
+                rule_name="Too many nuts",
+                model="m5-nut",
+                started_at=AT,
+            ),
+        ),
         last_detection=AT,
         fps=15.0,
         latency_ms=4.2,

@@ -124,11 +124,19 @@ def test_a_rule_that_holds_is_an_alarm_until_it_does_not(tmp_path: Path) -> None
         )
         assert (start.count, start.counts, len(start.objects)) == (2, {"nut": 2}, 2)
         assert (start.stream, start.sequence, start.picture) == ("run-1", 1, True)
+        wait_for(lambda: states(world)[-1].alarms)
+        (held,) = states(world)[-1].alarms
+        assert (held.id, held.rule_name, held.started_at) == (
+            start.id,
+            "Two nuts",
+            start.started_at,
+        )
         world.send(*(result(n) for n in range(4, 8)))
         _, end = world.wait_for(Alarm, 2)
         assert (end.alarm, end.id, end.count) == (AlarmPhase.END, start.id, 1)
         assert (end.duration_s, end.objects, end.picture) == (0.2, (), False)
         assert world.counter("alarms") == 2
+        wait_for(lambda: states(world)[-1].alarms == ())
 
 
 def test_an_alarm_ends_when_its_camera_falls_silent_or_its_rule_goes(tmp_path: Path) -> None:
@@ -139,6 +147,7 @@ def test_an_alarm_ends_when_its_camera_falls_silent_or_its_rule_goes(tmp_path: P
         world.send(result(0))
         start, end = world.wait_for(Alarm, 2)
         assert (start.alarm, end.alarm) == (AlarmPhase.START, AlarmPhase.END)
+        wait_for(lambda: states(world)[-1].alarms == ())
         world.send(result(100))
         world.wait_for(Alarm, 3)
         world.send(configuration("2", logger=NO_LOG, events=events_off))

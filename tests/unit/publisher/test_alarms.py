@@ -7,6 +7,7 @@ from nxai_common.contracts.alarms import AlarmPhase, AlarmRule
 from nxai_common.contracts.models import Task
 from nxai_common.contracts.results import Classification, Detection
 from nxai_publisher.core.alarms import AlarmChange, AlarmWatch, sight_of
+from nxai_publisher.core.detections import utc
 from support.results import SECOND_US, START_US, detection, result
 
 pytestmark = pytest.mark.unit
@@ -42,12 +43,14 @@ def test_an_alarm_starts_at_once_and_keeps_its_id_to_the_end() -> None:
     (start,) = line.see(1, NUT, BOLT)
     assert (start.phase, start.sight.counts, start.sight.detections) == (START, {"nut": 1}, (NUT,))
     assert start.id.startswith("nuts-front-m5-nut-")
-    assert line.watch.raised == {"nuts"}
+    (held,) = line.watch.held
+    assert (held.id, held.rule, held.rule_name, held.model) == (start.id, "nuts", "nuts", "m5-nut")
+    assert held.started_at == utc(start.started_at_us)
     assert line.see(2, NUT) == []
     assert line.see(3.9) == []  # a break of less than two seconds
     (end,) = line.see(4)
     assert (end.phase, end.id, end.duration_s, end.sight.count) == (END, start.id, 1.0, 0)
-    assert line.watch.raised == frozenset()
+    assert line.watch.held == ()
 
 
 def test_it_must_hold_for_as_long_as_the_rule_says_and_short_breaks_do_not_count() -> None:
@@ -180,4 +183,4 @@ def test_two_rules_do_not_disturb_one_another() -> None:
     line.rules.append(AlarmRule(id="bolts", labels=("bolt",)))
     assert [change.rule.id for change in line.see(0, NUT)] == ["nuts"]
     assert [change.rule.id for change in line.see(1, BOLT)] == ["bolts"]
-    assert line.watch.raised == {"nuts", "bolts"}
+    assert [alarm.rule for alarm in line.watch.held] == ["nuts", "bolts"]

@@ -1,6 +1,6 @@
 from datetime import timedelta
 
-from nxai_common.contracts.outputs import CameraState
+from nxai_common.contracts.outputs import CameraState, HeldAlarm
 from nxai_publisher.core.detections import utc
 from nxai_publisher.core.state import FORGET_AFTER, LATENCIES, CameraView
 from support.results import SECOND_US, START_US
@@ -18,6 +18,10 @@ def tell(view: CameraView, now: float) -> CameraState:
         device="box",
         camera_name="Front door",
     )
+
+
+def held(rule: str, model: str) -> HeldAlarm:
+    return HeldAlarm(id=f"{rule}-1", rule=rule, model=model, started_at=utc(START_US))
 
 
 def observe(view: CameraView, *, found: bool = True, uncertain: bool = False) -> None:
@@ -49,6 +53,23 @@ def test_a_change_of_counts_or_presence_is_due_soon_and_only_once() -> None:
     view.show("m", NUT, frozenset({"nut"}))
     assert view.due(5.0, EVERY_S)
     assert tell(view, 5.0).present == {"nut": True, "bolt": False}
+
+
+def test_alarms_that_hold_are_told_when_they_change() -> None:
+    view = CameraView("front", 0.0)
+    tell(view, 0.0)
+    first, second = held("busy", "m"), held("empty", "n")
+    view.hold("m", (first,))
+    assert view.due(0.2, EVERY_S)
+    assert tell(view, 0.2).alarms == (first,)
+    view.hold("m", (first,))
+    view.hold("n", ())
+    assert not view.due(5.0, EVERY_S)
+    view.hold("n", (second,))
+    assert tell(view, 5.0).alarms == (first, second)
+    view.hold("m", ())
+    assert view.due(6.0, EVERY_S)
+    assert tell(view, 6.0).alarms == (second,)
 
 
 def test_the_heartbeat_is_due_without_any_change() -> None:

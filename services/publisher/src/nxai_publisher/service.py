@@ -437,7 +437,7 @@ class Publisher:
         self._emit_events(camera.settings, result.model, changes)
         camera.view.show(result.model, seen.counts, lane.tracker.present)
         alarms = lane.alarms.observe(result, self._configuration.alarms)
-        self._emit_alarms(camera.settings, result.model, alarms, result)
+        self._emit_alarms(camera, result.model, alarms, result)
 
     def _emit_events(self, camera: PublisherCamera, model: str, changes: list[EventChange]) -> None:
         if not self._configuration.events.enabled:
@@ -465,11 +465,13 @@ class Publisher:
 
     def _emit_alarms(
         self,
-        camera: PublisherCamera,
+        camera: _Camera,
         model: str,
         changes: list[AlarmChange],
         result: InferenceResult | None = None,
     ) -> None:
+        if changes:
+            camera.view.hold(model, camera.lane(model).alarms.held)
         for change in changes:
             begins = change.phase is AlarmPhase.START and result is not None
             self._publish(
@@ -480,8 +482,8 @@ class Publisher:
                     rule=change.rule.id,
                     rule_name=change.rule.name or change.rule.id,
                     device=self._bus.device,
-                    camera=camera.id,
-                    camera_name=camera.name,
+                    camera=camera.settings.id,
+                    camera_name=camera.settings.name,
                     model=model,
                     timestamp=utc(change.at_us),
                     timestamp_ms=change.at_us // 1000,
@@ -564,7 +566,7 @@ class Publisher:
         lane.heard_at = None
         lane.seen.rest()
         self._emit_events(camera.settings, model, lane.tracker.end_all(now_us))
-        self._emit_alarms(camera.settings, model, lane.alarms.end_all(now_us))
+        self._emit_alarms(camera, model, lane.alarms.end_all(now_us))
         camera.view.fall_silent(model)
         if all(other.heard_at is None for other in camera.lanes.values()):
             self._send_gathered(camera)
@@ -581,7 +583,7 @@ class Publisher:
         for camera in self._cameras.values():
             for model, lane in camera.lanes.items():
                 ended = lane.alarms.keep(self._configuration.alarms, now_us)
-                self._emit_alarms(camera.settings, model, ended)
+                self._emit_alarms(camera, model, ended)
 
     def _say_goodbye(self) -> None:
         """End what is under way: a retained state must not claim what nobody looks at."""

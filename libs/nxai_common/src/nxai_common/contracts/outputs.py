@@ -72,6 +72,16 @@ class Detections(Message):
         return self.timestamp
 
 
+class HeldAlarm(Value):
+    """An alarm that holds, for whoever came after its start was told."""
+
+    id: str
+    rule: Level
+    rule_name: str = ""
+    model: Level
+    started_at: datetime
+
+
 class CameraState(Message):
     """What a camera sees now: on change and as a heartbeat; retained."""
 
@@ -88,6 +98,8 @@ class CameraState(Message):
     counts: dict[str, int]
     present: dict[str, bool]
     """Whether an event of that label is under way (steadier than a count)."""
+    alarms: tuple[HeldAlarm, ...] = ()
+    """Those that hold; none is told again by `alarms` for who begins to listen."""
     last_detection: datetime | None = None
     fps: float = 0.0
     """Results a second, over the last heartbeat."""

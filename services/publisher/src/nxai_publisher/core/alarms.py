@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 from nxai_common.contracts.alarms import AlarmPhase, AlarmRule
 from nxai_common.contracts.geometry import holds
 from nxai_common.contracts.models import Task
+from nxai_common.contracts.outputs import HeldAlarm
 from nxai_common.contracts.results import Detection, InferenceResult
+from nxai_publisher.core.detections import utc
 from nxai_publisher.core.events import MICROSECONDS, base36
 from nxai_publisher.core.observation import MAJORITY
 
@@ -75,9 +77,19 @@ class AlarmWatch:
         self._last_us: int | None = None
 
     @property
-    def raised(self) -> frozenset[str]:
-        """Ids of the rules whose alarm is under way."""
-        return frozenset(name for name, track in self._tracks.items() if track.id)
+    def held(self) -> tuple[HeldAlarm, ...]:
+        """Alarms that are under way, the first one first."""
+        return tuple(
+            HeldAlarm(
+                id=track.id,
+                rule=track.rule.id,
+                rule_name=track.rule.name or track.rule.id,
+                model=self._model,
+                started_at=utc(track.started_at_us),
+            )
+            for track in self._tracks.values()
+            if track.id
+        )
 
     def observe(self, result: InferenceResult, rules: Iterable[AlarmRule]) -> list[AlarmChange]:
         """Take what one result shows; return what changed.

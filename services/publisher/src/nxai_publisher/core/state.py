@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from nxai_common.contracts.outputs import CameraState
+from nxai_common.contracts.outputs import CameraState, HeldAlarm
 from nxai_publisher.core.detections import utc
 
 CHANGE_INTERVAL_S: Final = 0.2
@@ -63,6 +63,7 @@ class CameraView:
         self._camera = camera
         self._models: dict[str, _ModelView] = {}
         self._labels: dict[str, tuple[str, ...]] = {_REMEMBERED: tuple(labels)}
+        self._alarms: dict[str, tuple[HeldAlarm, ...]] = {}
         self._silent: dict[str, int] = {}
         """Heartbeats since a model fell silent."""
         self._changed = True
@@ -95,6 +96,12 @@ class CameraView:
             view.counts = counts
             view.present = present
             self._labels[model] = tuple(counts)
+            self._changed = True
+
+    def hold(self, model: str, alarms: tuple[HeldAlarm, ...]) -> None:
+        """Replace the alarms of one model that hold."""
+        if alarms != self._alarms.get(model, ()):
+            self._alarms[model] = alarms
             self._changed = True
 
     def remember(self, labels: Iterable[str]) -> None:
@@ -145,6 +152,7 @@ class CameraView:
             count=sum(counts.values()),
             counts=counts,
             present={label: label in present for label in counts},
+            alarms=tuple(alarm for held in self._alarms.values() for alarm in held),
             last_detection=None if last is None else utc(last),
             fps=round(self._fps, 2),
             latency_ms=round(self._latency.mean_ms, 2),

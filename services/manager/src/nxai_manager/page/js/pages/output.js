@@ -20,7 +20,7 @@ import { Topics } from "./output/topics.js";
 
 export default function Output({ path: [section] }) {
   const [desk] = useState(saver);
-  useListen("status", "settings", "alarms", "processors");
+  useListen("status", "settings", "alarms", "states", "processors");
   useEffect(() => {
     for (const one of [settings, cameras, models]) one.load();
     schema.want();

@@ -66,7 +66,7 @@ export function Alarms({ whole, outputs, cameras, may }) {
                 ${
                   now.length > 0 &&
                   html`<p class="row small">
-                    ${now.map(({ id, camera, count, started_at: at }) => html`<${Badge} key=${id} tone="bad">${names.get(camera) ?? camera} · ×${count} · <${When} at=${at} /><//>`)}
+                    ${now.map(({ id, camera, count, started_at: at }) => html`<${Badge} key=${id} tone="bad">${names.get(camera) ?? camera}${count !== undefined && ` · ×${count}`} · <${When} at=${at} /><//>`)}
                   </p>`
                 }
               <//>`;

@@ -13,7 +13,7 @@ const ENDED = 3; // shown besides those that hold now
 
 /** {cameras (of GET cameras), only (id: the alarms of one camera)}; nothing while there was none. */
 export function Alarms({ cameras, only }) {
-  useListen("alarms", "status");
+  useListen("alarms", "states", "status");
   const here = ({ camera }) => !only || camera === only;
   const now = raisedAlarms().filter(here);
   const ended = [...alarms.value.values()].filter((one) => one.alarm === "end" && here(one)).slice(-ENDED).reverse();
