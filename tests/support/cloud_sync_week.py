@@ -67,7 +67,7 @@ def live(box: Box) -> None:
             seen_us = box.now_us() + (number - minute) * 60_000_000
             box.outside.publish(message(number, "nut", attachment=picture, captured_at_us=seen_us))
         box.passes(60 * STEP, 60 * STEP)
-        box.until(lambda: not box.service.report().counters["samples_held"], step_s=0)
+        box.until(lambda: not box.service.report().gauges["samples_held"], step_s=0)
         if minute % TRAIN_EVERY == 4 * STEP:
             in_force = swapped(box, in_force)
         box.heard()

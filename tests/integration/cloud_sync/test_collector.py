@@ -118,7 +118,8 @@ class World:
         wait_for(lambda: self.count("held") == 0)
 
     def count(self, name: str) -> int:
-        return self.collector.counters[f"samples_{name}"]
+        told = self.collector.counters | self.collector.gauges
+        return told[f"samples_{name}"]
 
     def kept(self) -> list[int]:
         page = self.store.page(ALL, 1000, 0)

@@ -949,7 +949,7 @@ def test_live_outputs_go_on_while_the_database_takes_nothing(
         wait_for(lambda: len(world.seen(Output)) == 50)
         assert [d.sequence for d in world.seen(Detections)] == list(range(50))
         wait_for(lambda: events(world)[:1] == [("start", "nut")])
-        wait_for(lambda: world.counter("log_held") == 50)
+        wait_for(lambda: world.report().gauges["results_held"] == 50)
         (problem,) = world.report().problems
         assert "cannot be made" in problem.reason
         blocker.unlink()
@@ -958,7 +958,7 @@ def test_live_outputs_go_on_while_the_database_takes_nothing(
         world.send(*(result(n) for n in range(50, 100)))
         wait_for(lambda: len(world.stored()) == 100)
         assert [d.sequence for d in world.seen(Detections)] == list(range(100))
-        assert world.counter("log_held") == 0
+        assert world.report().gauges["results_held"] == 0
 
 
 def test_payload_of_output_is_a_bare_array(world: World) -> None:

@@ -367,6 +367,8 @@ def test_the_status_says_what_is_there_now(here: Box) -> None:
     report = here.service.report()
     assert report.folder == here.settings.state_dir
     assert report.gauges == {
+        "deployed": 0,
+        "samples_held": 0,
         "samples_bytes": sum(s["bytes"] for s in here.json(c.ListSamples())["samples"]),
         "samples_pictures": 2,
         "samples_new": 1,

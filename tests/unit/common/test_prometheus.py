@@ -23,7 +23,6 @@ from nxai_common.contracts.status import (
 )
 from nxai_common.prometheus import (
     CAMERA_COUNTS,
-    GOES_DOWN,
     MODEL_COUNTS,
     StatusCollector,
     metric_name,
@@ -108,7 +107,7 @@ def test_counters_and_gauges_of_a_status() -> None:
     found = scraped(
         seen(
             status(
-                counters={"bus_published": 24_013, "deployed": 2},
+                counters={"bus_published": 24_013},
                 gauges={"memory_mb": 81.5, "disk_free_mb": 15_210},
                 cameras=(),
                 models=(),
@@ -118,8 +117,6 @@ def test_counters_and_gauges_of_a_status() -> None:
     assert found["nxai_bus_published_total", ()] == 24_013
     assert found["nxai_memory_bytes", ()] == 81.5 * 1024 * 1024
     assert found["nxai_disk_free_bytes", ()] == 15_210 * 1024 * 1024
-    assert found["nxai_deployed", ()] == 2  # it goes down: no counter
-    assert "deployed" in GOES_DOWN
 
 
 def test_state_problems_and_ages() -> None:

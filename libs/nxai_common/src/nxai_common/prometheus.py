@@ -31,10 +31,6 @@ PATH: Final = "/metrics"
 CLIENT_S: Final = 10.0
 """Who sends or reads nothing for so long is gone; Prometheus itself gives up after ten seconds."""
 
-GOES_DOWN: Final = frozenset({"deployed", "log_held", "samples_held"})
-"""Told among the counters of a status, and yet no counter to Prometheus, which takes a fall for a
-new start. What a status has among its gauges too is one there."""
-
 UNITS: Final = {"_mb": ("_bytes", MIB), "_ms": ("_seconds", 0.001), "_s": ("_seconds", 1)}
 """Ending of a name in a status; its ending here, and by what the value is multiplied."""
 
@@ -163,14 +159,12 @@ class _Writer:
     def metrics(self) -> Iterator[Metric]:
         self._service()
         status = self._seen.status
-        down = {name: status.counters[name] for name in GOES_DOWN & status.counters.keys()}
-        gauges = {**down, **status.gauges}
-        for name, value in gauges.items():
+        for name, value in status.gauges.items():
             if not self._destination_gauge(name, value):
                 told, factor = metric_name(name)
                 self._gauge(told, f"`{name}` of the status.", value * factor)
         for name, value in status.counters.items():
-            if name not in gauges and not self._destination_count(name, value):
+            if not self._destination_count(name, value):
                 told, factor = metric_name(name)
                 self._counter(told, f"`{name}` of the status.", value * factor)
         for camera in status.cameras:

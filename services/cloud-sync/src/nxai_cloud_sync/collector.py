@@ -241,26 +241,24 @@ class Collector:
 
     @property
     def counters(self) -> dict[str, int]:
-        """Ever-growing counts since the start, and what is held now."""
-        usage = self._usage
+        """Ever-growing counts since the start."""
         with self._condition:
             counts = self._counts.copy()
-            held = len(self._waiting.held)
         return {
             **{f"samples_{name}": counts[name] for name in _COUNTED},
             **{f"samples_left_out_{_word(why)}": counts[why.value] for why in LeftOut},
-            "samples_held": held,
-            "samples_pictures": usage.pictures,
-            "samples_bytes": usage.bytes,
-            "samples_dropped": usage.dropped,
+            "samples_dropped": self._usage.dropped,
         }
 
     @property
     def gauges(self) -> dict[str, int]:
-        """What is held now: a minute old at most."""
+        """What waits to be stored, and what is: a minute old at most."""
         usage = self._usage
+        with self._condition:
+            held = len(self._waiting.held)
         states = (SampleState.NEW, SampleState.APPROVED)
         return {
+            "samples_held": held,
             "samples_bytes": usage.bytes,
             "samples_pictures": usage.pictures,
             **{f"samples_{state}": usage.by_state.get(state, 0) for state in states},

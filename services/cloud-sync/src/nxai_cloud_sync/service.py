@@ -131,9 +131,8 @@ class CloudSync:
                 **parts.deployer.counters,
                 "jobs_done": self._jobs.done,
                 "jobs_failed": self._jobs.failed,
-                "deployed": len(parts.deployer.models),
             },
-            gauges=parts.collector.gauges,
+            gauges={**parts.collector.gauges, "deployed": len(parts.deployer.models)},
             folder=self._settings.state_dir,
             configuration_revision=parts.wanted.configuration.revision,
         )

@@ -186,7 +186,6 @@ class Publisher:
                 "log_left_out": stored.left_out,
                 "log_pruned": stored.pruned,
                 "log_failures": stored.failures,
-                "log_held": self._log.held,
                 "questions": self._desk.answered,
                 "questions_refused": self._desk.refused,
                 **self._despatch.counters,
