@@ -22,6 +22,8 @@ from types import FrameType
 from urllib.parse import urlsplit
 
 ROOT = Path(__file__).resolve().parent.parent
+MQTT_PORT = 1883
+"""Of a URL that names none."""
 STATE_OF_A_SIGNALLED_CHILD = (0, -signal.SIGTERM)
 
 
@@ -128,6 +130,9 @@ def environment_of(arguments: argparse.Namespace, state: Path) -> dict[str, str]
         "NXAI_CLOUD_SYNC_HANDOVER_DIR": str(state / "handover"),
         "NXAI_MANAGER_HANDOVER_DIR": str(state / "handover"),
         "NXAI_MANAGER_PORT": str(arguments.page),
+        "NXAI_MANAGER_MQTT_PORT": str(
+            (urlsplit(arguments.broker).port or MQTT_PORT) if arguments.broker else arguments.port
+        ),
         **os.environ,  # noqa: TID251 - handed on to the services, not read
         "EDGE_ROOT": str(ROOT),
         "EDGE_LOCAL": str(ROOT / "deploy/local"),
@@ -188,13 +193,13 @@ def which_broker(broker: str) -> str:
             socket.AF_INET6 if address.hostname == "::1" else socket.AF_INET
         ) as probe:
             probe.settimeout(2)
-            if probe.connect_ex((address.hostname, address.port or 1883)) != 0:
+            if probe.connect_ex((address.hostname, address.port or MQTT_PORT)) != 0:
                 sys.exit(
                     f"NXAI_BROKER={broker} is set, so a broker of your own is used; but nothing "
                     "listens there. Start it, or let `make run` start one:\n\n"
                     "    unset NXAI_BROKER && make run"
                 )
-    shown = f"{address.scheme}://{address.hostname}:{address.port or 1883}"
+    shown = f"{address.scheme}://{address.hostname}:{address.port or MQTT_PORT}"
     return f"Broker: {shown}, as NXAI_BROKER says; none is started here. Ctrl-C stops all.\n"
 
 

@@ -133,6 +133,10 @@ def test_detections_come_a_crash_is_mended_and_ctrl_c_ends_all(tmp_path: Path) -
 
             wait_for(all_run, WITHIN_S, f"all services running: {states}")
 
+            (manager,) = [p for p, c in run.processes().items() if "bin/nxai-manager" in c]
+            told = Path(f"/proc/{manager}/environ").read_bytes().split(b"\0")
+            assert f"NXAI_MANAGER_MQTT_PORT={run.port}".encode() in told
+
             asked = nxai(run.state, "cloud-sync", "show")
             assert (asked.returncode, asked.stdout.strip()) == (0, "no project is linked")
 

@@ -126,6 +126,7 @@ class Stack:
             "NXAI_MANAGER_OUTPUT_SECRETS_DIR": str(self.folder / "output-secrets"),
             "NXAI_MANAGER_STATE_DIR": str(self.folder),
             "NXAI_MANAGER_PORT": "0",
+            "NXAI_MANAGER_MQTT_PORT": str(self.broker.port),
             "NXAI_MANAGER_HANDOVER_DIR": str(self.folder / "handover"),
             "NXAI_CLOUD_SYNC_HANDOVER_DIR": str(self.folder / "handover"),
             "NXAI_CAPTURE_SECRETS_DIR": str(self.folder / "secrets"),

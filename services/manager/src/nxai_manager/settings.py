@@ -33,6 +33,8 @@ class ManagerSettings(ServiceSettings):
     """Port of the page (HTTP); 0: none."""
     https_port: Port = 0
     """Port of the page over HTTPS, such as 8443; 0: none."""
+    mqtt_port: Port = 1883
+    """Port at which programs outside find the broker: for the page to name, where it says how."""
     certificate: Path | None = None
     """Certificate chain (PEM) for HTTPS; unset: one is made, which browsers warn of."""
     certificate_key: Path | None = None

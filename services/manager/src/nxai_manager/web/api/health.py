@@ -98,6 +98,8 @@ class TopicList(Answer):
     """What is published, and where."""
 
     device: str
+    port: int
+    """Of the broker, for programs outside."""
     topics: tuple[Topic, ...]
 
 
@@ -233,7 +235,7 @@ async def list_topics(call: Call) -> TopicList:
         )
         for service in box.hub.statuses()
     ]
-    return TopicList(device=device, topics=tuple(told))
+    return TopicList(device=device, port=box.settings.mqtt_port, topics=tuple(told))
 
 
 async def diagnostics(call: Call) -> web.Response:

@@ -1,4 +1,5 @@
 // How the box appears in Home Assistant.
+import { get } from "../../api.js";
 import { Button } from "../../components/button.js";
 import { Checkbox, Field, Radios, Segmented } from "../../components/field.js";
 import { Card, ErrorNote, Note, StateChip } from "../../components/panels.js";
@@ -144,16 +145,21 @@ export function HomeAssistant({ whole, outputs, document, may }) {
   <//>`;
 }
 
-const HowTo = ({ other }) =>
-  html`<${Note} title=${t("In Home Assistant")}>
+function HowTo({ other }) {
+  const [port, setPort] = useState("…");
+  useEffect(() => {
+    get("topics").then((told) => setPort(told.port), () => {}); // the card of the topics says what is wrong
+  }, []);
+  return html`<${Note} title=${t("In Home Assistant")}>
     ${
       other
         ? html`<p>${t("Nothing is to be set up there. The account above must be allowed to write below the discovery prefix and nxai/v1, and to read there.")}</p>`
         : html`<ol class="output-steps small">
             <li>${t("Settings > Devices & services > Add integration > MQTT.")}</li>
-            <li>${t("Broker: the address of this box, port 1883; user: home-assistant.")}</li>
+            <li>${t("Broker: the address of this box, port {port}; user: home-assistant.", { port })}</li>
             <li>${t("Its password is told on the box by:")} <code>make passwords</code></li>
           </ol>`
     }
     <p class="small soft">${t("More is told in docs/guides/home-assistant.md.")}</p>
   <//>`;
+}

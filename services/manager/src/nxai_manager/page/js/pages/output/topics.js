@@ -50,13 +50,13 @@ export function Topics({ cameras }) {
       told &&
       html`<p class="small soft output__hint">
         ${t("To read along in a terminal on the box:")}
-        <span class="topics__command"><code>${command(told.device, chosen)}</code><${CopyButton} text=${command(told.device, chosen)} label=${t("Copy the command")} /></span>
+        <span class="topics__command"><code>${command(told, chosen)}</code><${CopyButton} text=${command(told, chosen)} label=${t("Copy the command")} /></span>
       </p>`
     }
   <//>`;
 }
 
-const command = (device, camera) => `mosquitto_sub -u viewer -P "…" -v -t 'nxai/v1/${device}/cameras/${camera}/#'`;
+const command = ({ device, port }, camera) => `mosquitto_sub -p ${port} -u viewer -P "…" -v -t 'nxai/v1/${device}/cameras/${camera}/#'`;
 
 function Topic({ topic, message, camera, retained, qos, open, onOpen }) {
   const about = ABOUT[message];
