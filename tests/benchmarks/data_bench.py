@@ -9,15 +9,11 @@ time, as a person's page does. Times are those of the asker: encoding, broker, p
 """
 
 import os
-import signal
 import sqlite3
-import subprocess
-import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,6 +21,7 @@ from typing import Any, Final
 
 import orjson
 from benchmarks.line import percentile
+from benchmarks.live import CAMERAS, PER_S, publisher_process, results_come
 
 from nxai_common.bus.mqtt import MqttBus
 from nxai_common.bus.ports import Subscription
@@ -46,16 +43,13 @@ from nxai_publisher.adapters.sql_database import RESULTS, SUMS, database_url
 from nxai_publisher.adapters.sql_logger import SqlLogger
 from nxai_publisher.core.rows import LoggedResult, roll_up
 from support.broker import Broker
-from support.results import detection, result
 from support.waiting import wait_for
 
 DAYS: Final = 30
-CAMERAS: Final = ("belt", "gate", "hall", "yard")
 LABELS: Final = ("nut", "bolt", "washer", "screw")
 RARE: Final = "ring"
 RARE_MINUTES: Final = (700, 21_000, 40_000)
 """Minutes of the month in which one camera saw the rare label, once each."""
-LIVE_PER_S: Final = 60
 REPEATS: Final = 15
 GOAL_MS: Final = 300.0
 PATIENCE_S: Final = 10.0
@@ -127,7 +121,11 @@ def measure(folder: Path, days: float = DAYS, repeats: int = REPEATS) -> dict[st
         figures = {"rows": rows, "fill_s": time.perf_counter() - began}
         figures["file_mb"] = database.stat().st_size / 1e6
         (run / "broker").mkdir()
-        with Broker(run / "broker") as broker, _publisher(broker, run, database):
+        address = f"sqlite:///{database}"
+        with (
+            Broker(run / "broker") as broker,
+            publisher_process(broker, run / "run", NXAI_PUBLISHER_DATABASE_URL=address),
+        ):
             figures |= _ask_all(broker, datetime.fromtimestamp(until_s, UTC), repeats)
         return figures
 
@@ -148,8 +146,8 @@ def _ask_all(broker: Broker, end: datetime, repeats: int) -> dict[str, float]:
         )
         with closing(_Ear(page)) as ear:
             wait_for(lambda: ear.runs, 60, "a publisher that runs")
-            with _results_come(sender) as sent:
-                wait_for(lambda: ear.hear() >= 10 * LIVE_PER_S, 60, "ten seconds of results")
+            with results_come(sender) as sent:
+                wait_for(lambda: ear.hear() >= 10 * PER_S, 60, "ten seconds of results")
                 figures["live_ms_p95_alone"] = percentile(ear.latencies, 95)
                 ear.latencies.clear()
                 figures |= _ask_each(page, ear, end, repeats)
@@ -213,58 +211,6 @@ class _Ear:
 
     def close(self) -> None:
         self._inbox.close()
-
-
-@contextmanager
-def _publisher(broker: Broker, run: Path, database: Path) -> Iterator[None]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "nxai_publisher"],
-        env={
-            **os.environ,  # noqa: TID251 - a child process needs PATH and the like
-            **broker.environment,
-            "NXAI_RUN_DIR": str(run / "run"),
-            "NXAI_PUBLISHER_DATABASE_URL": f"sqlite:///{database}",
-            "NXAI_HEARTBEAT_S": "0.5",
-            "NXAI_LOG_LEVEL": "warning",
-        },
-    )
-    try:
-        yield
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(20)
-
-
-@contextmanager
-def _results_come(sender: MqttBus) -> Iterator[list[int]]:
-    """Send results of now, 60 a second; yield the list of those that were sent."""
-    sent: list[int] = []
-    ended = threading.Event()
-    found = [detection("nut", 0.8), detection("bolt", 0.7)]
-
-    def send() -> None:
-        began = time.monotonic()
-        while not ended.wait(max(0.0, began + len(sent) / LIVE_PER_S - time.monotonic())):
-            number = len(sent)
-            sender.publish(
-                result(
-                    number // len(CAMERAS),
-                    found[: number % 3],
-                    camera=CAMERAS[number % len(CAMERAS)],
-                    model="m5",
-                    stream="live",
-                    captured_at_us=time.time_ns() // 1000,
-                )
-            )
-            sent.append(number)
-
-    thread = threading.Thread(target=send)
-    thread.start()
-    try:
-        yield sent
-    finally:
-        ended.set()
-        thread.join()
 
 
 # -- ten million rows -------------------------------------------------------------------------

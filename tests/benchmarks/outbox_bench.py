@@ -10,7 +10,6 @@ import argparse
 import http.client
 import json
 import os
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.line import median, percentile
+from benchmarks.live import CAMERAS, PER_S, publisher_process, results_come
 
 from nxai_common.bus.mqtt import MqttBus
 from nxai_common.bus.ports import Subscription
@@ -52,8 +52,6 @@ from support.waiting import wait_for
 RESULTS: Final = 100_000
 """In the backlog; `--results 1000000` is what the goal is about."""
 OFFERED: Final = 20_000
-CAMERAS: Final = ("belt", "gate", "hall", "yard")
-LIVE_PER_S: Final = 60
 IN_FLIGHT: Final = 1000
 KEEPING: Final = Keeping(enabled=True, keep_days=36_500, keep_mb=1e6)
 TESTS: Final = Path(__file__).resolve().parent.parent
@@ -298,14 +296,18 @@ def backlog(folder: Path, made: Sequence[Detections], count: int) -> dict[str, f
             assert outside.wait_connected(10)
             assert sender.wait_connected(10)
             _configure(outside, destination)
-            with _publisher(broker, folder, path), closing(_Ear(outside)) as ear:
+            with (
+                publisher_process(broker, folder / "run", NXAI_PUBLISHER_OUTBOX=str(path)),
+                closing(_Ear(outside)) as ear,
+            ):
                 figures |= _drain(ear, sender, receiver, count)
         return figures
 
 
 def _drain(ear: "_Ear", sender: MqttBus, receiver: Server, count: int) -> dict[str, float]:
     wait_for(lambda: ear.runs("shop"), 60, "a publisher that runs")
-    with _results_come(sender) as sent:
+    # Whoever gets them takes a lower number than the last one of the backlog for out of order.
+    with results_come(sender, first=1_000_000_000) as sent:
         came, _ = receiver.counts()
         began = time.perf_counter()
         ear.hear()
@@ -314,7 +316,7 @@ def _drain(ear: "_Ear", sender: MqttBus, receiver: Server, count: int) -> dict[s
         seconds = time.perf_counter() - began
         while_drained = list(ear.latencies)
         ear.latencies.clear()
-        wait_for(lambda: ear.hear() >= 5 * LIVE_PER_S, 60, "five seconds of results")
+        wait_for(lambda: ear.hear() >= 5 * PER_S, 60, "five seconds of results")
     wait_for(lambda: receiver.counts()[0] >= count + len(sent), 60, "live ones came, too")
     total, wrong = receiver.counts()
     return {
@@ -381,59 +383,6 @@ class _Ear:
 
     def close(self) -> None:
         self._inbox.close()
-
-
-@contextmanager
-def _publisher(broker: Broker, folder: Path, outbox: Path) -> Iterator[None]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "nxai_publisher"],
-        env={
-            **os.environ,  # noqa: TID251 - a child process needs PATH and the like
-            **broker.environment,
-            "NXAI_RUN_DIR": str(folder / "run"),
-            "NXAI_PUBLISHER_OUTBOX": str(outbox),
-            "NXAI_HEARTBEAT_S": "0.5",
-            "NXAI_LOG_LEVEL": "warning",
-        },
-    )
-    try:
-        yield
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(20)
-
-
-@contextmanager
-def _results_come(sender: MqttBus) -> Iterator[list[int]]:
-    """Send results of now, 60 a second; yield the list of those that were sent."""
-    sent: list[int] = []
-    ended = threading.Event()
-    found = [detection("nut", 0.8), detection("bolt", 0.7)]
-
-    def send() -> None:
-        began = time.monotonic()
-        while not ended.wait(max(0.0, began + len(sent) / LIVE_PER_S - time.monotonic())):
-            number = len(sent)
-            captured_us = time.time_ns() // 1000
-            sender.publish(
-                result(
-                    1_000_000_000 + number,
-                    found[: number % 3],
-                    camera=CAMERAS[number % len(CAMERAS)],
-                    model="m5",
-                    stream="live",
-                    captured_at_us=captured_us,
-                )
-            )
-            sent.append(number)
-
-    thread = threading.Thread(target=send)
-    thread.start()
-    try:
-        yield sent
-    finally:
-        ended.set()
-        thread.join()
 
 
 def measure(
