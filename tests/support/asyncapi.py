@@ -1,14 +1,12 @@
 """The official AsyncAPI parser (npm), as pinned in tools/asyncapi/package-lock.json."""
 
-import fcntl
 import json
 import shutil
 import subprocess
 from pathlib import Path
 from typing import Final, TypedDict
 
-import pytest
-
+from support import npm
 from support.shared import ROOT
 
 PINNED: Final = ROOT / "tools" / "asyncapi"
@@ -40,24 +38,6 @@ def diagnostics_of(document: Path) -> list[Diagnostic]:
 
 def _installed() -> Path:
     """Return the folder of the parser; installs it where it is not, or is another version."""
-    for program in ("node", "npm"):
-        if shutil.which(program) is None:
-            pytest.fail(f"{program} is not installed: apt-get install nodejs npm")
-    INSTALLED.mkdir(parents=True, exist_ok=True)
-    with (INSTALLED / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        stamp = INSTALLED / "installed.json"
-        wanted = (PINNED / "package-lock.json").read_bytes()
-        if not stamp.exists() or stamp.read_bytes() != wanted:
-            for name in ("package.json", "package-lock.json"):
-                shutil.copy(PINNED / name, INSTALLED / name)
-            subprocess.run(
-                ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
-                cwd=INSTALLED,
-                check=True,
-                timeout=INSTALL_S,
-                stdout=subprocess.DEVNULL,
-            )
-            stamp.write_bytes(wanted)
-        shutil.copy(PINNED / "check.mjs", INSTALLED / "check.mjs")
+    npm.install(PINNED, INSTALLED, INSTALL_S)
+    shutil.copy(PINNED / "check.mjs", INSTALLED / "check.mjs")
     return INSTALLED

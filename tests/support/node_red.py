@@ -2,10 +2,8 @@
 
 import asyncio
 import copy
-import fcntl
 import json
 import os
-import shutil
 import signal
 import subprocess
 import threading
@@ -17,8 +15,8 @@ from typing import Any, Final, Self
 
 import aiohttp
 import httpx
-import pytest
 
+from support import npm
 from support.broker import free_port
 from support.shared import ROOT
 from support.waiting import wait_for
@@ -254,25 +252,7 @@ def _value(data: Mapping[str, Any]) -> Any:
 
 def install() -> Path:
     """Return the folder of Node-RED; installs it where it is not, or is another version."""
-    for program in ("node", "npm"):
-        if shutil.which(program) is None:
-            pytest.fail(f"{program} is not installed: apt-get install nodejs npm")
     home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")  # noqa: TID251 - of tests
     folder = Path(home) / "nxai-edge" / "node-red"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        stamp = folder / "installed.json"
-        wanted = (PINNED / "package-lock.json").read_bytes()
-        if not stamp.exists() or stamp.read_bytes() != wanted:
-            for name in ("package.json", "package-lock.json"):
-                shutil.copy(PINNED / name, folder / name)
-            subprocess.run(
-                ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
-                cwd=folder,
-                check=True,
-                timeout=INSTALL_S,
-                stdout=subprocess.DEVNULL,
-            )
-            stamp.write_bytes(wanted)
+    npm.install(PINNED, folder, INSTALL_S)
     return folder
