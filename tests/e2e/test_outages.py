@@ -158,12 +158,11 @@ class World:
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    for name in ("far", "postgres", "secrets"):
+    for name in ("far", "secrets"):
         (tmp_path / name).mkdir()
-    (tmp_path / "postgres").chmod(0o755)
     (tmp_path / "secrets" / "far").write_text(PASSWORD)
     with (
-        Postgres(tmp_path / "postgres") as postgres,
+        Postgres() as postgres,
         Broker(tmp_path / "far") as far,
         receiver() as web,
     ):

@@ -8,6 +8,7 @@ import os
 import pwd
 import signal
 import subprocess
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -31,13 +32,17 @@ class _Server(Protocol):
     def ended(self) -> bool: ...
     def stop(self) -> None: ...
     def close(self) -> None: ...
+    def last_words(self) -> str: ...
 
 
 class Postgres:
     """A server on a port of its own; the port stays the same over restarts (context manager)."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self) -> None:
+        # Not one of pytest's: they are for their owner only, and the server has an account of its
+        # own. Opened, they are closed again by another run of pytest that begins meanwhile.
+        self._folder = tempfile.TemporaryDirectory(prefix="nxai-postgres-")
+        self.folder = Path(self._folder.name)
         self.host = "127.0.0.1"
         self.port = free_port()
         image = os.environ.get(IMAGE_VARIABLE, "")  # noqa: TID251 - test support, not a service
@@ -68,7 +73,10 @@ class Postgres:
     def start(self) -> None:
         """Start and wait until it answers."""
         self._server.start()
-        wait_for(self._answers, 60, f"PostgreSQL on port {self.port}, see {self.folder}")
+        try:
+            wait_for(self._answers, 60, f"PostgreSQL on port {self.port}")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; it said: {self._server.last_words()}") from None
 
     def stop(self) -> None:
         """Stop at once; clients lose their connection."""
@@ -85,6 +93,7 @@ class Postgres:
         trace: TracebackType | None,
     ) -> None:
         self._server.close()
+        self._folder.cleanup()
 
     def _answers(self) -> bool:
         if self._server.ended():
@@ -110,7 +119,6 @@ class _Process:
     def start(self) -> None:
         if not self._data.exists():
             self._make()
-        self._open_the_way()
         self._process = self._run(
             "postgres",
             *("-D", str(self._data), "-p", str(self._postgres.port)),
@@ -130,6 +138,9 @@ class _Process:
     def close(self) -> None:
         self.stop()
 
+    def last_words(self) -> str:
+        return self._log.read_text(errors="replace")[-2000:]
+
     def _make(self) -> None:
         folder = self._postgres.folder
         secret = folder / "password"
@@ -137,7 +148,6 @@ class _Process:
         if self._account is not None:
             for path in (folder, secret):
                 os.chown(path, self._account.pw_uid, self._account.pw_gid)
-        self._open_the_way()
         made = self._run(
             "initdb",
             *("-D", str(self._data), "-U", USER, "-A", "scram-sha-256"),
@@ -145,17 +155,6 @@ class _Process:
         )
         if made.wait(timeout=120) != 0:
             raise AssertionError(f"initdb failed: {self._log.read_text(errors='replace')}")
-
-    def _open_the_way(self) -> None:
-        """Let the server's account into pytest's folders: they are for their owner only.
-
-        Before every start: another run of pytest that begins meanwhile closes them again.
-        """
-        if self._account is None:
-            return
-        for parent in self._postgres.folder.parents:
-            if parent.stat().st_uid == 0 and parent != Path(parent.anchor):
-                parent.chmod(parent.stat().st_mode | 0o011)
 
     def _run(self, program: str, *arguments: str) -> subprocess.Popen[bytes]:
         account = self._account
@@ -204,3 +203,7 @@ class _Container:
     def close(self) -> None:
         if self._created:
             self._container.stop()
+
+    def last_words(self) -> str:
+        _, errors = self._container.get_logs()
+        return str(errors, errors="replace")[-2000:]
