@@ -112,7 +112,7 @@ def test_an_upgrade_that_does_not_start_is_taken_back(apart: ComposeBox) -> None
     build = f'printf "{recipe}" | DOCKER_BUILDKIT=0 docker build --quiet -t nxai-publisher -'
     done = tool(apart, UPGRADE, "--patience", "25", "--build", build)
     assert done.returncode == 1, done.stderr
-    assert "nxai-test_publisher_1 (restarting" in done.stderr
+    assert re.search(r"nxai-test.publisher.1 \(restarting", done.stderr)
     assert "runs as before" in done.stderr
     assert docker("image", "inspect", "--format", "{{.Id}}", "nxai-publisher") == image
     apart.wait_detections(1)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from nxai_common.bus.memory import MemoryBus
+from nxai_common.bus.mailbox import Mailbox
+from nxai_common.bus.memory import MemoryBroker, MemoryBus
 from nxai_common.bus.mqtt import MqttBus
 from nxai_common.bus.ports import Cleared, Delivery, Inbox, Subscription
 from nxai_common.bus.sending import BACKLOG
@@ -301,6 +302,27 @@ def test_state_is_there_for_late_comers_and_the_newest_wins(world: World) -> Non
     message = take(inbox).message
     assert isinstance(message, CaptureConfiguration)
     assert message.revision == "new"
+
+
+def test_what_is_published_while_somebody_subscribes_comes_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Not live and retained: of a broker of its own nobody can hold up the subscribing."""
+    broker = MemoryBroker()
+    with MemoryBus(broker) as sender, MemoryBus(broker) as reader:
+        publishing = threading.Thread(target=sender.publish, args=(configuration("new"),))
+        add = reader.router.add
+
+        def slowly(mailbox: Mailbox) -> None:
+            add(mailbox)
+            publishing.start()
+            publishing.join(0.2)
+
+        monkeypatch.setattr(reader.router, "add", slowly)
+        inbox = reader.subscribe(Subscription(CaptureConfiguration))
+        publishing.join()
+        take(inbox)
+        assert reader.statistics.received == 1
 
 
 def test_cleared_state_is_gone(world: World) -> None:

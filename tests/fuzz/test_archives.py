@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from nxai_cloud_sync.adapters.archive_file import read_import
@@ -198,6 +198,7 @@ def test_any_headers(
 
 @settings(max_examples=EXAMPLES)
 @given(CHANGES)
+@example([(107, ord("}"))])  # within the first eight numbers
 def test_any_array(changes: list[tuple[int, int]]) -> None:
     source = changed(c_array("a", MODEL), changes)
     model = or_refused(lambda: read_array(source, "x.h"))

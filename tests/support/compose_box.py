@@ -20,6 +20,8 @@ from support.shared import ROOT
 from support.waiting import wait_for
 
 SERVICES: Final = ("mosquitto", "capture", "inference", "publisher", "manager", "cloud-sync")
+CLEAR_LINE: Final = "\x1b[2K"
+"""Compose 2.26 writes it before each line, to a pipe as well."""
 M = TypeVar("M", bound=Message)
 PASSWORD: Final = "of the compose test"
 PATIENCE_S: Final = 120.0
@@ -132,7 +134,8 @@ class ComposeBox:
 
     def logs(self, service: str) -> str:
         """Return what a service's containers said."""
-        return self.compose("logs", "--no-color", "--no-log-prefix", service)
+        said = self.compose("logs", "--no-color", "--no-log-prefix", service)
+        return said.replace(CLEAR_LINE, "")
 
     def _filter(self) -> str:
         return f"label=com.docker.compose.project={self.project}"

@@ -295,6 +295,7 @@ def test_a_source_without_a_model_has_none() -> None:
     ("source", "reason"),
     [
         (c_array("a", MODEL)[:1500], "cut off within its array"),
+        (c_array("a", MODEL).replace(b", 0x54", b"} 0x54", 1), "damaged at the beginning"),
         (c_array("a", MODEL).replace(b"_len = 508", b"_len = 509"), "508 bytes.* 509"),
         (c_array("a", MODEL) + c_array("b", MODEL), "2 models"),
         (c_array("a", MODEL).replace(b"0x33,", b"0x33, 0x100,"), "not written as Edge Impulse"),

@@ -100,8 +100,19 @@ class MemoryBroker:
         """Send bytes of any sender, as an outside program could."""
         self.send(_Packet(topic, payload, policy))
 
+    def admit(self, bus: "MemoryBus", mailbox: Mailbox) -> None:
+        """Let a bus deliver into a new mailbox, what is retained first.
+
+        In one step, as a broker does: what is published meanwhile comes once, not retained and
+        live.
+        """
+        with self._lock:
+            bus.router.add(mailbox)
+            if bus.connected:
+                self.retained_for(bus, mailbox)
+
     def retained_for(self, bus: "MemoryBus", mailbox: Mailbox) -> None:
-        """Deliver what is retained to a new mailbox (never to a shared subscription)."""
+        """Deliver what is retained to a mailbox (never to a shared subscription)."""
         with self._lock:
             for packet in self._retained.values():
                 for wanting, kind in bus.router.route(packet.topic):
@@ -165,9 +176,7 @@ class MemoryBus:
     ) -> Inbox:
         """Open an inbox."""
         mailbox = Mailbox(subscriptions, self, volatile=volatile, bound=bound, aside=aside)
-        self.router.add(mailbox)
-        if self.connected:
-            self._broker.retained_for(self, mailbox)
+        self._broker.admit(self, mailbox)
         return mailbox
 
     def request(self, command: Command, timeout: float = 5.0) -> Reply:

@@ -451,6 +451,8 @@ def read_array(source: bytes, name: str) -> bytes | None:
     if last < 0:
         raise RejectedError(f"{name} is cut off within its array; get it again")
     content = _bytes_of(source[first:last], name)
+    if content[4:8] != b"TFL3":  # the array ends, or is no array, before what was found above
+        raise RejectedError(f"{name} is damaged at the beginning of its array; get it again")
     stated = _LENGTH.search(source, last, last + _HEAD)
     if stated is not None and int(stated.group(1)) != len(content):
         raise RejectedError(
