@@ -357,6 +357,26 @@ def test_closing_does_not_wait_for_a_broker_that_hangs(broker: Broker) -> None:
             receipt.wait(0)
 
 
+def test_one_that_is_closed_while_it_connects_leaves(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connects, closed = threading.Event(), threading.Event()
+    connect = paho.Client.connect
+
+    def slowly(*arguments: Any) -> Any:
+        connects.set()
+        assert closed.wait(20)
+        return connect(*arguments)
+
+    monkeypatch.setattr(paho.Client, "connect", slowly)
+    monkeypatch.setattr(outside, "GOODBYE_S", 0.0)
+    with client(broker) as link:
+        assert connects.wait(20)
+    closed.set()
+    link._thread.join(20)
+    assert not link._thread.is_alive()
+
+
 def test_the_context_trusts_what_it_shall() -> None:
     checked = outside._context("verify", "")
     unchecked = outside._context("any", "")

@@ -306,7 +306,7 @@ class OutsideBroker:
 
     def _attend(self, link: _Link) -> bool:
         """Wait for the end of a connection; return whether it was a good one."""
-        while not link.over.wait(LOOK_EVERY_S):
+        while not self._closing.is_set() and not link.over.wait(LOOK_EVERY_S):
             if link.client.socket() is None:  # pragma: no cover - paho tells of every end known
                 self._on_end(link, "the connection ended")
         if self._closing.is_set():
