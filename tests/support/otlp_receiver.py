@@ -10,6 +10,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,7 @@ class ToldSpan:
     service: str
     instance: str
     name: str
+    kind: str
     trace: str
     id: str
     parent: str
@@ -104,6 +106,7 @@ def _read(request: ExportTraceServiceRequest) -> list[ToldSpan]:
                         of["service.name"],
                         of["service.instance.id"],
                         span.name,
+                        Span.SpanKind.Name(span.kind),
                         span.trace_id.hex(),
                         span.span_id.hex(),
                         span.parent_span_id.hex(),

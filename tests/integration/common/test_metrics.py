@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from prometheus_client.openmetrics.parser import (
@@ -16,11 +17,19 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families
 
+from nxai_common.metrics import metrics_served
+from nxai_common.runtime import blank_status
+from nxai_common.scrapes import Seen
+from nxai_common.settings import ServiceSettings
 from support.broker import Broker, free_port
 from support.shared import ROOT
 from support.waiting import wait_for
 
 PATIENCE_S = 30.0
+
+
+class Settings(ServiceSettings):
+    role: ClassVar[str] = "capture"
 
 
 @contextmanager
@@ -52,7 +61,10 @@ def get(port: int, path: str = "/metrics", accept: str = "") -> tuple[int, str, 
     try:
         connection.request("GET", path, headers={"Accept": accept} if accept else {})
         answer = connection.getresponse()
-        return answer.status, answer.headers["Content-Type"], answer.read().decode()
+        body = answer.read()
+        assert int(answer.headers["Content-Length"]) == len(body)
+        assert answer.headers["Server"] == "nxai"  # no versions for strangers
+        return answer.status, answer.headers["Content-Type"], body.decode()
     finally:
         connection.close()
 
@@ -69,6 +81,11 @@ def scrape(port: int) -> dict[str, float]:
         for sample in family.samples
         if sample.labels.get("state", "running") == "running"
     }
+
+
+def blank(settings: ServiceSettings) -> Seen:
+    """Return what is seen of a service that has not started yet."""
+    return Seen(blank_status(settings), 0.0, 0.0, connected=False)
 
 
 def running(port: int) -> dict[str, float]:
@@ -95,6 +112,7 @@ def test_a_process_tells_what_its_status_tells(tmp_path: Path, broker: Broker) -
         process.send_signal(signal.SIGTERM)
         _, log = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, log
+    assert "GET /metrics" not in log
     with pytest.raises(ConnectionRefusedError):
         get(port)
 
@@ -176,6 +194,23 @@ def test_whoever_says_nothing_holds_nobody_up(tmp_path: Path, broker: Broker) ->
             process.send_signal(signal.SIGTERM)
             _, log = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, log
+
+
+def test_the_port_is_free_again_behind_it() -> None:
+    settings = Settings(metrics_port=free_port())
+    for _ in range(2):
+        with metrics_served(settings, lambda: blank(settings)):
+            assert get(settings.metrics_port)[0] == 200
+
+
+def test_no_name_server_is_asked_who_we_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    def asked(_name: str = "") -> str:
+        raise AssertionError
+
+    monkeypatch.setattr(socket, "getfqdn", asked)
+    settings = Settings(metrics_port=free_port())
+    with metrics_served(settings, lambda: blank(settings)):
+        assert get(settings.metrics_port)[0] == 200
 
 
 def test_without_a_port_nothing_is_loaded_and_nobody_listens() -> None:

@@ -1,9 +1,11 @@
 """The client of another broker, with a real one: versions, TLS, acknowledgements, breaks."""
 
+import gc
 import socket
 import ssl
 import subprocess
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -203,6 +205,8 @@ def test_the_last_word_is_said_by_the_broker(broker: Broker) -> None:
         wait_for(lambda: "site/status" in broker.said)
         with connected(broker, "us", last_word=word), connected(broker, "us"):
             assert heard(other) == Received("site/status", b"offline", retained=False)
+        other.subscribe("site/status", 1)
+        assert heard(other) == Received("site/status", b"offline", retained=True)
 
 
 def test_a_broker_of_before_version_5(broker: Broker) -> None:
@@ -316,6 +320,9 @@ def test_over_tls_its_certificate_is_checked_unless_it_shall_not(tmp_path: Path)
             with OutsideBroker(url, "us", USERNAME, PASSWORD, **options) as link:  # type: ignore[arg-type] # one or the other
                 assert link.wait_connected(20), link.problem
                 link.publish("site/a", b"x").wait(15)
+        by_name = url.replace("127.0.0.1", "localhost")  # its certificate names the address alone
+        with OutsideBroker(by_name, "us", USERNAME, PASSWORD, authority=authority) as link:
+            wait_for(lambda: "Hostname mismatch" in link.problem)
 
 
 def test_tls_where_there_is_none(broker: Broker) -> None:
@@ -375,6 +382,19 @@ def test_one_that_is_closed_while_it_connects_leaves(
     closed.set()
     link._thread.join(20)
     assert not link._thread.is_alive()
+
+
+def test_nothing_of_a_connection_is_left_for_the_garbage_collector(broker: Broker) -> None:
+    gc.disable()  # else it may come by chance
+    try:
+        with connected(broker) as link:
+            way = link._link
+            assert way is not None
+            paho_client = weakref.ref(way.client)  # holds sockets open while it lives
+            del way
+        wait_for(lambda: paho_client() is None)
+    finally:
+        gc.enable()
 
 
 def test_the_context_trusts_what_it_shall() -> None:

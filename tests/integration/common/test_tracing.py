@@ -72,7 +72,7 @@ def test_a_frame_is_told_from_service_to_service(receiver: OtlpReceiver) -> None
         first = tracing.begin("capture", since_us=began_us, first="wait")
         first.step("resize")
         first.step("publish")
-        arrived = time.monotonic()
+        arrived = time.monotonic() - 60
         second = tracing.go_on("inference", first.traceparent, since=arrived, first="queue")
         second.step("run")
         second.close(model="m5-nut", objects=2)
@@ -88,12 +88,26 @@ def test_a_frame_is_told_from_service_to_service(receiver: OtlpReceiver) -> None
         assert spans[step].parent == spans[of].id
         assert spans[of].begun_ns <= spans[step].begun_ns <= spans[step].ended_ns
         assert spans[step].ended_ns <= spans[of].ended_ns
+    assert spans["capture"].kind == "SPAN_KIND_PRODUCER"
+    assert spans["inference"].kind == "SPAN_KIND_CONSUMER"
     assert spans["capture"].begun_ns == began_us * 1000
+    assert time.time_ns() - spans["queue"].begun_ns >= 60_000_000_000
     assert spans["wait"].ended_ns == spans["resize"].begun_ns
     assert spans["capture"].service == "nxai-capture"
     assert spans["capture"].instance == "line-3/capture"
     assert spans["capture"].told == {"nxai.camera": "front", "nxai.published": True}
     assert spans["inference"].told == {"nxai.model": "m5-nut", "nxai.objects": 2}
+
+
+def test_nothing_ends_before_it_began_though_the_clock_was_set_back(
+    receiver: OtlpReceiver,
+) -> None:
+    with tracing.traced(Settings(otel_endpoint=receiver.url, otel_ratio=1)):
+        steps = tracing.begin("capture", since_us=now_us() + 60_000_000, first="wait")
+        steps.step("resize")
+        steps.close()
+    assert {span.name for span in receiver.spans} == {"capture", "wait", "resize"}
+    assert all(span.begun_ns <= span.ended_ns for span in receiver.spans)
 
 
 def test_one_frame_in_so_many_is_followed(receiver: OtlpReceiver) -> None:
@@ -102,6 +116,8 @@ def test_one_frame_in_so_many_is_followed(receiver: OtlpReceiver) -> None:
     followed = sum(steps is not NOTHING for steps in begun)
     assert 350 < followed < 650  # 500; ten standard deviations
     assert receiver.spans == []  # none of them was closed
+    assert tracing.counters() == {}
+    assert tracing.begin("capture", since_us=1, first="wait") is NOTHING
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ Key = tuple[str, tuple[tuple[str, str], ...]]
 CAMERA = CameraStatus(
     camera="front",
     state=LinkState.RUNNING,
-    since=golden.AT,
+    since=golden.AT - timedelta(minutes=1),
     width=640,
     height=480,
     fps=15,
@@ -154,6 +154,8 @@ def test_a_camera() -> None:
     assert found["nxai_camera_frames_per_second", (camera,)] == 15
     assert found["nxai_camera_width_pixels", (camera,)] == 640
     assert found["nxai_camera_height_pixels", (camera,)] == 480
+    since = found["nxai_camera_state_since_timestamp_seconds", (camera,)]
+    assert since == CAMERA.since.timestamp()
     at = CAMERA.last_picture_at
     assert at is not None
     assert found["nxai_camera_last_picture_timestamp_seconds", (camera,)] == at.timestamp()

@@ -16,6 +16,7 @@ START, AGAIN, END = AlarmPhase.START, AlarmPhase.AGAIN, AlarmPhase.END
 NUT = detection()
 BOLT = detection("bolt")
 RIGHT_HALF = ((0.5, 0.0), (1.0, 0.0), (1.0, 1.0), (0.5, 1.0))
+LOWER_HALF = ((0.0, 0.5), (1.0, 0.5), (1.0, 1.0), (0.0, 1.0))
 
 
 class Line:
@@ -109,6 +110,10 @@ def test_an_object_is_where_it_stands() -> None:
     left = detection(box=(0.0, 0.0, 638.0, 100.0))  # the middle of its lower edge: x 319
     right = detection(box=(0.0, 0.0, 642.0, 100.0))
     assert sight_of(result(0, [left, right]), rule).detections == (right,)
+    rule = AlarmRule(id="floor", area=LOWER_HALF)
+    above = detection(box=(0.0, 0.0, 100.0, 239.0))
+    below = detection(box=(0.0, 0.0, 100.0, 241.0))  # most of it is above, its foot is not
+    assert sight_of(result(0, [above, below]), rule).detections == (below,)
 
 
 @pytest.mark.parametrize(
@@ -176,6 +181,10 @@ def test_a_clock_that_was_set_back_delays_nothing_for_long() -> None:
     waiting.see(3600, NUT)
     waiting.see(0, NUT)
     assert phases(waiting.see(3, NUT)) == [START]
+    gone = Line()
+    gone.see(3600, NUT)
+    assert gone.see(0) == []
+    assert phases(gone.see(2)) == [END]
 
 
 def test_two_rules_do_not_disturb_one_another() -> None:

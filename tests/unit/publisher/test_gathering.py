@@ -37,6 +37,18 @@ def test_it_is_due_so_long_after_the_first() -> None:
     assert not gathered.due(1010.9, 5.0)
 
 
+def test_what_left_takes_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gathering, "MOST_BYTES", 10_000)
+    gathered = Gathered()
+    left = 0
+    while gathered.fits(entry(left)):
+        gathered.add(entry(left), 0.0)
+        left += 1
+    gathered.take()
+    gathered.add(entry(left), 0.0)
+    assert gathered.fits(entry(left + 1))
+
+
 def test_no_more_entries_fit_than_one_can_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gathering, "MOST_ENTRIES", 2)
     gathered = Gathered()
@@ -51,7 +63,7 @@ def test_the_size_of_an_array_is_known_before_it_is_written(
     monkeypatch: pytest.MonkeyPatch, *, ordered: bool
 ) -> None:
     values = np.linspace(0, 1, 5000, dtype=np.float32) / 7
-    large = with_image(with_tensors(result(0), scores=values), np.zeros((40, 40, 3), np.uint8))
+    large = with_image(with_tensors(result(0), scores=values), np.zeros((120, 120, 3), np.uint8))
     options = NxOutputOptions(format="orderedArray" if ordered else "namedObject")
     found = output_of(large, options, device="box", camera_index=0, camera_name="Front door")
     size = len(found.encode())

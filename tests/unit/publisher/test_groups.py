@@ -71,6 +71,14 @@ def test_two_models_of_a_camera_are_two() -> None:
     assert groups(Grouping("loop", 1000, 10.0), pair, 0, 0) == ["aa", "aa"]
 
 
+def test_results_and_events_of_a_camera_are_two() -> None:
+    pair = [
+        Entry(n, content, "a", "m5", n, f"d{n}", b"{}", 2)
+        for n, content in enumerate(("detections", "events") * 2)
+    ]
+    assert groups(Grouping("loop", 1000, 10.0), pair, 0, 0) == ["aa", "aa"]
+
+
 def test_a_round_does_not_wait_for_ever() -> None:
     grouping = Grouping("loop", 1000, 10.0)
     assert grouping.take(entries(*"ab"), 0, 9.9) == 0

@@ -35,15 +35,16 @@ def detections(one: Any) -> Any:
 
 
 def test_detections() -> None:
-    found = lines("detections", detections(result(3, [detection("nut", 0.5), detection()])))
+    shown = [detection(confidence=confidence) for confidence in (0.5, 0.75, 0.6)]
+    found = lines("detections", detections(result(3, shown)))
     at = 1_795_341_600_300_000
     tags = "device=box,camera=front,model=m5-nut"
     assert found == [
         (
-            f"detections,{tags} count=2i,confidence=0.75,latency_ms=5.0,inference_ms=0.75,"
+            f"detections,{tags} count=3i,confidence=0.75,latency_ms=5.0,inference_ms=0.75,"
             f"uncertain=false {at}"
         ),
-        f"objects,{tags},label=nut count=2i,confidence=0.75 {at}",
+        f"objects,{tags},label=nut count=3i,confidence=0.75 {at}",
         f"objects,{tags},label=bolt count=0i {at}",
     ]
 

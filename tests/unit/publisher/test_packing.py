@@ -1,3 +1,5 @@
+from hashlib import blake2b
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,6 +27,15 @@ def test_a_message_takes_a_third_of_its_bytes() -> None:
     ).encode()
     assert len(message) > 600
     assert len(pack(message)) < len(message) / 3
+
+
+def test_a_dictionary_is_never_changed() -> None:
+    # What was packed with it would come out as something else, and no error would tell.
+    digests = {
+        number: blake2b(known, digest_size=8).hexdigest()
+        for number, known in packing._DICTIONARIES.items()
+    }
+    assert digests == {1: "fbe048f4664109a4"}
 
 
 def test_the_dictionary_fits_its_window() -> None:

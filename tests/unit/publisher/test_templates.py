@@ -1,3 +1,4 @@
+import tracemalloc
 from typing import Any
 
 import orjson
@@ -106,6 +107,7 @@ def test_what_a_template_can_do(text: str, expected: str) -> None:
         ("{{ 'a' * 9 }}", "'*' is for numbers"),
         ("{{ '%9d' % 1 }}", "'%' is for numbers"),
         ("{{ 1.5|round(99) }}", "numbers are rounded to 20 digits at most"),
+        ("{{ 1|round(-99) }}", "numbers are rounded to 20 digits at most"),
         ("{{ " + "(" * 5000 + ")" * 5000 + " }}", "nested too deep"),
         ("{{ " + "-" * 9000 + "1 }}", "nested too deep"),
         ("{{ " + "9" * 6000 + " }}", "a number is too long"),
@@ -122,6 +124,7 @@ def test_what_it_cannot_do_is_told_with_the_line(text: str, reason: str) -> None
     ("text", "reason"),
     [
         ("{% for a in range(9000) %}{% for b in range(9000) %}{% endfor %}{% endfor %}", "steps"),
+        ("{% for a in text %}{% for b in text %}{% endfor %}{% endfor %}", "steps"),
         ("{{ range(1000000000)|list }}", "steps"),
         ("{% set a = [1] %}" + "{% set a = [a, a] %}" * 300 + "{{ a }}", "steps"),
         ("{% set a = {'x': 1} %}" + "{% set a = {'x': a, 'y': a} %}" * 300, "steps"),
@@ -140,6 +143,24 @@ def test_what_it_cannot_do_is_told_with_the_line(text: str, reason: str) -> None
 def test_it_ends_and_stays_small(text: str, reason: str) -> None:
     with pytest.raises(BadTemplate, match=reason):
         fill(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ range(90000)|join(text) }}",
+        "{% set a = text|replace('x', text) %}{{ a|replace('x', '" + "y" * 100 + "') }}",
+    ],
+)
+def test_it_is_stopped_before_the_memory_is_taken(text: str) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(BadTemplate, match="characters"):
+            fill(text)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 3 * sandbox.LARGEST
 
 
 def test_a_filter_that_gives_without_end_is_cut() -> None:
