@@ -312,6 +312,7 @@ class OutsideBroker:
         if self._closing.is_set():
             link.client.disconnect()
         link.client.loop_stop()
+        _unbind(link.client)
         with self._lock:
             self._link = None
         at = link.accepted_at
@@ -455,6 +456,11 @@ def _context(certificate: Literal["verify", "any"], authority: str) -> ssl.SSLCo
         context.verify_mode = ssl.CERT_NONE
     context.sslsocket_class = _TlsSocket
     return context
+
+
+def _unbind(client: paho.Client) -> None:
+    """Take back its callbacks, which hold it: its sockets are closed once nobody does."""
+    client.on_connect = client.on_disconnect = client.on_publish = client.on_message = None
 
 
 class _TlsSocket(ssl.SSLSocket):
