@@ -38,10 +38,13 @@ def test_a_folder_is_what_it_was_and_the_present_one_is_kept(state: Path, tmp_pa
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     (state / "settings.json").write_text("later")
     (state / "more").write_text("later")
+    (tmp_path / ".run.new").mkdir()  # of a restore that was broken off
+    (tmp_path / ".run.new/half").touch()
     done = backup("restore", file, "--folder", state)
     assert done.returncode == 0, done.stderr
     assert (state / "settings.json").read_text() == '{"version": 1}'
     assert not (state / "more").exists()
+    assert not (state / "half").exists()
     assert not (state / "supervisord.pid").exists()
     assert stat.S_IMODE((state / "secrets/front").stat().st_mode) == 0o600
     (kept,) = tmp_path.glob(".run.before-restore-*")
@@ -68,6 +71,7 @@ def test_a_folder_in_use_is_left_alone(state: Path, tmp_path: Path, task: str) -
     ("about", "told"),
     [
         ({"version": "99.0.0"}, "Upgrade first"),
+        ({"version": "0.10.0"}, "Upgrade first"),
         ({"format": 2}, "Upgrade first"),
         ({"kind": "compose"}, "make restore"),
     ],
@@ -83,6 +87,20 @@ def test_what_does_not_fit_is_refused(
     assert done.returncode == 1
     assert told in done.stderr
     assert (state / "settings.json").read_text() == '{"version": 1}'
+
+
+@pytest.mark.parametrize("name", ["folder/../../outside", "/outside"])
+def test_what_would_be_written_elsewhere_is_refused(state: Path, tmp_path: Path, name: str) -> None:
+    file = tmp_path / "box.tar.gz"
+    assert backup("backup", file, "--folder", state).returncode == 0
+    with tarfile.open(file) as before, tarfile.open(tmp_path / "other.tar.gz", "w:gz") as other:
+        for member in before:
+            other.addfile(member, before.extractfile(member) if member.isreg() else None)
+        other.addfile(tarfile.TarInfo(name))
+    done = backup("restore", tmp_path / "other.tar.gz", "--folder", state)
+    assert done.returncode == 1
+    assert f"it would write to {name}" in done.stderr
+    assert not list(tmp_path.glob(".run.*"))
 
 
 def test_a_damaged_file_is_refused(state: Path, tmp_path: Path) -> None:
