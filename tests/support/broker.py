@@ -20,6 +20,7 @@ import pytest
 
 from nxai_common.bus.mqtt import MqttBus
 from nxai_common.contracts.base import Message
+from support.raw_server import self_signed
 from support.waiting import wait_for
 
 USERNAME = "nxai"
@@ -268,3 +269,13 @@ def free_port() -> int:
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
+
+
+def tls_broker(folder: Path) -> Broker:
+    """Return a broker that speaks TLS, with a certificate that nobody trusts."""
+    broker = Broker(folder)
+    self_signed(folder)
+    with (folder / "mosquitto.conf").open("a") as file:
+        file.write(f"certfile {folder}/certificate.pem\nkeyfile {folder}/key.pem\n")
+    (folder / "key.pem").chmod(0o644)
+    return broker

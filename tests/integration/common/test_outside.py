@@ -20,8 +20,8 @@ from nxai_common.bus import outside
 from nxai_common.bus.outside import LastWord, OutsideBroker, Received
 from nxai_common.errors import BrokerUnavailable, ConfigurationError, RejectedError
 from nxai_common.retry import RetryPolicy
-from support.broker import PASSWORD, USERNAME, Broker
-from support.raw_server import raw_server, self_signed
+from support.broker import PASSWORD, USERNAME, Broker, tls_broker
+from support.raw_server import raw_server
 from support.waiting import wait_for
 
 pytestmark = pytest.mark.integration
@@ -298,16 +298,6 @@ def test_what_nobody_takes_is_dropped_and_counted(broker: Broker) -> None:
         wait_for(lambda: link.dropped == 20)
         assert [heard(link).payload for _ in range(10)] == [b"%d" % n for n in range(20, 30)]
         assert link.receive(0) is None
-
-
-def tls_broker(folder: Path) -> Broker:
-    """Return a broker that speaks TLS, with a certificate that nobody trusts."""
-    broker = Broker(folder)
-    self_signed(folder)
-    with (folder / "mosquitto.conf").open("a") as file:
-        file.write(f"certfile {folder}/certificate.pem\nkeyfile {folder}/key.pem\n")
-    (folder / "key.pem").chmod(0o644)
-    return broker
 
 
 def test_over_tls_its_certificate_is_checked_unless_it_shall_not(tmp_path: Path) -> None:

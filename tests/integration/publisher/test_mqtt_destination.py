@@ -19,7 +19,7 @@ from nxai_publisher.core.drafts import Posted, occasional
 from nxai_publisher.core.entries import Entry
 from nxai_publisher.core.state import CameraView
 from nxai_publisher.ports import DestinationUnavailable, SecretUnavailable
-from support.broker import PASSWORD, USERNAME, Broker
+from support.broker import PASSWORD, USERNAME, Broker, tls_broker
 from support.outbox import destination, opened, posted
 from support.waiting import wait_for
 
@@ -159,7 +159,32 @@ def test_what_the_broker_refuses_is_told_one_by_one(tmp_path: Path, folder: Path
     assert "Not authorized" in refused.reason
 
 
-def test_a_send_can_be_interrupted(broker: Broker, folder: Path) -> None:
+def test_over_tls_it_trusts_what_it_shall(tmp_path: Path, folder: Path) -> None:
+    (tmp_path / "broker").mkdir()
+    with tls_broker(tmp_path / "broker") as broker:
+        url = broker.url.replace("mqtt:", "mqtts:")
+        sent = entries(folder, posted(1))
+        authority = str(tmp_path / "broker/certificate.pem")
+        for trusted in ({"certificate": "any"}, {"authority": authority}):
+            way = outlet(broker, folder, url=url, **trusted)
+            assert list(way.send(sent)) == []
+            way.close()
+
+
+def test_two_at_one_broker_do_not_disturb_one_another(broker: Broker, folder: Path) -> None:
+    ways = [outlet(broker, folder, id=name) for name in ("site", "other")]
+    sent = entries(folder, posted(1))
+    for way in (*ways, *ways):
+        assert list(way.send(sent)) == []
+    assert [way._broker.connections for way in ways] == [1, 1]
+    for way in ways:
+        way.close()
+
+
+def test_a_send_can_be_interrupted(
+    broker: Broker, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mqtt_destination, "PATIENCE_S", 3600.0)
     broker.stop()
     way = outlet(broker, folder)
     way.interrupt()
@@ -171,6 +196,12 @@ def test_a_send_can_be_interrupted(broker: Broker, folder: Path) -> None:
 def test_a_password_that_is_not_there(broker: Broker, folder: Path) -> None:
     with pytest.raises(SecretUnavailable, match="there is no secret 'other'"):
         outlet(broker, folder, password_secret="other")
+    for name, host in (("ours", broker.host), ("theirs", "other.example")):
+        secret = {"value": PASSWORD, "hosts": [host]}
+        (folder / "secrets" / f"{name}.json").write_bytes(orjson.dumps(secret))
+    outlet(broker, folder, password_secret="ours").close()
+    with pytest.raises(SecretUnavailable, match=f"'theirs' is not for '{broker.host}'"):
+        outlet(broker, folder, password_secret="theirs")
     open_broker = outlet(broker, folder, password_secret="", username="")
     open_broker.close()
 

@@ -137,6 +137,8 @@ def test_state_problems_and_ages() -> None:
     assert found["nxai_heartbeat_age_seconds", ()] == 0.125
     assert found["nxai_status_age_seconds", ()] == 0.75
     assert found["nxai_broker_connected", ()] == 1
+    assert of.configuration_revision
+    assert found["nxai_configuration_info", (("revision", of.configuration_revision),)] == 1
     assert found["nxai_start_time_seconds", ()] == of.started_at.timestamp()
     assert "hunter2" not in text(seen(of))
 
