@@ -475,6 +475,23 @@ def test_home_assistant_half_changed_is_not_left_without_a_word(person: Visit) -
     expect(shown.get_by_role("checkbox", name="Switches and buttons")).to_be_checked()
 
 
+def test_home_assistant_that_somebody_else_changed_is_not_written_over(
+    box: PageBox, person: Visit
+) -> None:
+    page = person.page
+    person.go("output/home-assistant")
+    shown = card(page, "Home Assistant")
+    shown.get_by_role("checkbox", name="Switches and buttons").uncheck()
+    lines = {"id": "lines", "type": "file", "path": "results.jsonl", "enabled": False}
+    put(box, home_assistant={"mode": "off"}, destinations=[lines])
+    expect(row(page, "lines")).to_be_visible()
+    button(shown, "Save").click()
+    expect(shown).to_contain_text("Somebody else has changed it meanwhile.")
+    assert outputs(box)["home_assistant"] == {"mode": "off"}
+    button(shown, "Undo").click()
+    expect(shown.get_by_role("radio", name="Not at all")).to_be_checked()
+
+
 # -- processors ---------------------------------------------------------------------------------
 
 
@@ -509,6 +526,25 @@ def test_processor_that_introduced_itself_is_used(box: PageBox, person: Visit) -
     page.get_by_role("menuitem", name="Remove").click()
     button(page.get_by_role("dialog"), "Remove").click()
     expect(card(page, "Processors")).to_contain_text("No processor has introduced itself")
+
+
+def test_processors_change_places(box: PageBox, person: Visit) -> None:
+    put(box, processors=[{"id": name} for name in ("first", "second", "third")])
+    page = person.page
+    person.go("output/processors")
+
+    def move(word: str) -> None:
+        button(row(page, "second"), "More for second").click()
+        page.get_by_role("menuitem", name=word).click()
+
+    def order() -> list[str]:
+        return [one["id"] for one in outputs(box)["processors"]]
+
+    move("Later")
+    wait_for(lambda: order() == ["first", "third", "second"], 20)
+    expect(page.locator("#output-processors h3")).to_have_text(["first", "third", "second"])
+    move("Earlier")
+    wait_for(lambda: order() == ["first", "second", "third"], 20)
 
 
 # -- who may, and who can ---------------------------------------------------------------------

@@ -24,6 +24,11 @@ function draftOf(whole, options) {
   return { ...rest, other: broker !== null, item, login: loginOf(item).login };
 }
 
+/** Options in one order, without defaults: equal where they mean the same. */
+function meaning(whole, { broker = null, ...options }) {
+  return JSON.stringify([slim(whole, "HomeAssistantOptions", options), broker && slim(whole, "OtherBroker", broker)]);
+}
+
 export function HomeAssistant({ whole, outputs, document, may }) {
   const said = document?.outputs?.home_assistant ?? {};
   const text = JSON.stringify(said);
@@ -64,9 +69,15 @@ export function HomeAssistant({ whole, outputs, document, may }) {
       const patch = { ...gone(said, wanted), ...wanted };
       if (broker && said.broker) patch.broker = { ...gone(said.broker, broker), ...broker };
       if (!broker) patch.broker = null;
-      await checkOutputs(() => ({ home_assistant: wanted }));
+      const to = (changes) => ({ home_assistant: now = {} }) => {
+        if (meaning(whole, now) !== meaning(whole, JSON.parse(base))) {
+          throw new Error(t("Somebody else has changed it meanwhile. Undo, and look at what is there now."));
+        }
+        return { home_assistant: changes };
+      };
+      await checkOutputs(to(wanted));
       if (other) await keepSecrets(made.wanted);
-      const held = await changeOutputs(() => ({ home_assistant: patch }));
+      const held = await changeOutputs(to(patch));
       if (said.broker) await forgetUnused(namesOf(said.broker));
       setError(null);
       setBase(JSON.stringify(wanted));
