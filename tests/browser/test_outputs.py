@@ -390,6 +390,18 @@ def test_alarm_rule_with_an_area_drawn_is_raised(box: PageBox, person: Visit) ->
     expect(alarms).to_contain_text("Belt is not empty")
 
 
+def test_area_of_a_rule_is_given_up(box: PageBox, person: Visit) -> None:
+    put(box, alarms=[{"id": "jam", "area": [[0.1, 0.1], [0.9, 0.1], [0.9, 0.9]]}])
+    page = person.page
+    person.go("output/alarms")
+    button(page, "Edit jam").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("radio", name="Everywhere").check()
+    button(dialog, "Save").click()
+    expect(dialog).to_have_count(0)
+    assert outputs(box)["alarms"] == [{"id": "jam"}]
+
+
 def test_rule_that_is_always_true_is_refused_at_its_number(box: PageBox, person: Visit) -> None:
     page = person.page
     person.go("output/alarms")

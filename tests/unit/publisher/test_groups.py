@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nxai_common.contracts.destinations import Content
 from nxai_publisher.core.entries import Entry
 from nxai_publisher.core.groups import MICROSECONDS, Grouping
 
@@ -72,9 +73,9 @@ def test_two_models_of_a_camera_are_two() -> None:
 
 
 def test_results_and_events_of_a_camera_are_two() -> None:
+    both: tuple[Content, ...] = ("detections", "events")
     pair = [
-        Entry(n, content, "a", "m5", n, f"d{n}", b"{}", 2)
-        for n, content in enumerate(("detections", "events") * 2)
+        Entry(n, content, "a", "m5", n, f"d{n}", b"{}", 2) for n, content in enumerate(both * 2)
     ]
     assert groups(Grouping("loop", 1000, 10.0), pair, 0, 0) == ["aa", "aa"]
 
