@@ -100,7 +100,7 @@ def test_a_state_is_kept_there(broker: Broker, folder: Path) -> None:
     with broker.bus("x"):
         kept = subprocess.run(
             ["mosquitto_sub", "-p", str(broker.port), "-u", USERNAME, "-P", PASSWORD,
-             "-t", "plant/#", "-C", "1", "-W", "10", "-F", "%r %t"],
+             "-t", "plant/#", "-C", "1", "-W", "60", "-F", "%r %t"],
             check=True, capture_output=True, text=True,
         )  # fmt: skip
     assert kept.stdout == "1 plant/box/cameras/front/state\n"
