@@ -36,6 +36,8 @@ NOBODY = b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x0f\x00\x00"
 """A CONNECT without a name, for an answer of any kind. Mosquitto listens before its loop runs, and
 forgets a SIGTERM that comes in between."""
 
+RUNS = b" running"
+"""Ends what the broker logs once it listens."""
 CONFIGURATION = """\
 listener {port} {address}
 allow_anonymous false
@@ -212,11 +214,14 @@ class _Container:
         self._created = False
 
     def start(self) -> None:
+        before = self.said().count(RUNS) if self._created else 0
         if self._created:
             self._container.get_wrapped_container().start()
         else:
             self._container.start()
             self._created = True
+        # Docker's proxy answers before the broker does, and hangs up.
+        wait_for(lambda: self.said().count(RUNS) > before or not self.alive(), 20)
 
     def alive(self) -> bool:
         wrapped = self._container.get_wrapped_container()

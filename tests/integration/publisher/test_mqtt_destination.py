@@ -58,12 +58,16 @@ def state() -> Posted:
 @pytest.fixture
 def ear(broker: Broker) -> Iterator[list[paho.MQTTMessage]]:
     heard: list[paho.MQTTMessage] = []
+
+    def subscribe(client: paho.Client, *_: object) -> None:
+        client.subscribe("plant/#", qos=1)
+
     client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
     client.username_pw_set(USERNAME, PASSWORD)
     client.on_message = lambda _c, _d, message: heard.append(message)
+    client.on_connect = subscribe
     client.connect(broker.host, broker.port)
     client.loop_start()
-    client.subscribe("plant/#", qos=1)
     wait_for(lambda: "plant/#" in broker.said)
     yield heard
     client.disconnect()
