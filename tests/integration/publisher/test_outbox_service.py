@@ -361,7 +361,24 @@ def test_more_alarms_than_can_wait_go_without(
         for number in range(0, 20, 2):
             world.send(result(number, [detection()]), result(number + 1, []))
         wait_for(lambda: len(of(server, "/with")) == 20)
-        assert world.counter("alarm_pictures_missed") >= 10
+        assert world.counter("alarm_pictures_missed") == 10
+    assert [one["alarm"] for one in of(server, "/with")] == ["start", "end"] * 10
+
+
+def test_an_alarm_that_is_not_kept_is_lost_and_counted(tmp_path: Path) -> None:
+    blocker = tmp_path / "outbox-folder"
+    blocker.write_text("in the way")
+    shop = destination(what=("alarms",), picture=True)
+    rule = AlarmRule(id="any", clear_after_s=60)
+    wanted = configuration(logger=NO_LOG, alarms=(rule,), destinations=(shop,))
+    with (
+        publisher(tmp_path, desired=wanted, outbox=blocker / "x.db", hold=1) as world,
+        Capture(world),
+    ):
+        world.send(result(0, [detection()]))
+        wait_for(lambda: world.counter("outbox_lost") == 1)  # the result itself is held
+        world.send(configuration("2", logger=NO_LOG, destinations=(shop,)))  # no rule: it ends
+        wait_for(lambda: world.counter("outbox_lost") == 2)
 
 
 def test_the_service_ends_in_seconds_with_a_server_that_hangs(

@@ -23,10 +23,10 @@ PATIENCE_S: Final = 2.0
 WIDTH: Final = 1280
 """Wide enough to see what is there, 100 to 200 kB."""
 BOUND: Final = 100
-"""Alarms that wait for their pictures; more go without."""
+"""Alarms that wait for their pictures; while more do, the oldest go without."""
 GOODBYE_S: Final = 3.0
 
-HandOn = Callable[[Posted, Delivery[Message]], object]
+HandOn = Callable[[Posted, Delivery[Message]], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +44,19 @@ class AlarmPictures:
 
         Args:
             bus: Open; capture answers over it.
-            hand_on: Gets the alarms with their pictures.
+            hand_on: Gets the alarms with their pictures; False: it could not take them.
         """
         self._bus = bus
         self._hand_on = hand_on
-        self._queue: queue.Queue[_Waiting | None] = queue.Queue(BOUND)
+        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._keys: Counter[tuple[object, ...]] = Counter()
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="alarm pictures", daemon=True)
         self.missed = 0
         """Alarms that went without."""
+        self.lost = 0
+        """Alarms that were not kept: a result that comes again gives none again."""
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -81,14 +83,9 @@ class AlarmPictures:
         self, drafts: Sequence[Draft], key: tuple[object, ...], delivery: Delivery[Message]
     ) -> None:
         """Take what is to be kept once it has its pictures."""
-        waiting = _Waiting(tuple(drafts), key, delivery)
         with self._lock:
             self._keys[key] += 1
-        try:
-            self._queue.put_nowait(waiting)
-        except queue.Full:
-            self.missed += len(drafts)
-            self._pass_on(waiting)
+        self._queue.put(_Waiting(tuple(drafts), key, delivery))
 
     def _run(self) -> None:
         while (waiting := self._queue.get()) is not None:
@@ -96,7 +93,8 @@ class AlarmPictures:
             self._pass_on(replace(waiting, drafts=drafts))
 
     def _pass_on(self, waiting: _Waiting) -> None:
-        self._hand_on(Posted(waiting.key, waiting.drafts), waiting.delivery)
+        if not self._hand_on(Posted(waiting.key, waiting.drafts), waiting.delivery):
+            self.lost += len(waiting.drafts)
         with self._lock:
             self._keys[waiting.key] -= 1
             if not self._keys[waiting.key]:
@@ -106,8 +104,11 @@ class AlarmPictures:
         alarm = draft.message
         if not isinstance(alarm, Alarm) or alarm.alarm is not AlarmPhase.START or not alarm.stream:
             return b""
-        reason = "the service stops"
-        if not self._closing.is_set():
+        if self._closing.is_set():
+            reason = "the service stops"
+        elif self._queue.qsize() >= BOUND:
+            reason = "too many alarms wait"
+        else:
             command = TakeSnapshot(
                 camera=alarm.camera,
                 stream=alarm.stream,

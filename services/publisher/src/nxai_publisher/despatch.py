@@ -107,7 +107,7 @@ class Despatch:
             "outbox_stored": stored.stored,
             "outbox_duplicates": stored.duplicates,
             "outbox_left_out": stored.left_out,
-            "outbox_lost": self._lost,
+            "outbox_lost": self._lost + self._pictures.lost,
             "outbox_failures": stored.failures,
             "alarm_pictures_missed": self._pictures.missed,
             **self._senders.counters,
