@@ -6,6 +6,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -13,6 +14,7 @@ import pytest
 
 from nxai_publisher.adapters import sqlite_outbox
 from nxai_publisher.adapters.sqlite_outbox import SqliteOutbox, refused_in
+from nxai_publisher.core.drafts import Posted
 from nxai_publisher.core.entries import Entry, Keeping, Refused, wanted_by
 from nxai_publisher.ports import StorageUnavailable, Written
 from support.outbox import KEEP, destination, opened, posted, taken
@@ -255,6 +257,33 @@ def test_what_a_sender_has_in_hand_is_dropped_only_if_it_fails(path: Path) -> No
         assert taken(outbox) == []
 
 
+def failing_once(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Let one step of a transaction fail, as on a full disk."""
+    works = getattr(SqliteOutbox, name)
+
+    def fail(*_: object) -> None:
+        monkeypatch.setattr(SqliteOutbox, name, works)
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(SqliteOutbox, name, fail)
+
+
+def test_what_could_not_be_deleted_is_not_dropped(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(path, SHOP) as outbox:
+        outbox.write([posted(n, at_us=0) for n in range(10)])
+        hand = outbox.fetch("shop", 4, holding=False)
+        failing_once(monkeypatch, "_delete")
+        with pytest.raises(StorageUnavailable, match="full"):
+            outbox.prune(Keeping(enabled=True, keep_days=1, keep_mb=1000), now_us=2 * DAY_US)
+        outbox.open()
+        outbox.put_back("shop", hand)
+        tally = outbox.tally("shop")
+        assert (tally.dropped, tally.queued) == (0, 10)
+        assert sequences(taken(outbox)) == list(range(10))
+
+
 class AtRandom:
     """Results come, are sent, fail, are refused; limits are reached."""
 
@@ -412,6 +441,36 @@ def test_a_locked_file_says_so_and_nothing_is_lost(
         assert outbox.write([posted(1)]).stored == 1
         assert sequences(taken(outbox)) == [1]  # the place moved while it was locked
     assert len(list(refused_in(path))) == 1
+
+
+def test_a_place_is_written_down_at_the_end_though_the_last_batch_failed(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(path, SHOP) as outbox:
+        outbox.write([posted(n) for n in range(5)])
+        found = outbox.fetch("shop", 3, holding=False)
+        outbox.done("shop", found, [Refused(found[2], "no")], holding=False)
+        monkeypatch.setattr(sqlite_outbox, "_INSERT", "INSERT INTO nothing VALUES (?)")
+        with pytest.raises(StorageUnavailable):
+            outbox.write([posted(5)])
+    monkeypatch.undo()
+    with opened(path, SHOP) as outbox:
+        assert sequences(taken(outbox)) == [3, 4]
+    assert len(list(refused_in(path))) == 1
+
+
+def pictured(number: int, size: int) -> Posted:
+    """Return what has a picture of so many bytes."""
+    item = posted(number)
+    return Posted(item.key, tuple(replace(one, picture=b"x" * size) for one in item.drafts))
+
+
+def test_the_journal_is_cut_after_a_large_batch(path: Path, outbox: SqliteOutbox) -> None:
+    journal = Path(f"{path}-wal")
+    outbox.write([pictured(0, 20_000_000)])
+    assert journal.stat().st_size > 20_000_000
+    outbox.write([posted(1)])
+    assert journal.stat().st_size <= sqlite_outbox.JOURNAL_LIMIT_BYTES
 
 
 def test_a_file_that_is_gone_is_made_anew(path: Path, outbox: SqliteOutbox) -> None:

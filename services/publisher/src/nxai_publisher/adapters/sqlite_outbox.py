@@ -176,10 +176,12 @@ class SqliteOutbox:
                 too_old = self._too_old(transaction, first, slice_end, options, now_us)
                 too_much = self._too_much(transaction, first, slice_end, options)
                 last = max(too_old, too_much)
-                if last >= first:
-                    self._drop(transaction, last)
-                    return Pruned(self._delete(transaction, last), more=True)
-                return Pruned(0, more=self._give_back(transaction))
+                if last < first:
+                    return Pruned(0, more=self._give_back(transaction))
+                unsent = self._unsent(transaction, last)
+                rows = self._delete(transaction, last)
+            self._drop(unsent, last)
+            return Pruned(rows, more=True)
 
     def measure(self) -> Holding:
         """Return how much lies here."""
@@ -456,11 +458,20 @@ class SqliteOutbox:
         share = above / used  # of all entries; those at the beginning are like the others
         return min(slice_end, self._end, first + max(0, int(share * self._rows)))
 
-    def _drop(self, transaction: sqlite3.Connection, last: int) -> None:
-        """Count what goes before it was sent, destination by destination."""
-        for name, queue in self._queues.items():
-            # What its sender has in hand may still arrive; `put_back` counts it otherwise.
-            count, size = self._waiting(transaction, queue, queue.fetched, last)
+    def _unsent(self, transaction: sqlite3.Connection, last: int) -> dict[str, tuple[int, int]]:
+        """Return for each destination how many entries and bytes go before they were sent.
+
+        What its sender has in hand may still arrive; `put_back` counts it otherwise.
+        """
+        return {
+            name: self._waiting(transaction, queue, queue.fetched, last)
+            for name, queue in self._queues.items()
+        }
+
+    def _drop(self, unsent: dict[str, tuple[int, int]], last: int) -> None:
+        """Count what went before it was sent, now that it is gone for good."""
+        for name, (count, size) in unsent.items():
+            queue = self._queues[name]
             if count:
                 queue.drop(count, size)
                 log.warning("%d entries for destination %s went unsent: too many", count, name)
