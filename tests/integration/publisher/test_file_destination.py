@@ -1,6 +1,7 @@
 """Results in real files: whole lines, full files, crashes, full disks, and no way out."""
 
 import gzip
+import os
 import random
 import signal
 import subprocess
@@ -56,6 +57,9 @@ def test_a_line_for_each(tmp_path: Path) -> None:
     assert numbers(tmp_path / "files/line 1/results.jsonl") == [0, 1, 2, 3]
     once(tmp_path / "files", 4, "line 1/results.jsonl")
     assert numbers(tmp_path / "files/line 1/results.jsonl") == [0, 1, 2, 3, 4]
+    assert (
+        tmp_path / "files/line 1/results.jsonl"
+    ).stat().st_mode & 0o027 == 0  # nothing of others
 
 
 @pytest.mark.parametrize(
@@ -115,6 +119,60 @@ def test_full_files_may_stay_as_they_are_or_go_at_once(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.glob("gone*")] == ["gone.jsonl"]
 
 
+def test_a_file_that_was_full_before_the_start_is_put_aside(tmp_path: Path) -> None:
+    (tmp_path / "results.jsonl").write_bytes(b'{"n":0}\n' * 200)
+    once(tmp_path, 1, rotate_mb=0.001)
+    assert numbers(tmp_path / "results.000001.jsonl.gz") == [0] * 200
+    assert numbers(tmp_path / "results.jsonl") == [1]
+
+
+def test_the_oldest_go_also_after_a_million(tmp_path: Path) -> None:
+    for number in (999_999, 1_000_000):
+        (tmp_path / f"results.{number}.jsonl").write_bytes(b'{"n":%d}\n' % number)
+    once(tmp_path, 1, keep_files=1)
+    assert numbers(tmp_path / "results.1000000.jsonl.gz") == [1_000_000]
+    assert not list(tmp_path.glob("results.999999*"))
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """Note name and size of what is written to the disk."""
+    found: list[tuple[str, int]] = []
+    sync = os.fsync
+
+    def note(file: int) -> None:
+        sync(file)
+        path = Path(f"/proc/self/fd/{file}").readlink()
+        found.append((path.name, 0 if path.is_dir() else path.stat().st_size))
+
+    monkeypatch.setattr(os, "fsync", note)
+    return found
+
+
+def test_what_a_power_cut_must_not_take_is_on_the_disk_before_it_counts(
+    tmp_path: Path, synced: list[tuple[str, int]]
+) -> None:
+    way = outlet(tmp_path, "line 1/results.jsonl", durability="power-loss", rotate_mb=0.001)
+    size = len(entry(0, 1000).payload) + 1
+    way.send([entry(0, 1000)])
+    assert synced == [("line 1", 0), (tmp_path.name, 0), ("results.jsonl", size)]
+    synced.clear()
+    way.send([entry(1, 1000)])  # the file is full
+    packed = (tmp_path / "line 1/results.000001.jsonl.gz").stat().st_size
+    assert synced[0] == ("results.000001.jsonl.gz.part", packed)
+    assert ("line 1", 0) in synced
+    assert synced[-1] == ("results.jsonl", size)
+    way.close()
+
+
+def test_where_only_a_crash_is_to_be_survived_nothing_waits_for_the_disk(
+    tmp_path: Path, synced: list[tuple[str, int]]
+) -> None:
+    once(tmp_path, 0)
+    once(tmp_path, 1)
+    assert synced == []
+
+
 def test_files_of_others_are_left_alone(tmp_path: Path) -> None:
     others = ["results.1.jsonl", "results.000001.json", "my.results.000001.jsonl", "x.gz.part"]
     for name in others:
@@ -145,7 +203,9 @@ def test_packing_that_a_crash_broke_off_is_finished(tmp_path: Path) -> None:
     full, packed = tmp_path / "results.000001.jsonl", tmp_path / "results.000001.jsonl.gz"
     full.write_bytes(b'{"n":7}\n')
     (tmp_path / "results.000001.jsonl.gz.part").write_bytes(b"half")
+    (tmp_path / "results.000002.jsonl.gz.part").write_bytes(b"of a file that went since")
     once(tmp_path, 1)
+    assert not (tmp_path / "results.000002.jsonl.gz.part").exists()
     assert numbers(packed) == [7]
     assert not full.exists()
     assert not (tmp_path / "results.000001.jsonl.gz.part").exists()

@@ -102,6 +102,8 @@ class FileOutlet:
         self._file = file
         self._size = _repair(file)
         self._finish_packing()
+        if self._sync:
+            self._sync_folders()
         return file
 
     def _append(self, file: int, lines: bytes) -> None:
@@ -125,10 +127,7 @@ class FileOutlet:
         self._path.rename(full)
         self.close()
         self._finish_packing()
-        file = self._opened()
-        if self._sync:
-            self._sync_folder()
-        return file
+        return self._opened()
 
     def _finish_packing(self) -> None:
         """Pack what is full, also where a crash broke it off; delete what is too many."""
@@ -164,12 +163,16 @@ class FileOutlet:
                 found.append((number, path))
         return found
 
-    def _sync_folder(self) -> None:
-        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    def _sync_folders(self) -> None:
+        """Let a power cut leave the names of what is new, too."""
+        for path in self._path.parents:
+            folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+            if path == self._folder:
+                return
 
 
 def _inside(folder: Path, text: str) -> Path:
