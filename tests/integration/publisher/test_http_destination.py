@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -197,6 +198,26 @@ def test_a_large_array_comes_in_halves(
     with pytest.raises(EntriesRefused, match="larger than one request may be"):
         send(server.url, secrets, [entry(n) for n in range(5)], gather="batch")
     send(server.url, secrets, [entry(1, {"x": "y" * 1000})], gather="batch")
+    alarms = [entry(n, {}, content="alarms", picture=b"x" * 60) for n in range(2)]
+    with pytest.raises(EntriesRefused, match="larger than one request may be"):
+        send(server.url, secrets, alarms, gather="batch", picture=True)
+
+
+@pytest.mark.parametrize(
+    ("gather", "size", "patience_s"),
+    [("each", 1, 0), ("batch", 7, 0), ("loop", 1000, 60), ("interval", 7, 60)],
+)
+def test_how_many_leave_together_and_what_they_wait_for(
+    secrets: Path, gather: str, size: int, patience_s: float
+) -> None:
+    grouping = outlet("http://x", secrets, gather=gather, batch_size=7, interval_s=60).grouping
+    assert (grouping.size, grouping.patience_s) == (size, patience_s)
+
+
+def test_a_large_result_arrives_whole(server: Receiver, secrets: Path) -> None:
+    big = {"x": "y" * 20_000_000}
+    send(server.url, secrets, [entry(1, big)])
+    assert server.messages == [big]
 
 
 # -- secrets ----------------------------------------------------------------------------------
@@ -343,6 +364,26 @@ def test_one_connection_serves_many_requests(secrets: Path) -> None:
     assert connections == [50]
 
 
+def test_each_request_of_a_connection_has_its_own_time(server: Receiver, secrets: Path) -> None:
+    way = outlet(server.url, secrets)
+    way.send([entry(1)])
+    connection = way._client._connection
+    assert connection is not None
+    connection.deadline = 0.0  # of the first request: long ago
+    way.send([entry(2)])
+    assert way._client._connection is connection
+    way.close()
+
+
+def test_a_late_answer_is_not_taken_for_the_next_ones(server: Receiver, secrets: Path) -> None:
+    server.hold.clear()
+    way = outlet(server.url, secrets, timeout_s=0.3)
+    with pytest.raises(DestinationUnavailable, match="no answer in time"):
+        way.send([entry(1)])
+    assert way._client._connection is None
+    way.close()
+
+
 def test_a_connection_that_was_closed_while_idle_is_no_failure(
     server: Receiver, secrets: Path
 ) -> None:
@@ -434,6 +475,31 @@ def test_a_server_that_answers_byte_by_byte_is_left_in_time(secrets: Path) -> No
         with pytest.raises(DestinationUnavailable, match="no answer in time"):
             send(f"http://{host}:{port}", secrets, timeout_s=0.5)
         assert time.monotonic() - began < 5
+
+
+def test_a_server_that_keeps_silent_in_place_of_tls_is_left_in_time(secrets: Path) -> None:
+    def talk(_connection: socket.socket, over: threading.Event) -> None:
+        over.wait(30)
+
+    with (
+        raw_server(talk) as (host, port),
+        pytest.raises(DestinationUnavailable, match="no answer in time"),
+    ):
+        send(f"https://{host}:{port}", secrets, timeout_s=0.5)
+
+
+def test_a_server_whose_line_is_full_is_left_in_time(secrets: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listening:
+        host, port = listening.getsockname()
+        waiting = [socket.socket() for _ in range(2)]
+        for one in waiting:
+            one.setblocking(False)
+            with suppress(BlockingIOError):
+                one.connect((host, port))
+        with pytest.raises(DestinationUnavailable, match="no answer in time"):
+            send(f"http://{host}:{port}", secrets, timeout_s=0.3)
+        for one in waiting:
+            one.close()
 
 
 def test_a_server_that_takes_nothing_is_left_in_time(secrets: Path) -> None:

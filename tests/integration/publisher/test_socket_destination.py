@@ -84,6 +84,16 @@ def test_a_large_one_arrives(program: SocketReceiver) -> None:
     wait_for(lambda: program.messages == [payload])
 
 
+def test_large_ones_follow_each_other(program: SocketReceiver) -> None:
+    payload = b'"' + b"x" * 5_000_000 + b'"'
+    way = outlet(program.path)
+    for number in range(3):
+        way.send([entry(number, payload)])
+    way.close()
+    wait_for(lambda: program.messages == [payload] * 3)
+    assert program.connections == 1
+
+
 def test_what_is_not_read_is_not_sent(program: SocketReceiver) -> None:
     program.hold.clear()
     way = outlet(program.path, timeout_s=0.3)
