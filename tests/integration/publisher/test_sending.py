@@ -4,7 +4,7 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -18,11 +18,12 @@ from nxai_publisher import sending
 from nxai_publisher.adapters.outlets import outlets
 from nxai_publisher.adapters.secrets_directory import SecretsDirectory
 from nxai_publisher.adapters.sqlite_outbox import SqliteOutbox, refused_in
-from nxai_publisher.core.entries import wanted_by
+from nxai_publisher.core.entries import Entry, Refused, wanted_by
+from nxai_publisher.core.groups import Grouping
 from nxai_publisher.joint import Nobody
-from nxai_publisher.ports import StorageUnavailable
+from nxai_publisher.ports import DestinationUnavailable, Outbox, StorageUnavailable
 from nxai_publisher.sending import Senders
-from support.outbox import KEEP, destination, fed, posted
+from support.outbox import KEEP, destination, fed, opened, posted, taken
 from support.raw_server import raw_server
 from support.receiver import Receiver, Request, Say, receiver
 from support.waiting import wait_for
@@ -359,3 +360,176 @@ def test_one_that_was_never_started_is_stopped(tmp_path: Path) -> None:
     sender.join(1)
     with Senders(outbox, partial(pytest.fail, "never")) as senders:
         assert senders.problems == ()
+
+
+# -- turn by turn -----------------------------------------------------------------------------
+
+
+class Way:
+    """An outlet that does as it is told, send by send."""
+
+    def __init__(self, *outcomes: Exception | None, grouping: Grouping | None = None) -> None:
+        self.grouping = grouping or Grouping()
+        self.outcomes = list(outcomes)
+        self.got: list[int] = []
+        self.closed = 0
+        self.then: Callable[[], object] = lambda: None
+        """Called by each `send`."""
+
+    def send(self, entries: Sequence[Entry], /) -> Sequence[Refused]:
+        self.then()
+        outcome = self.outcomes.pop(0) if self.outcomes else None
+        if outcome is not None:
+            raise outcome
+        self.got += [entry.number for entry in entries]
+        return ()
+
+    def interrupt(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class Rests(threading.Event):
+    """Notes how long a sender would have waited."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.noted: list[float | None] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.noted.append(timeout)
+        return self.is_set()
+
+
+class Unlucky(random.Random):
+    """The longest of each wait."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return max(a, b)
+
+
+def sender_of(outbox: Outbox, way: Way) -> tuple[sending.Sender, Rests]:
+    sender = sending.Sender(destination(), outbox, lambda _: way, Unlucky(), lambda: 0)
+    rests = Rests()
+    sender._stop = rests
+    return sender, rests
+
+
+def test_patience_grows_until_it_is_well_and_never_below_what_the_server_asks(
+    tmp_path: Path,
+) -> None:
+    away = [DestinationUnavailable("away", after_s) for after_s in (None, None, 0.0, None, 7.0)]
+    way = Way(*away, None, DestinationUnavailable("away"))
+    with opened(tmp_path / "outbox.db", destination()) as outbox:
+        sender, rests = sender_of(outbox, way)
+        outbox.write([posted(0)])
+        for _ in range(6):
+            sender._turn()
+        outbox.write([posted(1)])
+        sender._turn()
+    assert rests.noted == [0.02, 0.04, 0.08, 0.1, 7.0, 0.02]
+    assert way.closed == sender.failures == 6  # each try begins with a new connection
+
+
+def test_what_it_has_in_hand_is_there_after_a_kill(tmp_path: Path) -> None:
+    with opened(tmp_path / "outbox.db", destination()) as outbox:
+        outbox.write([posted(n) for n in range(5)])
+        sender, _ = sender_of(outbox, Way())
+        sender._turn()
+        sender._turn()
+    with opened(tmp_path / "outbox.db", destination()) as outbox:
+        assert [entry.number for entry in taken(outbox)] == [3, 4, 5]
+
+
+def test_what_it_has_in_hand_is_there_for_the_next_one(tmp_path: Path) -> None:
+    way = Way()
+    with opened(tmp_path / "outbox.db", destination()) as outbox:
+        outbox.write([posted(n) for n in range(5)])
+        sender, _ = sender_of(outbox, way)
+        way.then = sender.stop
+        sender._run()
+        assert way.got == [1]
+        assert way.closed == 1
+        assert [entry.number for entry in taken(outbox)] == [2, 3, 4, 5]
+
+
+def test_what_it_has_in_hand_is_there_after_trouble_with_the_outbox(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **_named: object) -> None:
+        raise StorageUnavailable("not now")
+
+    monkeypatch.setattr(SqliteOutbox, "wait", lambda *_: None)
+    way = Way(grouping=Grouping("batch", 10, 60))
+    with opened(tmp_path / "outbox.db", destination()) as outbox:
+        outbox.write([posted(n) for n in range(5)])
+        sender, _ = sender_of(outbox, way)
+        sender._turn()  # it waits for more
+        with monkeypatch.context() as trouble:
+            trouble.setattr(SqliteOutbox, "fetch", broken)
+            sender._turn()
+        outbox.write([posted(n) for n in range(5, 10)])
+        sender._turn()
+    assert way.got == list(range(1, 11))
+
+
+def test_while_much_waits_it_rests(tmp_path: Path) -> None:
+    with opened(tmp_path / "outbox.db", destination()) as outbox:
+        outbox.write([posted(n) for n in range(2)])
+        sender, rests = sender_of(outbox, Way())
+        sender._worked_s = time.thread_time() - 4.0
+        sender._turn()
+        (rest_s,) = rests.noted
+        assert rest_s is not None
+        assert rest_s >= 4.0 * sending.PACE
+        sender._turn()  # nothing waits any more
+        assert len(rests.noted) == 1
+
+
+def test_how_long_the_oldest_has_waited(tmp_path: Path) -> None:
+    with opened(tmp_path / "outbox.db", destination()) as outbox:
+        outbox.write([posted(n, at_us=1000 + n) for n in range(2)])
+        sender, _ = sender_of(outbox, Way())
+        sender._turn()
+        assert sender.oldest_us == 1001
+        sender._turn()
+        assert sender.oldest_us is None
+
+
+def test_one_begins_when_the_one_before_has_ended(tmp_path: Path) -> None:
+    order: list[str] = []
+    outbox = SqliteOutbox(tmp_path / "outbox.db", device="box")
+
+    class Before(sending.Sender):
+        def join(self, timeout: float) -> None:
+            order.append(f"joined within {timeout:g} s")
+
+    def open_outlet(_: Destination) -> Way:
+        order.append("opened")
+        sender.stop()
+        return Way()
+
+    options = destination(timeout_s=20)
+    before = Before(options, outbox, open_outlet, Unlucky(), lambda: 0)
+    sender = sending.Sender(options, outbox, open_outlet, Unlucky(), lambda: 0, before=before)
+    sender._run()
+    assert order == [f"joined within {20 + sending.GOODBYE_S:g} s", "opened"]
+
+
+@pytest.mark.parametrize("status", [401, 400])
+def test_a_secret_that_a_server_repeats_is_told_to_nobody(
+    server: Receiver, tmp_path: Path, caplog: pytest.LogCaptureFixture, status: int
+) -> None:
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "key").write_text("S3CRET-of-the-shop")
+    server.answer = lambda request: Say(status, body=b"no " + request.headers["x-key"].encode())
+    options: dict[str, Any] = {"headers": {"X-Key": "{{ secret.key }}"}}
+    with running(tmp_path, destination(url=server.url, **options)) as world:
+        world.store(0)
+        wait_for(world.problem)
+        assert "; no ***" in world.problem()
+        if status == 400:
+            wait_for(lambda: list(refused_in(world.path)))
+        assert "S3CRET" not in world.problem() + caplog.text + str(list(refused_in(world.path)))
