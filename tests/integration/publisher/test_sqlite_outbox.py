@@ -101,6 +101,25 @@ def test_a_message_is_there_once_for_all(path: Path) -> None:
         assert rows(path) == 10
 
 
+def pictured(number: int, size: int) -> Posted:
+    """Return what has a picture of so many bytes."""
+    item = posted(number)
+    return Posted(item.key, tuple(replace(one, picture=b"x" * size) for one in item.drafts))
+
+
+def test_bytes_that_wait_count_pictures_too(path: Path) -> None:
+    with opened(path, SHOP) as outbox:
+        outbox.write([pictured(0, 100_000), posted(1)])
+        stored = outbox.tally("shop").queued_bytes
+    with opened(path, SHOP) as outbox:
+        assert outbox.tally("shop").queued_bytes == stored
+        first, second = outbox.fetch("shop", 9, holding=False)
+        assert first.size > 100_000
+        assert first.size + second.size == stored
+        outbox.done("shop", [first], holding=True)
+        assert outbox.tally("shop").queued_bytes == second.size
+
+
 def test_a_place_is_found_again(path: Path) -> None:
     with opened(path, SHOP) as outbox:
         outbox.write([posted(n) for n in range(10)])
@@ -457,12 +476,6 @@ def test_a_place_is_written_down_at_the_end_though_the_last_batch_failed(
     with opened(path, SHOP) as outbox:
         assert sequences(taken(outbox)) == [3, 4]
     assert len(list(refused_in(path))) == 1
-
-
-def pictured(number: int, size: int) -> Posted:
-    """Return what has a picture of so many bytes."""
-    item = posted(number)
-    return Posted(item.key, tuple(replace(one, picture=b"x" * size) for one in item.drafts))
 
 
 def test_the_journal_is_cut_after_a_large_batch(path: Path, outbox: SqliteOutbox) -> None:
