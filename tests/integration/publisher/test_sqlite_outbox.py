@@ -192,6 +192,9 @@ def test_it_remembers_no_more_than_it_must(path: Path, monkeypatch: pytest.Monke
         for first in range(0, 100, 5):
             outbox.write([posted(n) for n in range(first, first + 5)])
         assert len(outbox._recent) == 10
+    with opened(path, SHOP) as outbox:  # after a restart, too, the oldest is forgotten first
+        outbox.write([posted(100)])
+        assert outbox.write([posted(99)]).duplicates == 1
 
 
 def test_what_is_not_sent_is_put_back(outbox: SqliteOutbox) -> None:
@@ -482,6 +485,8 @@ def test_the_journal_is_cut_after_a_large_batch(path: Path, outbox: SqliteOutbox
     journal = Path(f"{path}-wal")
     outbox.write([pictured(0, 20_000_000)])
     assert journal.stat().st_size > 20_000_000
+    on_disk = path.stat().st_size + journal.stat().st_size
+    assert outbox.measure().size_mb == pytest.approx(on_disk / 1e6)
     outbox.write([posted(1)])
     assert journal.stat().st_size <= sqlite_outbox.JOURNAL_LIMIT_BYTES
 
