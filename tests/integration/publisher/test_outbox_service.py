@@ -8,16 +8,26 @@ from typing import Any, Self
 
 import pytest
 
-from nxai_common.bus.memory import MemoryBus
-from nxai_common.bus.ports import Subscription
+from nxai_common.bus.memory import MemoryBroker, MemoryBus
+from nxai_common.bus.ports import Delivery, Subscription
 from nxai_common.contracts.alarms import AlarmRule
+from nxai_common.contracts.base import Message
 from nxai_common.contracts.commands import Reply, TakeSnapshot
 from nxai_common.contracts.configuration import EventOptions, LoggerOptions, NxOutputOptions
-from nxai_common.contracts.destinations import OutboxOptions
+from nxai_common.contracts.destinations import Content, Destination, OutboxOptions
 from nxai_common.contracts.outputs import Detections
+from nxai_common.errors import ConfigurationError
 from nxai_common.retry import RetryPolicy
 from nxai_publisher import alarm_pictures, sending
 from nxai_publisher.adapters import group_commit, sqlite_outbox
+from nxai_publisher.adapters.group_commit import GroupCommit
+from nxai_publisher.adapters.sqlite_outbox import SqliteOutbox
+from nxai_publisher.alarm_pictures import AlarmPictures
+from nxai_publisher.core.drafts import Draft, Posted
+from nxai_publisher.core.entries import Keeping
+from nxai_publisher.despatch import Despatch
+from nxai_publisher.ports import Outlet
+from nxai_publisher.sending import Senders
 from support.outbox import destination
 from support.publisher import World, configuration, publisher
 from support.receiver import Receiver, Say, receiver
@@ -347,6 +357,59 @@ def test_an_alarm_is_owed_while_it_waits_for_its_picture(
     # The service has stopped: it was kept without its picture, and is sent after the next start.
     with publisher(tmp_path, desired=alarms(server)) as world:
         wait_for(lambda: [one["alarm"] for one in of(server, "/with")] == ["start", "end"])
+
+
+class Delivered:
+    """A result as the broker delivers it."""
+
+    received_at = 0.0
+    owed = True
+
+    def __init__(self) -> None:
+        self.message: Message = result(7)
+        self.acknowledged = False
+
+    def acknowledge(self) -> None:
+        self.acknowledged = True
+
+    def reply(self, reply: Reply) -> None:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize("order", [("alarms", "detections"), ("detections", "alarms")])
+def test_a_result_with_an_alarm_is_acknowledged_once_both_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: tuple[Content, Content]
+) -> None:
+    outbox = SqliteOutbox(tmp_path / "outbox.db", device="box")
+    log: GroupCommit[Posted, Keeping] = GroupCommit(outbox)
+    offered: dict[str, Delivery[Message]] = {}
+
+    def offer(item: Posted, delivery: Delivery[Message]) -> bool:
+        offered[item.drafts[0].content] = delivery
+        return True
+
+    def nowhere(_: Destination) -> Outlet:
+        raise ConfigurationError("no way there")
+
+    monkeypatch.setattr(log, "offer", offer)
+    delivery = Delivered()
+    with (
+        MemoryBus(MemoryBroker()) as bus,
+        Senders(outbox, nowhere) as senders,
+        AlarmPictures(bus, offer) as pictures,
+    ):
+        despatch = Despatch(outbox, log, senders, pictures)
+        despatch.configure((destination(what=order, picture=True),), OutboxOptions())
+        drafts = [
+            Draft(what, delivery.message, "front", "m5", objects=True, at_us=0) for what in order
+        ]
+        despatch.post(drafts, ("front", 7), delivery)
+        wait_for(lambda: len(offered) == 2)
+        first, second = (offered[what] for what in order)
+        first.acknowledge()
+        assert not delivery.acknowledged
+        second.acknowledge()
+        assert delivery.acknowledged
 
 
 def test_more_alarms_than_can_wait_go_without(
