@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,7 +11,7 @@ import pytest
 
 from nxai_common.bus.memory import MemoryBroker, MemoryBus
 from nxai_common.bus.ports import Delivery, Subscription
-from nxai_common.contracts.alarms import AlarmRule
+from nxai_common.contracts.alarms import Alarm, AlarmPhase, AlarmRule
 from nxai_common.contracts.base import Message
 from nxai_common.contracts.commands import Reply, TakeSnapshot
 from nxai_common.contracts.configuration import EventOptions, LoggerOptions, NxOutputOptions
@@ -426,6 +427,38 @@ def test_more_alarms_than_can_wait_go_without(
         wait_for(lambda: len(of(server, "/with")) == 20)
         assert world.counter("alarm_pictures_missed") == 10
     assert [one["alarm"] for one in of(server, "/with")] == ["start", "end"] * 10
+
+
+def alarm(number: int) -> Draft:
+    at = datetime(2026, 11, 22, tzinfo=UTC)
+    message = Alarm(
+        alarm=AlarmPhase.START, id=f"a{number}", rule="any", device="box", camera="front",
+        model="m5", timestamp=at, timestamp_ms=0, started_at=at, duration_s=0, count=1,
+        stream="run-1", sequence=number,
+    )  # fmt: skip
+    return Draft("alarms", message, "front", "m5", objects=True, at_us=0)
+
+
+def test_while_too_many_alarms_wait_the_oldest_go_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alarm_pictures, "BOUND", 2)
+    kept: list[Draft] = []
+
+    def keep(item: Posted, _: Delivery[Message]) -> bool:
+        kept.extend(item.drafts)
+        return True
+
+    with MemoryBus(MemoryBroker()) as bus:
+        monkeypatch.setattr(bus, "request", lambda *_: Reply(ok=True, attachment=b"JPEG"))
+        pictures = AlarmPictures(bus, keep)
+        for number in range(5):
+            pictures.put([alarm(number)], (number,), Delivered())
+        assert pictures.holds((4,))
+        with pictures:
+            wait_for(lambda: len(kept) == 5)
+    assert not any(pictures.holds((number,)) for number in range(5))
+    assert [one.picture for one in kept] == [b"", b"", b"", b"JPEG", b"JPEG"]
+    assert [one.message for one in kept] == [alarm(number).message for number in range(5)]
+    assert pictures.missed == 3
 
 
 def test_an_alarm_that_is_not_kept_is_lost_and_counted(tmp_path: Path) -> None:
