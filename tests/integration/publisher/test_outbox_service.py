@@ -461,6 +461,31 @@ def test_while_too_many_alarms_wait_the_oldest_go_without(monkeypatch: pytest.Mo
     assert pictures.missed == 3
 
 
+def test_when_the_service_stops_nobody_is_asked_for_pictures_any_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept: list[bytes] = []
+    asked = threading.Event()
+
+    def keep(item: Posted, _: Delivery[Message]) -> bool:
+        kept.extend(one.picture for one in item.drafts)
+        return True
+
+    def ask(*_: object) -> Reply:
+        asked.set()
+        assert pictures._closing.wait(15)
+        return Reply(ok=True, attachment=b"JPEG")
+
+    with MemoryBus(MemoryBroker()) as bus:
+        monkeypatch.setattr(bus, "request", ask)
+        pictures = AlarmPictures(bus, keep)
+        for number in range(3):
+            pictures.put([alarm(number)], (number,), Delivered())
+        with pictures:
+            assert asked.wait(15)
+    assert kept == [b"JPEG", b"", b""]
+
+
 def test_an_alarm_that_is_not_kept_is_lost_and_counted(tmp_path: Path) -> None:
     blocker = tmp_path / "outbox-folder"
     blocker.write_text("in the way")
