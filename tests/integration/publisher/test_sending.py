@@ -475,6 +475,28 @@ def test_what_it_has_in_hand_is_there_after_trouble_with_the_outbox(
     assert way.got == list(range(1, 11))
 
 
+def test_who_stops_it_just_before_it_waits_is_heard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wait = SqliteOutbox.wait
+
+    def stopped_before(outbox: SqliteOutbox, *arguments: Any) -> None:
+        sender.stop()
+        wait(outbox, *arguments)
+
+    monkeypatch.setattr(sending, "LOOK_EVERY_S", 60.0)
+    monkeypatch.setattr(SqliteOutbox, "wait", stopped_before)
+    with opened(tmp_path / "outbox.db", destination()) as outbox:
+        sender, _ = sender_of(outbox, Way())
+        thread = threading.Thread(target=sender._run)
+        thread.start()
+        thread.join(10)
+        ended = not thread.is_alive()
+        outbox.rouse()
+        thread.join()
+    assert ended
+
+
 def test_while_much_waits_it_rests(tmp_path: Path) -> None:
     with opened(tmp_path / "outbox.db", destination()) as outbox:
         outbox.write([posted(n) for n in range(2)])
@@ -524,12 +546,19 @@ def test_a_secret_that_a_server_repeats_is_told_to_nobody(
 ) -> None:
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets" / "key").write_text("S3CRET-of-the-shop")
-    server.answer = lambda request: Say(status, body=b"no " + request.headers["x-key"].encode())
-    options: dict[str, Any] = {"headers": {"X-Key": "{{ secret.key }}"}}
+    repeated = ("x-key", "authorization")
+    server.answer = lambda request: Say(
+        status, body="; ".join(request.headers[name] for name in repeated).encode()
+    )
+    options: dict[str, Any] = {
+        "headers": {"X-Key": "{{ secret.key }}"},
+        "username": "shop",
+        "password_secret": "key",
+    }
     with running(tmp_path, destination(url=server.url, **options)) as world:
         world.store(0)
         wait_for(world.problem)
-        assert "; no ***" in world.problem()
+        assert "; ***; Basic ***" in world.problem()
         if status == 400:
             wait_for(lambda: list(refused_in(world.path)))
         assert "S3CRET" not in world.problem() + caplog.text + str(list(refused_in(world.path)))

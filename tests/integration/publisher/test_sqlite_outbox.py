@@ -571,7 +571,7 @@ def test_who_waits_is_woken_by_what_comes(outbox: SqliteOutbox) -> None:
     woken = threading.Event()
 
     def wait() -> None:
-        outbox.wait("shop", 60)
+        outbox.wait("shop", 60, bool)
         woken.set()
 
     for rouse in (lambda: outbox.write([posted(0)]), outbox.rouse):
@@ -584,7 +584,7 @@ def test_who_waits_is_woken_by_what_comes(outbox: SqliteOutbox) -> None:
         thread.join()
         taken(outbox)
     outbox.write([posted(1)])
-    outbox.wait("shop", 60)  # there is something: at once
+    outbox.wait("shop", 60, bool)  # there is something: at once
 
 
 def test_the_file_can_be_read_with_any_tool(path: Path, outbox: SqliteOutbox) -> None:

@@ -49,6 +49,7 @@ class AlarmPictures:
         self._bus = bus
         self._hand_on = hand_on
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        """Bounded by who gives: results that are not acknowledged yet, and rules that hold."""
         self._keys: Counter[tuple[object, ...]] = Counter()
         self._lock = threading.Lock()
         self._closing = threading.Event()

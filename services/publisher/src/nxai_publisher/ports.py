@@ -1,6 +1,6 @@
 """What the publisher needs of the world outside, besides the bus."""
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, TypeVar
 
@@ -382,8 +382,14 @@ class Outbox(Protocol):
         """Say that entries, all that were fetched and are not done, could not be sent."""
         ...
 
-    def wait(self, destination: str, timeout: float) -> None:
-        """Return when there may be something to fetch, or after `timeout` seconds."""
+    def wait(self, destination: str, timeout: float, unless: Callable[[], bool]) -> None:
+        """Return when there may be something to fetch, or after `timeout` seconds.
+
+        Args:
+            destination: For whom.
+            timeout: Seconds.
+            unless: Asked before the wait; what becomes true later must be followed by `rouse`.
+        """
         ...
 
     def rouse(self) -> None:

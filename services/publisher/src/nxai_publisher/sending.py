@@ -265,7 +265,7 @@ class Sender:
         pause_s = LOOK_EVERY_S
         if self._waiting:
             pause_s = min(pause_s, outlet.grouping.pause_s(waited_s))
-        self._outbox.wait(self.options.id, pause_s)
+        self._outbox.wait(self.options.id, pause_s, self._stop.is_set)
 
     def _deliver(self, outlet: Outlet, group: Sequence[Entry]) -> None:
         """Hand over a group; halve one that is refused, so that one bad entry costs no other."""

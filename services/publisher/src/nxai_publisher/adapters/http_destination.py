@@ -10,6 +10,7 @@ import orjson
 
 from nxai_common.contracts.destinations import MOST_AT_ONCE, HttpDestination
 from nxai_common.errors import ConfigurationError
+from nxai_common.logs import register_secret
 from nxai_publisher.adapters.http_client import AGENT, HttpAnswer, HttpClient, Target
 from nxai_publisher.adapters.secrets_directory import SecretsDirectory
 from nxai_publisher.core.entries import Entry, Refused, unique_id
@@ -138,8 +139,9 @@ class HttpOutlet:
         if options.username:
             secret = options.password_secret
             password = self._secrets.read(secret, self._host) if secret else ""
-            pair = f"{options.username}:{password}".encode()
-            headers["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"
+            pair = base64.b64encode(f"{options.username}:{password}".encode()).decode()
+            register_secret(pair)  # a server may repeat what it was sent
+            headers["Authorization"] = f"Basic {pair}"
         return headers
 
     def _variables(self, entries: Sequence[Entry], *, together: bool) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import sqlite3
 import threading
 import uuid
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -260,11 +260,12 @@ class SqliteOutbox:
                 return
             queue.put_back(entries, self._dropped_to)
 
-    def wait(self, destination: str, timeout: float) -> None:
-        """Return when there may be something to fetch, or after `timeout` seconds."""
+    def wait(self, destination: str, timeout: float, unless: Callable[[], bool]) -> None:
+        """Return when there may be something to fetch; see `ports.Outbox`."""
         with self._lock:
             queue = self._queues.get(destination)
-            if queue is None or queue.fetched >= self._end:
+            nothing = queue is None or queue.fetched >= self._end
+            if nothing and not unless():  # in here: a `rouse` that comes later is heard
                 self._more.wait(timeout)
 
     def rouse(self) -> None:
