@@ -104,12 +104,15 @@ class HookRequest(BaseHTTPRequestHandler):
 
 @dataclass
 class Heard:
-    """What another subscriber heard, in order, from before the flows ran."""
+    """What another subscriber heard, in order, from before the flows ran.
+
+    All that Node-RED can have heard by then: it may be faster.
+    """
 
     recorder: Recorder
 
     def so_far(self) -> list[Message]:
-        return self.recorder.messages()
+        return self.recorder.up_to_now()
 
     def starts(self, label: str) -> list[Event]:
         return [

@@ -61,6 +61,17 @@ class Recorder:
         with self._lock:
             return list(self._messages)
 
+    def up_to_now(self) -> list[Message]:
+        """Return all that the broker has given to anybody by now.
+
+        Its answer to a question comes behind what it gave before.
+        """
+        answered = threading.Event()
+        self._paho.on_unsubscribe = lambda *_: answered.set()
+        self._paho.unsubscribe("nothing/like/this")
+        assert answered.wait(TIMEOUT_S), "the broker does not answer"
+        return self.messages()
+
     def _subscribed(self, reasons: Sequence[ReasonCode]) -> None:
         self._refused = [str(reason) for reason in reasons if reason.is_failure]
         self._ready.set()
