@@ -516,7 +516,8 @@ def test_model_is_assigned_with_a_threshold_and_shown_what_it_sees(
         lambda: saved(box, "yard")["models"] == [{"id": "demo-parts", "threshold": 0.9}],
         what="the threshold is saved",
     )
-    page.get_by_label("Own threshold on this camera").uncheck()
+    # Not uncheck(): the switch shows what is in force, and that is so once it is saved.
+    page.get_by_label("Own threshold on this camera").click()
     wait_for(lambda: saved(box, "yard")["models"] == ["demo-parts"], what="it is gone")
 
     before = picture.get_attribute("src")

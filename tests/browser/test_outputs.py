@@ -308,10 +308,13 @@ def test_switched_off_and_on_in_the_list(box: PageBox, person: Visit) -> None:
     page = person.page
     person.go("output/destinations")
     switch = page.get_by_role("switch", name="lines is in use")
-    switch.uncheck()
+    # Not check(): the switch shows what is in force, and that is so once it is saved.
+    switch.click()
+    expect(switch).not_to_be_checked()
     wait_for(lambda: outputs(box)["destinations"][0].get("enabled") is False, 20)
     expect(row(page, "lines")).to_contain_text("Switched off")
-    switch.check()
+    switch.click()
+    expect(switch).to_be_checked()
     wait_for(lambda: outputs(box)["destinations"][0]["enabled"] is True, 20)
     expect(row(page, "lines")).to_contain_text(re.compile(r"[1-9]\d* sent"))
     assert (box.stack.folder / "files" / "results.jsonl").is_file()

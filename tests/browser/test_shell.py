@@ -52,6 +52,23 @@ def test_a_new_page_gets_focus_and_title_and_back_its_place(
         wait_for(lambda: page.evaluate("scrollY") == 400, 5, "the place where the reader was")
 
 
+def test_the_place_is_found_again_when_the_page_fills_late(browser: Browser, demo: PageBox) -> None:
+    with visit(browser, demo) as person:
+        page = person.page
+        person.go("reference")
+        page.get_by_text("/cameras/{camera}/still").wait_for()
+        page.evaluate("scrollTo(0, 400)")
+        person.go("start")
+        main = page.get_by_role("main")
+        main.evaluate("main => Object.assign(main.style, {height: '9px', overflow: 'hidden'})")
+        page.go_back()
+        expect(person.heading()).to_have_text("API reference")
+        expect(person.heading()).to_be_focused()
+        assert page.evaluate("scrollY") < 400
+        main.evaluate("main => Object.assign(main.style, {height: '', overflow: ''})")
+        wait_for(lambda: page.evaluate("scrollY") == 400, what="the place where the reader was")
+
+
 @pytest.mark.parametrize("system", THEMES)
 def test_theme_follows_the_system_until_somebody_chooses(
     browser: Browser, demo: PageBox, system: Theme

@@ -50,10 +50,30 @@ function mark() {
   return history.state.entry;
 }
 
-/** Scroll to where this place was left, or to its top. Called once a page is drawn. */
-export function restoreScroll() {
-  scrollTo({ top: scrolls.get(entry) ?? 0, behavior: "instant" });
+const growth = new ResizeObserver(() => scrollBack());
+const GROWS_MS = 10_000; // what is not there by then is not waited for
+let grown;
+const BY_HAND = ["wheel", "touchstart", "pointerdown", "keydown"];
+
+function scrollBack() {
+  const top = scrolls.get(entry) ?? 0;
+  scrollTo({ top, behavior: "instant" });
+  if (scrollY >= Math.floor(top)) growth.disconnect();
 }
+
+/**
+ * Scroll to where this place was left, or to its top. Called once a page is drawn; what comes from the box comes
+ * later, and until then the page may be too short for that, unless somebody scrolls meanwhile.
+ */
+export function restoreScroll() {
+  growth.disconnect();
+  growth.observe(document.body);
+  clearTimeout(grown);
+  grown = setTimeout(() => growth.disconnect(), GROWS_MS);
+  scrollBack();
+}
+
+for (const kind of BY_HAND) addEventListener(kind, () => growth.disconnect(), { passive: true });
 
 // -- unsaved changes ---------------------------------------------------------------------------
 
