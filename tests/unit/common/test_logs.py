@@ -381,3 +381,12 @@ def test_recent_lines_hold_what_the_level_lets_through() -> None:
     logging.getLogger("httpx").info("theirs")
     assert [line["message"] for line in recent.read(level="debug").lines] == ["ours ***"]
     assert "ours ***" in out.getvalue()
+
+
+def test_what_is_registered_with_each_request_is_made_ready_once() -> None:
+    redactor = logs.Redactor(["s3cret"])
+    before = redactor._forms
+    redactor.register("s3cret")
+    assert redactor._forms is before
+    redactor.register("other")
+    assert redactor.redact("s3cret other") == "*** ***"

@@ -49,14 +49,15 @@ class Redactor:
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._lock = threading.Lock()
+        self._known: set[str] = set()
         self._forms: frozenset[str] = frozenset()
         self._pattern: re.Pattern[str] | None = None
         for secret in secrets:
             self.register(secret)
 
     def register(self, secret: str) -> None:
-        """Star `secret` from now on. An empty one is ignored."""
-        if not secret:
+        """Star `secret` from now on. An empty one is ignored; a known one costs nothing."""
+        if not secret or secret in self._known:
             return
         forms = {
             secret,
@@ -74,6 +75,7 @@ class Redactor:
             # Longest first, else a short secret would leave the rest of a longer one visible.
             longest_first = sorted(self._forms, key=lambda form: (-len(form), form))
             self._pattern = re.compile("|".join(map(re.escape, longest_first)))
+            self._known.add(secret)  # last: what is known is starred
 
     def redact(self, text: str) -> str:
         """Return `text` with stars in place of secrets."""
